@@ -1,0 +1,99 @@
+"""The run table, the names of all outputs, and what each rule's results depend on. No rules."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import yaml
+from sgdtails import grid, provenance
+from sgdtails.errors import InputError
+from snakemake.exceptions import WorkflowError
+
+BASE = Path(str(workflow.basedir))
+
+try:
+    grid.validate(
+        config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
+    )
+    RUNS = grid.read_runs(
+        config["runs"],
+        datasets=config["datasets"]["sources"],
+        models=config["models"],
+        base=BASE,
+    )
+except InputError as error:
+    raise WorkflowError(f"{error}") from None
+
+STUDY = f"results/{config['study']}"
+LOGS = f"{STUDY}/logs"
+RUN = f"{STUDY}/runs/{{run}}"
+DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
+TABLE = f"{STUDY}/tables/{{table}}.parquet"
+FIGURE = f"{STUDY}/figures/{{figure}}"
+
+# Which tables a figure is drawn from, by its file name.
+FIGURE_TABLES = {
+    "fig01": ("runs", "tails"),
+    "fig02": ("histograms",),
+    "fig07": ("runs", "tails"),
+}
+
+TABLES = expand(TABLE, table=["runs", "history", "tails", "histograms"])
+FIGURES = expand(FIGURE + ".{kind}", figure=FIGURE_TABLES, kind=["pdf", "png"])
+
+
+wildcard_constraints:
+    run="[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    dataset="[A-Za-z0-9][A-Za-z0-9_]*",
+    table="[a-z]+",
+    figure="fig[0-9]+",
+
+
+def per_run(pattern):
+    """One file of every run."""
+    return expand(pattern, run=RUNS)
+
+
+def dataset_of(wildcards):
+    return DATASET.format(dataset=RUNS[wildcards.run]["dataset"])
+
+
+@cache
+def code(script, *modules):
+    """Digest of a rule's script, of `modules` given by name, and of what they import in this repository."""
+    files = [BASE / "workflow/scripts" / script]
+    files += [
+        file for name in modules if (file := provenance.module_file(name, BASE))
+    ]
+    return provenance.code_digest(files, BASE)
+
+
+def model_code(wildcards, script):
+    """The digest of a script that builds a model, with the user's own module if it lies in this repository."""
+    factory = config["models"][RUNS[wildcards.run]["model"]].get("factory", "")
+    return code(script, factory.rpartition(".")[0])
+
+
+def settings(**values):
+    """A rule's settings as one string: Snakemake compares parameters without their names."""
+    return json.dumps(values, sort_keys=True)
+
+
+def sgd_settings(wildcards, **more):
+    """What every SGD step of a run depends on."""
+    run = RUNS[wildcards.run]
+    return settings(
+        run={"run": wildcards.run, **run},
+        model=config["models"][run["model"]],
+        device=config["device"],
+        precision=config["precision"],
+        threads=config["resources"]["threads"],
+        **more,
+    )
+
+
+def source_files(wildcards):
+    """The file of a dataset described by a path, so that replacing it is noticed; a missing one is the job's to report."""
+    path = config["datasets"]["sources"][wildcards.dataset].get("path")
+    file = Path(config["datasets"]["root"], path) if path else None
+    return [str(file)] if file and file.is_file() else []

@@ -1,0 +1,29 @@
+"""Images of every source in one form.
+
+Outputs: data/<dataset>.safetensors (uint8 images and labels, both splits, with the constants that normalise them).
+"""
+
+
+rule dataset:
+    input:
+        source_files,
+    output:
+        DATASET,
+    params:
+        settings=lambda wildcards: settings(
+            name=wildcards.dataset,
+            source=config["datasets"]["sources"][wildcards.dataset],
+        ),
+        where=settings(
+            root=config["datasets"]["root"], download=config["datasets"]["download"]
+        ),
+        code=code("dataset.py"),
+    log:
+        f"{LOGS}/dataset/{{dataset}}.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../workflow/scripts/dataset.py"

@@ -1,0 +1,45 @@
+"""Tail indices of every layer of every run, and the histograms behind figure 2.
+
+Outputs: runs/<run>/tails.parquet; tables/histograms.parquet.
+"""
+
+
+rule tails:
+    input:
+        initial=f"{RUN}/initial.safetensors",
+        final=f"{RUN}/final.safetensors",
+        average=f"{RUN}/average.safetensors",
+    output:
+        f"{RUN}/tails.parquet",
+    params:
+        settings=settings(**config["tails"]),
+        code=code("tails.py"),
+    log:
+        f"{LOGS}/tails/{{run}}.log",
+    benchmark:
+        f"{LOGS}/tails/{{run}}.tsv"
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    script:
+        "../workflow/scripts/tails.py"
+
+
+rule histograms:
+    input:
+        runs=TABLE.format(table="runs"),
+        tails=TABLE.format(table="tails"),
+        averages=per_run(f"{RUN}/average.safetensors"),
+    output:
+        TABLE.format(table="histograms"),
+    params:
+        settings=settings(**config["histograms"]),
+        code=code("histograms.py"),
+    log:
+        f"{LOGS}/histograms.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    script:
+        "../workflow/scripts/histograms.py"

@@ -1,0 +1,1 @@
+"""Heavy tails, pruning and SGD: the library behind the workflow. It never imports snakemake."""

@@ -1,0 +1,88 @@
+"""Images as uint8 arrays: where they come from, how they rest on disk, how batches of them reach a device."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdtails import sources, storage
+from sgdtails.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Images (N, channels, height, width) uint8, labels (N,) int64, and the constants that normalise x/255."""
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.train_images.shape[1:]  # type: ignore[return-value]
+
+
+def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: bool) -> Dataset:
+    """The dataset described by one entry of ``datasets.sources``; InputError if its files are missing or wrong."""
+    raw = sources.load(name, settings, root=Path(root), download=download)
+    if raw.train_images.size == 0 or raw.test_images.size == 0:
+        raise InputError(f"dataset {name!r}: the training or the test split is empty; give both, or one set to be split by test_fraction.")
+    channels = raw.train_images.shape[1]
+    mean, std = settings.get("mean"), settings.get("std")
+    if mean is None or std is None:
+        pixels = raw.train_images.astype(np.float64) / 255
+        mean, std = pixels.mean(axis=(0, 2, 3)).tolist(), pixels.std(axis=(0, 2, 3)).tolist()
+    if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
+        raise InputError(f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}.")
+    return Dataset(*raw, mean=tuple(mean), std=tuple(std))
+
+
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def write(dataset: Dataset, path: str | Path) -> None:
+    """Store a dataset as safetensors."""
+    record = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std}
+    storage.save_arrays(path, {name: getattr(dataset, name) for name in _ARRAYS}, record)
+
+
+def read(path: str | Path) -> Dataset:
+    """The dataset stored at ``path``."""
+    arrays, record = storage.load_arrays(path)
+    return Dataset(**arrays, **{key: tuple(record[key]) for key in ("classes", "mean", "std")})
+
+
+class Split:
+    """One split on a device: uint8 images, labels, and batches of them as normalised float32."""
+
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], dataset: Dataset, device) -> None:
+        import torch
+
+        self.images = torch.from_numpy(images).to(device)
+        self.labels = torch.from_numpy(labels).to(device)
+        # (x/255 - mean)/std in one multiplication and one subtraction
+        std = torch.tensor(dataset.std, dtype=torch.float64).view(1, -1, 1, 1)
+        mean = torch.tensor(dataset.mean, dtype=torch.float64).view(1, -1, 1, 1)
+        self._scale = (1 / (255 * std)).float().to(device)
+        self._shift = (mean / std).float().to(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index):
+        """Normalised images and labels at ``index`` (a slice or an index tensor)."""
+        return self.images[index].float().mul_(self._scale).sub_(self._shift), self.labels[index]
+
+
+def splits(dataset: Dataset, device) -> tuple[Split, Split]:
+    """Training and test split on a device."""
+    train = Split(dataset.train_images, dataset.train_labels, dataset, device)
+    return train, Split(dataset.test_images, dataset.test_labels, dataset, device)

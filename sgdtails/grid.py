@@ -1,0 +1,122 @@
+"""Config and run table: checked once, while the Snakefile is parsed. Imports nothing heavy."""
+
+import csv
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sgdtails.errors import InputError, unknown
+
+Run = dict[str, Any]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+_COLUMNS = {"dataset": str, "model": str, "batch_size": int, "step_size": float, "seed": int}
+
+
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """InputError for the first thing in the config that the schema refuses, unknown keys at any level included."""
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        raise _explained(errors[0])
+
+
+def _explained(error: Any) -> InputError:
+    key = ".".join(map(str, error.absolute_path))
+    where = f"config key {key}" if key else "the config"
+    if error.validator == "additionalProperties":
+        valid = error.schema.get("properties", {})
+        name = next(name for name in error.instance if name not in valid)
+        return unknown("key", name, where, valid)
+    if error.validator == "propertyNames":
+        return InputError(f"{where}: the name {error.instance!r} must be letters, digits and underscores.")
+    if error.validator == "oneOf":
+        return InputError(f"{where} needs exactly one of: {', '.join(part['required'][0] for part in error.schema['oneOf'])}.")
+    if error.validator == "enum":
+        return unknown("value", error.instance, where, map(str, error.validator_value))
+    hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if error.validator == "type" and isinstance(error.instance, str) else ""
+    return InputError(f"{where}: {error.message}{hint}; see config/config.yaml for what it means.")
+
+
+def read_runs(
+    runs: str | list[Mapping[str, Any]], *, datasets: Iterable[str], models: Iterable[str], base: Path = Path()
+) -> dict[str, Run]:
+    """The run table by run id, from the path of a CSV file or from YAML blocks whose lists are multiplied out.
+
+    A path is looked up in the working directory, then in ``base``.
+    InputError for an unknown column, dataset or model, a number out of range, or a run listed twice.
+    """
+    rows = _from_csv(Path(runs) if Path(runs).exists() else base / runs) if isinstance(runs, str) else _from_blocks(runs)
+    datasets, models = list(datasets), list(models)
+    table: dict[str, Run] = {}
+    first: dict[str, str] = {}
+    for where, raw in rows:
+        run = _parsed(raw, where)
+        for kind, valid in (("dataset", datasets), ("model", models)):
+            if run[kind] not in valid:
+                raise unknown(kind, run[kind], where, valid)
+        name = run_id(run)
+        if name in table:
+            raise InputError(f"{where}: run {name} is already listed at {first[name]}; remove one, or give it another seed.")
+        table[name], first[name] = run, where
+    if not table:
+        raise InputError(f"the run table {runs if isinstance(runs, str) else '(config key runs)'} has no rows; add one run per row.")
+    return table
+
+
+def run_id(run: Mapping[str, Any]) -> str:
+    """The short, stable name of a run, such as ``fcn4-mnist-b50-lr0.1-s0``."""
+    return f"{run['model']}-{run['dataset']}-b{run['batch_size']}-lr{run['step_size']:.12g}-s{run['seed']}"
+
+
+def _from_csv(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            _check_columns(reader.fieldnames or (), str(path))
+            return [(f"{path}, line {reader.line_num}", row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"config key runs: cannot read the run table {path} ({error}); give the path of a CSV file.") from error
+
+
+def _from_blocks(blocks: list[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    for number, block in enumerate(blocks):
+        where = f"config key runs, block {number + 1}"
+        _check_columns(block, where)
+        values = [value if isinstance(value, list) else [value] for value in block.values()]
+        for combination in itertools.product(*values):
+            yield where, dict(zip(block, combination, strict=True))
+
+
+def _check_columns(columns: Iterable[str], where: str) -> None:
+    columns = list(columns)
+    for column in columns:
+        if column not in _COLUMNS:
+            raise unknown("column", column, where, _COLUMNS)
+    missing = [column for column in _COLUMNS if column not in columns]
+    if missing:
+        raise InputError(f"{where}: no column {', '.join(missing)}; a run table has {', '.join(_COLUMNS)}.")
+
+
+def _parsed(raw: Mapping[str, Any], where: str) -> Run:
+    run: Run = {}
+    for column, kind in _COLUMNS.items():
+        try:
+            value = kind(raw[column])
+            if kind is int and float(raw[column]) != value:
+                raise ValueError
+        except (TypeError, ValueError, OverflowError, KeyError):
+            raise InputError(f"{where}: {column} is {raw.get(column)!r}; it must be a {'whole number' if kind is int else 'number'}.") from None
+        run[column] = value
+    if not 0 < run["step_size"] < float("inf"):
+        raise InputError(f"{where}: step_size is {run['step_size']}; it must be a positive number.")
+    if run["batch_size"] < 1:
+        raise InputError(f"{where}: batch_size is {run['batch_size']}; it must be at least 1.")
+    if run["seed"] < 0:
+        raise InputError(f"{where}: seed is {run['seed']}; it must be 0 or more.")
+    for column in ("dataset", "model"):
+        if not _NAME.fullmatch(run[column]):
+            raise InputError(f"{where}: {column} is {run[column]!r}; it must be letters, digits and underscores.")
+    return run

@@ -1,0 +1,53 @@
+"""Figure 2's table: how the weights of one representative layer per model and dataset are distributed."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sgdtails import layers, stable, storage, tables
+
+
+def representatives(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
+    """Per model and dataset, the converged run whose mean tail index is the lower median: neither calm nor extreme."""
+    alpha = tables.mean_alpha(tails)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in runs.to_pylist():
+        if row["status"] == "converged" and row["run"] in alpha:
+            groups.setdefault((row["model"], row["dataset"]), []).append(row)
+    return [sorted(rows, key=lambda row: alpha[row["run"]])[(len(rows) - 1) // 2] for rows in groups.values()]
+
+
+def rows(runs: pa.Table, tails: pa.Table, averages: Mapping[str, str], *, bins: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of table ``histograms``; ``averages`` gives the file of averaged weights of each run.
+
+    The stable sample has the layer's published tail index and its mean of log|w|.
+    """
+    published = {
+        (row["run"], row["layer_name"]): row["alpha_published"]
+        for row in tails.to_pylist()
+        if row["k1"] is None and row["weights"] == "average" and row["estimator"] == "mmo_multivariate"
+    }
+    for run in representatives(runs, tails):
+        weights = layers.weights(storage.load_arrays(averages[run["run"]])[0])
+        name, weight = max(weights.items(), key=lambda item: item[1].size)
+        alpha = published[run["run"], name]
+        values = layers.centre(layers.observations(weight, "univariate"))
+        rng = np.random.default_rng(seed)
+        simulated = stable.sample(alpha, len(values), scale=stable.scale_of(values, alpha), rng=rng)
+        common = {key: run[key] for key in ("run", "dataset", "model")} | {"layer_name": name, "alpha": alpha}
+        yield from (common | row for row in densities(values, simulated, bins=bins, rng=rng))
+
+
+def densities(values: NDArray[np.floating], simulated: NDArray[np.floating], *, bins: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Densities of two random halves of ``values``, of all of them and of ``simulated``, in common bins over the range of ``values``."""
+    reach = float(np.abs(values).max())
+    edges = np.linspace(-reach, reach, bins + 1)
+    shuffled = rng.permutation(values)
+    middle = len(values) // 2
+    for series, sample in {"half_a": shuffled[:middle], "half_b": shuffled[middle:], "all": values, "stable": simulated}.items():
+        density = np.histogram(sample, edges)[0] / (len(sample) * np.diff(edges))
+        for low, high, value in zip(edges[:-1].tolist(), edges[1:].tolist(), density.tolist(), strict=True):
+            yield {"series": series, "low": low, "high": high, "density": value}

@@ -1,0 +1,102 @@
+"""Networks as data: no biases, no normalisation, ReLU, a linear head; or a user's own module."""
+
+import importlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from sgdtails.errors import InputError, unknown
+
+POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
+
+
+def build(
+    name: str, input_shape: tuple[int, int, int], classes: int, config: Mapping[str, Mapping[str, Any]], *, seed: int = 0
+) -> nn.Module:
+    """The network ``name`` of the config's ``models`` for images (channels, height, width), initialised from ``seed``.
+
+    It maps (N, *input_shape) to logits (N, classes). Linear weights start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)),
+    convolutions as N(0, 2/(9*C_out)). InputError for an unknown name or an unusable factory.
+    """
+    if name not in config:
+        raise unknown("model", name, "the run table", config)
+    spec = config[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if "fcn" in spec:
+            return _fcn(input_shape, classes, spec["fcn"])
+        if "cnn" in spec:
+            return _cnn(input_shape, classes, spec["cnn"])
+        return _own(name, spec["factory"], input_shape, classes, spec.get("arguments", {}))
+
+
+def _linear(fan_in: int, fan_out: int) -> nn.Linear:
+    layer = nn.Linear(fan_in, fan_out, bias=False)
+    bound = fan_in**-0.5
+    nn.init.uniform_(layer.weight, -bound, bound)
+    return layer
+
+
+def _fcn(input_shape: tuple[int, int, int], classes: int, hidden: list[int]) -> nn.Sequential:
+    modules: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    width = input_shape[0] * input_shape[1] * input_shape[2]
+    for number, units in enumerate(hidden, start=1):
+        modules[f"fc{number}"] = _linear(width, units)
+        modules[f"relu{number}"] = nn.ReLU()
+        width = units
+    modules["head"] = _linear(width, classes)
+    return nn.Sequential(modules)
+
+
+def affordable_pools(layers: list[int | str], side: int) -> list[int | str]:
+    """The list without its first pools, as many as a small image cannot be halved: MNIST's 28 pixels lose one of five."""
+    surplus = max(0, layers.count(POOL) - (side.bit_length() - 1))
+    kept: list[int | str] = []
+    for layer in layers:
+        if layer == POOL and surplus:
+            surplus -= 1
+        else:
+            kept.append(layer)
+    return kept
+
+
+def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str]) -> nn.Sequential:
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    channels, height, width = input_shape
+    number = 0
+    for layer in affordable_pools(layers, min(height, width)):
+        if isinstance(layer, str):
+            modules[f"pool{number}"] = nn.MaxPool2d(2)
+            height, width = height // 2, width // 2
+            continue
+        number += 1
+        convolution = nn.Conv2d(channels, layer, 3, padding=1, bias=False)
+        nn.init.normal_(convolution.weight, 0.0, (2 / (9 * layer)) ** 0.5)
+        modules[f"conv{number}"] = convolution
+        modules[f"relu{number}"] = nn.ReLU()
+        channels = layer
+    modules["flatten"] = nn.Flatten()
+    modules["head"] = _linear(channels * height * width, classes)
+    return nn.Sequential(modules)
+
+
+def _own(name: str, path: str, input_shape: tuple[int, int, int], classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    where = f"config key models.{name}.factory"
+    module_name, _, attribute = path.rpartition(".")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{where}: cannot import {path!r} ({error}); give package.module.function, importable from the Snakefile's folder.") from error
+    module = factory(input_shape, classes, **arguments)
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{where}: {path!r} returned {type(module).__name__}; it must return a torch.nn.Module.")
+    training = module.training
+    with torch.no_grad():
+        shape = tuple(module.eval()(torch.zeros(2, *input_shape)).shape)
+    module.train(training)
+    if shape != (2, classes):
+        raise InputError(f"{where}: {path!r} maps (2, {', '.join(map(str, input_shape))}) to {shape}; it must map it to (2, {classes}).")
+    return module

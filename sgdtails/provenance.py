@@ -1,0 +1,52 @@
+"""What a result depends on: a digest of the code that made it."""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+
+def code_digest(files: Iterable[Path], root: Path) -> str:
+    """Digest of Python files and everything they import below ``root``: syntax trees without comments, docstrings and positions.
+
+    So an edit that cannot change a result does not change the digest. Imports inside functions count too.
+    """
+    seen: dict[Path, str] = {}
+    waiting = [file.resolve() for file in files]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen[file], imported = _parse(file, root.resolve())
+            waiting.extend(imported)
+    parts = sorted(f"{file.relative_to(root.resolve())} {tree}" for file, tree in seen.items())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def module_file(name: str, root: Path) -> Path | None:
+    """The file of module ``name`` below ``root``, if it is there."""
+    base = root.joinpath(*name.split("."))
+    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
+
+
+@cache
+def _parse(file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
+    tree = ast.parse(file.read_bytes(), filename=str(file))
+    imported = {found for name in _imported_names(tree) if (found := module_file(name, root))}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
+
+
+def _imported_names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))

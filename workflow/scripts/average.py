@@ -1,0 +1,42 @@
+"""Go on from a converged network and average its iterates."""
+
+import json
+import time
+from typing import Any
+
+from sgdtails import data, devices, jobs, storage, tables
+
+
+def main(smk: Any) -> None:
+    begin = time.perf_counter()
+    settings = json.loads(smk.params.settings)
+    run = settings["run"]
+    provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
+    final, record = storage.load_arrays(smk.input.final)
+    arrays, accuracy, status = {}, None, "skipped"
+    if record["status"] == "converged":
+        arrays, accuracy, status = _average(settings, data.read(smk.input.dataset), final, start=record["iterations"])
+    storage.save_arrays(smk.output.average, arrays, provenance | {"status": status})
+    row = {"run": run["run"], "status": status, "average_test_accuracy": accuracy, "seconds": time.perf_counter() - begin}
+    tables.write("averaging", [row], smk.output.row, provenance=provenance)
+
+
+def _average(settings: dict[str, Any], dataset: data.Dataset, final: dict[str, Any], *, start: int) -> tuple[dict[str, Any], float | None, str]:
+    device = devices.select(settings["device"], settings["precision"], settings["threads"])
+    from sgdtails import averaging, models, training
+    from sgdtails.progress import Progress
+
+    run, length = settings["run"], settings["average"]
+    train, test = data.splits(dataset, device)
+    model = models.build(run["model"], dataset.shape, len(dataset.classes), {run["model"]: settings["model"]}).to(device)
+    training.load(model, final)
+    batches = training.batches(train, run["batch_size"], seed=run["seed"], start=start)
+    steps = Progress(sum(length.values())).track(training.sgd(model, batches, run["step_size"]))
+    averaging.ergodic_average(model, steps, **length)
+    if not training.finite(model):
+        return {}, None, "diverged"
+    return training.arrays(model), training.evaluate(model, test)[1], "averaged"
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

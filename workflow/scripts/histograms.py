@@ -1,0 +1,18 @@
+"""Histograms of one layer per model and dataset."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sgdtails import histograms, jobs, tables
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    averages = {Path(file).parent.name: file for file in smk.input.averages}
+    rows = histograms.rows(tables.read(smk.input.runs), tables.read(smk.input.tails), averages, **settings)
+    tables.write("histograms", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,14 @@
+"""Join each run's training and averaging into the table of runs."""
+
+from typing import Any
+
+from sgdtails import jobs, tables
+
+
+def main(smk: Any) -> None:
+    rows = tables.joined_runs(smk.input.training, smk.input.averaging)
+    tables.write("runs", rows, smk.output[0], provenance={"code": smk.params.code})
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821
