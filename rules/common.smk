@@ -39,7 +39,7 @@ FIGURE_TABLES = {
 }
 
 TABLES = expand(TABLE, table=["runs", "history", "tails", "histograms"])
-FIGURES = expand(FIGURE + ".{kind}", figure=FIGURE_TABLES, kind=["pdf", "png"])
+FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
 
 wildcard_constraints:
@@ -62,9 +62,7 @@ def dataset_of(wildcards):
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository."""
     files = [BASE / "workflow/scripts" / script]
-    files += [
-        file for name in modules if (file := provenance.module_file(name, BASE))
-    ]
+    files += [file for name in modules if (file := provenance.module_file(name, BASE))]
     return provenance.code_digest(files, BASE)
 
 

@@ -9,6 +9,13 @@ rule dataset:
         source_files,
     output:
         DATASET,
+    log:
+        f"{LOGS}/dataset/{{dataset}}.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         settings=lambda wildcards: settings(
             name=wildcards.dataset,
@@ -18,12 +25,5 @@ rule dataset:
             root=config["datasets"]["root"], download=config["datasets"]["download"]
         ),
         code=code("dataset.py"),
-    log:
-        f"{LOGS}/dataset/{{dataset}}.log",
-    conda:
-        "../envs/sgdtails.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     script:
         "../workflow/scripts/dataset.py"

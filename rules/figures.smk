@@ -10,11 +10,11 @@ rule figure:
     output:
         f"{FIGURE}.pdf",
         f"{FIGURE}.png",
-    params:
-        code=code("figure.py"),
     log:
         f"{LOGS}/{{figure}}.log",
     conda:
         "../envs/sgdtails.yaml"
+    params:
+        code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"

@@ -11,9 +11,6 @@ rule tails:
         average=f"{RUN}/average.safetensors",
     output:
         f"{RUN}/tails.parquet",
-    params:
-        settings=settings(**config["tails"]),
-        code=code("tails.py"),
     log:
         f"{LOGS}/tails/{{run}}.log",
     benchmark:
@@ -23,6 +20,9 @@ rule tails:
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        settings=settings(**config["tails"]),
+        code=code("tails.py"),
     script:
         "../workflow/scripts/tails.py"
 
@@ -34,12 +34,12 @@ rule histograms:
         averages=per_run(f"{RUN}/average.safetensors"),
     output:
         TABLE.format(table="histograms"),
-    params:
-        settings=settings(**config["histograms"]),
-        code=code("histograms.py"),
     log:
         f"{LOGS}/histograms.log",
     conda:
         "../envs/sgdtails.yaml"
+    params:
+        settings=settings(**config["histograms"]),
+        code=code("histograms.py"),
     script:
         "../workflow/scripts/histograms.py"

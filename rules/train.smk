@@ -12,9 +12,6 @@ rule train:
         final=f"{RUN}/final.safetensors",
         history=f"{RUN}/history.parquet",
         row=f"{RUN}/training.parquet",
-    params:
-        settings=lambda wildcards: sgd_settings(wildcards, stop=config["stop"]),
-        code=lambda wildcards: model_code(wildcards, "train.py"),
     log:
         f"{LOGS}/train/{{run}}.log",
     benchmark:
@@ -26,6 +23,9 @@ rule train:
         gpu=int(config["device"] != "cpu"),
         mem_mb=config["resources"]["mem_mb"],
         runtime=config["resources"]["runtime"],
+    params:
+        settings=lambda wildcards: sgd_settings(wildcards, stop=config["stop"]),
+        code=lambda wildcards: model_code(wildcards, "train.py"),
     script:
         "../workflow/scripts/train.py"
 
@@ -37,9 +37,6 @@ rule average:
     output:
         average=f"{RUN}/average.safetensors",
         row=f"{RUN}/averaging.parquet",
-    params:
-        settings=lambda wildcards: sgd_settings(wildcards, average=config["average"]),
-        code=lambda wildcards: model_code(wildcards, "average.py"),
     log:
         f"{LOGS}/average/{{run}}.log",
     benchmark:
@@ -51,6 +48,9 @@ rule average:
         gpu=int(config["device"] != "cpu"),
         mem_mb=config["resources"]["mem_mb"],
         runtime=config["resources"]["runtime"],
+    params:
+        settings=lambda wildcards: sgd_settings(wildcards, average=config["average"]),
+        code=lambda wildcards: model_code(wildcards, "average.py"),
     script:
         "../workflow/scripts/average.py"
 
@@ -61,12 +61,12 @@ rule runs:
         averaging=per_run(f"{RUN}/averaging.parquet"),
     output:
         TABLE.format(table="runs"),
-    params:
-        code=code("runs.py"),
     log:
         f"{LOGS}/runs.log",
     conda:
         "../envs/sgdtails.yaml"
+    params:
+        code=code("runs.py"),
     script:
         "../workflow/scripts/runs.py"
 
@@ -76,13 +76,13 @@ rule collect:
         per_run(f"{RUN}/{{{{table}}}}.parquet"),
     output:
         TABLE,
-    wildcard_constraints:
-        table="history|tails",
-    params:
-        code=code("collect.py"),
     log:
         f"{LOGS}/{{table}}.log",
+    wildcard_constraints:
+        table="history|tails",
     conda:
         "../envs/sgdtails.yaml"
+    params:
+        code=code("collect.py"),
     script:
         "../workflow/scripts/collect.py"

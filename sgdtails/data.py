@@ -27,21 +27,25 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        return self.train_images.shape[1:]  # type: ignore[return-value]
+        return self.train_images.shape[1:]
 
 
 def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: bool) -> Dataset:
     """The dataset described by one entry of ``datasets.sources``; InputError if its files are missing or wrong."""
     raw = sources.load(name, settings, root=Path(root), download=download)
     if raw.train_images.size == 0 or raw.test_images.size == 0:
-        raise InputError(f"dataset {name!r}: the training or the test split is empty; give both, or one set to be split by test_fraction.")
+        raise InputError(
+            f"dataset {name!r}: the training or the test split is empty; give both, or one set to be split by test_fraction."
+        )
     channels = raw.train_images.shape[1]
     mean, std = settings.get("mean"), settings.get("std")
     if mean is None or std is None:
         pixels = raw.train_images.astype(np.float64) / 255
         mean, std = pixels.mean(axis=(0, 2, 3)).tolist(), pixels.std(axis=(0, 2, 3)).tolist()
     if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
-        raise InputError(f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}.")
+        raise InputError(
+            f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}."
+        )
     return Dataset(*raw, mean=tuple(mean), std=tuple(std))
 
 
@@ -57,7 +61,8 @@ def write(dataset: Dataset, path: str | Path) -> None:
 def read(path: str | Path) -> Dataset:
     """The dataset stored at ``path``."""
     arrays, record = storage.load_arrays(path)
-    return Dataset(**arrays, **{key: tuple(record[key]) for key in ("classes", "mean", "std")})
+    fields: dict[str, Any] = {**arrays, **{key: tuple(record[key]) for key in ("classes", "mean", "std")}}
+    return Dataset(**fields)
 
 
 class Split:

@@ -5,8 +5,10 @@ import os
 from sgdtails.errors import InputError
 
 
-def select(device: str, precision: str, threads: int):  # -> torch.device; torch is imported only here, after the environment is set
-    """The torch device for ``auto``, ``cpu`` or ``cuda``, deterministic, at ``fp32`` or ``tf32``, on ``threads`` CPU threads.
+def select(
+    device: str, precision: str, threads: int
+):  # -> torch.device; torch is imported only here, after the environment is set
+    """The torch.device for ``auto``, ``cpu`` or ``cuda``, deterministic, at ``fp32`` or ``tf32``, on ``threads`` CPU threads.
 
     InputError if CUDA is asked for and absent.
     """
@@ -20,7 +22,9 @@ def select(device: str, precision: str, threads: int):  # -> torch.device; torch
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("config key device: 'cuda' was asked for, but torch sees no CUDA device; set device: auto or cpu.")
+        raise InputError(
+            "config key device: 'cuda' was asked for, but torch sees no CUDA device; set device: auto or cpu."
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)

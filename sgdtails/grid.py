@@ -18,7 +18,9 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """InputError for the first thing in the config that the schema refuses, unknown keys at any level included."""
     from jsonschema import Draft202012Validator
 
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path))
+    )
     if errors:
         raise _explained(errors[0])
 
@@ -33,10 +35,16 @@ def _explained(error: Any) -> InputError:
     if error.validator == "propertyNames":
         return InputError(f"{where}: the name {error.instance!r} must be letters, digits and underscores.")
     if error.validator == "oneOf":
-        return InputError(f"{where} needs exactly one of: {', '.join(part['required'][0] for part in error.schema['oneOf'])}.")
+        return InputError(
+            f"{where} needs exactly one of: {', '.join(part['required'][0] for part in error.schema['oneOf'])}."
+        )
     if error.validator == "enum":
         return unknown("value", error.instance, where, map(str, error.validator_value))
-    hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if error.validator == "type" and isinstance(error.instance, str) else ""
+    hint = (
+        " (YAML reads 1e-3 as text; write 1.0e-3)"
+        if error.validator == "type" and isinstance(error.instance, str)
+        else ""
+    )
     return InputError(f"{where}: {error.message}{hint}; see config/config.yaml for what it means.")
 
 
@@ -48,7 +56,9 @@ def read_runs(
     A path is looked up in the working directory, then in ``base``.
     InputError for an unknown column, dataset or model, a number out of range, or a run listed twice.
     """
-    rows = _from_csv(Path(runs) if Path(runs).exists() else base / runs) if isinstance(runs, str) else _from_blocks(runs)
+    rows = (
+        _from_csv(Path(runs) if Path(runs).exists() else base / runs) if isinstance(runs, str) else _from_blocks(runs)
+    )
     datasets, models = list(datasets), list(models)
     table: dict[str, Run] = {}
     first: dict[str, str] = {}
@@ -59,10 +69,14 @@ def read_runs(
                 raise unknown(kind, run[kind], where, valid)
         name = run_id(run)
         if name in table:
-            raise InputError(f"{where}: run {name} is already listed at {first[name]}; remove one, or give it another seed.")
+            raise InputError(
+                f"{where}: run {name} is already listed at {first[name]}; remove one, or give it another seed."
+            )
         table[name], first[name] = run, where
     if not table:
-        raise InputError(f"the run table {runs if isinstance(runs, str) else '(config key runs)'} has no rows; add one run per row.")
+        raise InputError(
+            f"the run table {runs if isinstance(runs, str) else '(config key runs)'} has no rows; add one run per row."
+        )
     return table
 
 
@@ -78,7 +92,9 @@ def _from_csv(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
             _check_columns(reader.fieldnames or (), str(path))
             return [(f"{path}, line {reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"config key runs: cannot read the run table {path} ({error}); give the path of a CSV file.") from error
+        raise InputError(
+            f"config key runs: cannot read the run table {path} ({error}); give the path of a CSV file."
+        ) from error
 
 
 def _from_blocks(blocks: list[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -108,7 +124,9 @@ def _parsed(raw: Mapping[str, Any], where: str) -> Run:
             if kind is int and float(raw[column]) != value:
                 raise ValueError
         except (TypeError, ValueError, OverflowError, KeyError):
-            raise InputError(f"{where}: {column} is {raw.get(column)!r}; it must be a {'whole number' if kind is int else 'number'}.") from None
+            raise InputError(
+                f"{where}: {column} is {raw.get(column)!r}; it must be a {'whole number' if kind is int else 'number'}."
+            ) from None
         run[column] = value
     if not 0 < run["step_size"] < float("inf"):
         raise InputError(f"{where}: step_size is {run['step_size']}; it must be a positive number.")

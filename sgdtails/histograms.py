@@ -20,7 +20,9 @@ def representatives(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
     return [sorted(rows, key=lambda row: alpha[row["run"]])[(len(rows) - 1) // 2] for rows in groups.values()]
 
 
-def rows(runs: pa.Table, tails: pa.Table, averages: Mapping[str, str], *, bins: int, seed: int) -> Iterator[dict[str, Any]]:
+def rows(
+    runs: pa.Table, tails: pa.Table, averages: Mapping[str, str], *, bins: int, seed: int
+) -> Iterator[dict[str, Any]]:
     """Rows of table ``histograms``; ``averages`` gives the file of averaged weights of each run.
 
     The stable sample has the layer's published tail index and its mean of log|w|.
@@ -41,13 +43,20 @@ def rows(runs: pa.Table, tails: pa.Table, averages: Mapping[str, str], *, bins: 
         yield from (common | row for row in densities(values, simulated, bins=bins, rng=rng))
 
 
-def densities(values: NDArray[np.floating], simulated: NDArray[np.floating], *, bins: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def densities(
+    values: NDArray[np.floating], simulated: NDArray[np.floating], *, bins: int, rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
     """Densities of two random halves of ``values``, of all of them and of ``simulated``, in common bins over the range of ``values``."""
     reach = float(np.abs(values).max())
     edges = np.linspace(-reach, reach, bins + 1)
     shuffled = rng.permutation(values)
     middle = len(values) // 2
-    for series, sample in {"half_a": shuffled[:middle], "half_b": shuffled[middle:], "all": values, "stable": simulated}.items():
+    for series, sample in {
+        "half_a": shuffled[:middle],
+        "half_b": shuffled[middle:],
+        "all": values,
+        "stable": simulated,
+    }.items():
         density = np.histogram(sample, edges)[0] / (len(sample) * np.diff(edges))
         for low, high, value in zip(edges[:-1].tolist(), edges[1:].tolist(), density.tolist(), strict=True):
             yield {"series": series, "low": low, "high": high, "density": value}

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sgdtails.errors import InputError
@@ -10,7 +11,7 @@ from sgdtails.errors import InputError
 
 def run(main: Callable[[Any], None], smk: Any) -> None:
     """Call ``main(smk)`` with both streams in the job's log; exit 1 with one sentence there for bad input, else a traceback."""
-    with open(smk.log[0], "w", encoding="utf-8") as log:
+    with Path(smk.log[0]).open("w", encoding="utf-8") as log:
         sys.stdout = sys.stderr = log
         try:
             main(smk)
@@ -18,7 +19,9 @@ def run(main: Callable[[Any], None], smk: Any) -> None:
             _fail(f"sgdtails: {error}")
         except OSError as error:  # a full disk, a missing right: the message says what and where
             traceback.print_exc()
-            _fail(f"sgdtails: {error.strerror or error}: {error.filename or 'see above'}; make room or grant access, then run again.")
+            _fail(
+                f"sgdtails: {error.strerror or error}: {error.filename or 'see above'}; make room or grant access, then run again."
+            )
         except Exception:
             traceback.print_exc()
             _fail("sgdtails: this is an error of the program, not of its input; please report it with this log.")

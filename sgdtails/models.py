@@ -14,7 +14,12 @@ POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
 
 
 def build(
-    name: str, input_shape: tuple[int, int, int], classes: int, config: Mapping[str, Mapping[str, Any]], *, seed: int = 0
+    name: str,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    config: Mapping[str, Mapping[str, Any]],
+    *,
+    seed: int = 0,
 ) -> nn.Module:
     """The network ``name`` of the config's ``models`` for images (channels, height, width), initialised from ``seed``.
 
@@ -83,13 +88,17 @@ def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str
     return nn.Sequential(modules)
 
 
-def _own(name: str, path: str, input_shape: tuple[int, int, int], classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+def _own(
+    name: str, path: str, input_shape: tuple[int, int, int], classes: int, arguments: Mapping[str, Any]
+) -> nn.Module:
     where = f"config key models.{name}.factory"
     module_name, _, attribute = path.rpartition(".")
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}: cannot import {path!r} ({error}); give package.module.function, importable from the Snakefile's folder.") from error
+        raise InputError(
+            f"{where}: cannot import {path!r} ({error}); give package.module.function, importable from the Snakefile's folder."
+        ) from error
     module = factory(input_shape, classes, **arguments)
     if not isinstance(module, nn.Module):
         raise InputError(f"{where}: {path!r} returned {type(module).__name__}; it must return a torch.nn.Module.")
@@ -98,5 +107,7 @@ def _own(name: str, path: str, input_shape: tuple[int, int, int], classes: int, 
         shape = tuple(module.eval()(torch.zeros(2, *input_shape)).shape)
     module.train(training)
     if shape != (2, classes):
-        raise InputError(f"{where}: {path!r} maps (2, {', '.join(map(str, input_shape))}) to {shape}; it must map it to (2, {classes}).")
+        raise InputError(
+            f"{where}: {path!r} maps (2, {', '.join(map(str, input_shape))}) to {shape}; it must map it to (2, {classes})."
+        )
     return module

@@ -19,7 +19,7 @@ ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe 
 MARKERS = (("o", BLUE), ("^", ORANGE), ("s", GREEN), ("D", "#CC79A7"), ("v", "#56B4E9"), ("P", "#D55E00"))
 ALPHA = r"mean tail index $\hat\alpha$"
 RATIO = r"step size / batch size $\eta/b$"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 7, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
@@ -35,7 +35,15 @@ def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
         for size, (marker, colour) in zip(sizes, MARKERS * len(sizes), strict=False):
             points = [(row["eta_over_b"], row["alpha"]) for row in rows if row["batch_size"] == size]
             if points:
-                axes.plot(*zip(*points, strict=True), marker, color=colour, markersize=3.5, alpha=0.8, linestyle="none", label=f"$b$ = {size}")
+                axes.plot(
+                    *zip(*points, strict=True),
+                    marker,
+                    color=colour,
+                    markersize=3.5,
+                    alpha=0.8,
+                    linestyle="none",
+                    label=f"$b$ = {size}",
+                )
         axes.set_xscale("log")
         _label_log(axes.xaxis)
     figure.supxlabel(RATIO, fontsize=8)
@@ -51,7 +59,16 @@ def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
     points = None
     for axes, _, rows in panels:
         alpha, accuracy, ratio = ([row[key] for row in rows] for key in ("alpha", "test_accuracy", "eta_over_b"))
-        points = axes.scatter(alpha, [100 * value for value in accuracy], c=ratio, norm=norm, cmap="cividis_r", s=14, edgecolors=GREY, linewidths=0.3)
+        points = axes.scatter(
+            alpha,
+            [100 * value for value in accuracy],
+            c=ratio,
+            norm=norm,
+            cmap="cividis_r",
+            s=14,
+            edgecolors=GREY,
+            linewidths=0.3,
+        )
     if points is not None:
         bar = figure.colorbar(points, ax=figure.axes, pad=0.02, aspect=30, label=RATIO)
         _label_log(bar.ax.yaxis)
@@ -65,7 +82,10 @@ def figure_2(histograms: pa.Table) -> Figure:
     groups = _grouped(histograms.to_pylist())
     figure = Figure(figsize=(max(COLUMN, 1.75 * len(groups)), 3.4), layout="constrained")
     grid = figure.subplots(2, max(1, len(groups)), squeeze=False, sharey="row")
-    comparisons = ((("half_a", "half A", BLUE), ("half_b", "half B", ORANGE)), (("all", "weights", BLUE), ("stable", "stable sample", ORANGE)))
+    comparisons = (
+        (("half_a", "half A", BLUE), ("half_b", "half B", ORANGE)),
+        (("all", "weights", BLUE), ("stable", "stable sample", ORANGE)),
+    )
     for column, (title, rows) in enumerate(groups.items()):
         for axes, series in zip(grid[:, column], comparisons, strict=True):
             for name, label, colour in series:
@@ -108,7 +128,11 @@ def _grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def _converged(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
     """Rows of converged runs with their mean tail index, ``alpha``."""
     alpha = mean_alpha(tails)
-    return [row | {"alpha": alpha[row["run"]]} for row in runs.to_pylist() if row["status"] == "converged" and row["run"] in alpha]
+    return [
+        row | {"alpha": alpha[row["run"]]}
+        for row in runs.to_pylist()
+        if row["status"] == "converged" and row["run"] in alpha
+    ]
 
 
 def _run_panels(runs: pa.Table, tails: pa.Table) -> tuple[Figure, Panels]:
@@ -128,7 +152,10 @@ def _run_panels(runs: pa.Table, tails: pa.Table) -> tuple[Figure, Panels]:
     def panels() -> Panels:
         for axes, (title, everything) in zip(grid, groups.items(), strict=False):
             rows = shown.get(title, [])
-            left_out = [f"{sum(row['status'] == status for row in everything)} {word}" for status, word in (("diverged", "diverged"), ("budget", "over budget"))]
+            left_out = [
+                f"{sum(row['status'] == status for row in everything)} {word}"
+                for status, word in (("diverged", "diverged"), ("budget", "over budget"))
+            ]
             note = "; ".join([f"$n$ = {len(rows)}", *(text for text in left_out if not text.startswith("0 "))])
             axes.set_title(f"{title}\n{note}")
             if not rows:
@@ -147,7 +174,9 @@ def _label_log(axis: Any) -> None:
 
 def _with_legend(figure: Figure) -> Figure:
     """One legend for all panels, above them."""
-    entries = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    entries = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     if entries:
         figure.legend(list(entries.values()), list(entries), loc="outside upper right", ncols=len(entries))
     return figure

@@ -34,7 +34,10 @@ def _parse(file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(file.read_bytes(), filename=str(file))
     imported = {found for name in _imported_names(tree) if (found := module_file(name, root))}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             del node.body[0]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
 

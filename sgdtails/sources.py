@@ -46,7 +46,9 @@ def load(name: str, settings: Mapping[str, Any], *, root: Path, download: bool) 
         return _torchvision(name, kind, root, download)
     path = root / settings["path"] if "path" in settings else None
     if path is None or not path.exists():
-        raise InputError(f"dataset {name!r}: {path or 'its path'} does not exist; put the data there, or set datasets.root and datasets.sources.{name}.path.")
+        raise InputError(
+            f"dataset {name!r}: {path or 'its path'} does not exist; put the data there, or set datasets.root and datasets.sources.{name}.path."
+        )
     if kind == "folder":
         return _folder(name, path, settings)
     if kind == "npz":
@@ -79,7 +81,9 @@ def _torchvision(name: str, kind: str, root: Path, download: bool) -> Raw:
         raise
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"dataset {name!r}: not found whole under datasets.root = {root} ({reason}); put the files there in torchvision's layout, or set datasets.download: true where the network allows it.") from error
+        raise InputError(
+            f"dataset {name!r}: not found whole under datasets.root = {root} ({reason}); put the files there in torchvision's layout, or set datasets.download: true where the network allows it."
+        ) from error
     return Raw(*_arrays(train), *_arrays(test), tuple(train.classes))
 
 
@@ -87,7 +91,9 @@ def _check_mnist(name: str, root: Path) -> None:
     for file, expected in _MNIST_MD5.items():
         path = root / "MNIST" / "raw" / file
         if path.exists() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != expected:
-            raise InputError(f"dataset {name!r}: {path} is damaged (its MD5 is not {expected}); delete it, or fetch it again.")
+            raise InputError(
+                f"dataset {name!r}: {path} is damaged (its MD5 is not {expected}); delete it, or fetch it again."
+            )
 
 
 def _arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -96,7 +102,9 @@ def _arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.ascontiguousarray(images), np.asarray(dataset.targets, dtype=np.int64)
 
 
-def _split(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: tuple[str, ...], settings: Mapping[str, Any]) -> Raw:
+def _split(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], classes: tuple[str, ...], settings: Mapping[str, Any]
+) -> Raw:
     """A stratified split that depends on nothing but the labels and ``test_fraction``."""
     rng = np.random.default_rng(SPLIT_SEED)
     test = np.zeros(len(labels), dtype=bool)
@@ -114,7 +122,9 @@ def _folder(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
         found[split].append((member.parts[-2], _decode(f"dataset {name!r}: {path}/{member}", content, settings)))
     classes = tuple(sorted({label for part in found.values() for label, _ in part}))
     if len(classes) < 2:
-        raise InputError(f"dataset {name!r}: {path} holds {len(classes)} class(es); an image folder needs at least two, one subfolder each.")
+        raise InputError(
+            f"dataset {name!r}: {path} holds {len(classes)} class(es); an image folder needs at least two, one subfolder each."
+        )
     if found["train"] and found["test"]:
         train, test = (_stack(name, path, found[part], classes) for part in ("train", "test"))
         return Raw(*train, *test, classes)
@@ -141,8 +151,8 @@ def _decode(where: str, content: bytes, settings: Mapping[str, Any]) -> NDArray[
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image = image.convert("L" if settings.get("grey", False) else "RGB")
+        with Image.open(io.BytesIO(content)) as file:
+            image = file.convert("L" if settings.get("grey", False) else "RGB")
             if "size" in settings and image.size != (settings["size"][1], settings["size"][0]):
                 image = image.resize((settings["size"][1], settings["size"][0]), Image.Resampling.BILINEAR)
             pixels = np.asarray(image)
@@ -151,11 +161,15 @@ def _decode(where: str, content: bytes, settings: Mapping[str, Any]) -> NDArray[
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _stack(name: str, path: Path, pairs: list[tuple[str, NDArray[np.uint8]]], classes: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _stack(
+    name: str, path: Path, pairs: list[tuple[str, NDArray[np.uint8]]], classes: tuple[str, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     sizes = Counter(image.shape[1:] for _, image in pairs)
     if len(sizes) > 1:
         (height, width), _ = sizes.most_common(1)[0]
-        raise InputError(f"dataset {name!r}: the images in {path} have {len(sizes)} sizes; set datasets.sources.{name}.size, e.g. [{height}, {width}].")
+        raise InputError(
+            f"dataset {name!r}: the images in {path} have {len(sizes)} sizes; set datasets.sources.{name}.size, e.g. [{height}, {width}]."
+        )
     index = {label: number for number, label in enumerate(classes)}
     return np.stack([image for _, image in pairs]), np.array([index[label] for label, _ in pairs], dtype=np.int64)
 
@@ -172,7 +186,9 @@ def _npz(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
         if all(f"{prefix}{part}" in arrays for prefix in prefixes for part in ("images", "labels")):
             break
     else:
-        raise InputError(f"{where} has the arrays {sorted(arrays)}; it needs images and labels, or train_images, train_labels, test_images and test_labels.")
+        raise InputError(
+            f"{where} has the arrays {sorted(arrays)}; it needs images and labels, or train_images, train_labels, test_images and test_labels."
+        )
     pairs = [_checked(where, prefix, arrays[f"{prefix}images"], arrays[f"{prefix}labels"]) for prefix in prefixes]
     if len({images.shape[1:] for images, _ in pairs}) > 1:
         raise InputError(f"{where}: training and test images differ in shape; they must be alike.")
@@ -184,7 +200,11 @@ def _npz(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
 
 def _checked(where: str, prefix: str, images: NDArray, labels: NDArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise InputError(f"{where}: {prefix}images is {images.dtype} of shape {images.shape}; it must be uint8 of shape (N, height, width) or (N, channels, height, width).")
+        raise InputError(
+            f"{where}: {prefix}images is {images.dtype} of shape {images.shape}; it must be uint8 of shape (N, height, width) or (N, channels, height, width)."
+        )
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
-        raise InputError(f"{where}: {prefix}labels is {labels.dtype} of shape {labels.shape}; it must be {len(images)} integers from 0, one per image.")
+        raise InputError(
+            f"{where}: {prefix}labels is {labels.dtype} of shape {labels.shape}; it must be {len(images)} integers from 0, one per image."
+        )
     return np.ascontiguousarray(images[:, None] if images.ndim == 3 else images), labels.astype(np.int64)

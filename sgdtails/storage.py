@@ -60,4 +60,6 @@ def _read(path: str | Path, *, arrays: bool) -> tuple[dict[str, NDArray], dict[s
             order = record.pop("order")
             return ({name: file.get_tensor(name) for name in order} if arrays else {}), record
     except (SafetensorError, KeyError, OSError) as error:
-        raise InputError(f"{path} is not a file of this workflow, or it is damaged ({error}); delete it and run again.") from error
+        raise InputError(
+            f"{path} is not a file of this workflow, or it is damaged ({error}); delete it and run again."
+        ) from error

@@ -16,7 +16,9 @@ _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 
 
 def _schema(*columns: tuple[str, Any, str, str]) -> pa.Schema:
-    return pa.schema([pa.field(name, type_, metadata={"unit": unit, "meaning": meaning}) for name, type_, unit, meaning in columns])
+    return pa.schema(
+        [pa.field(name, type_, metadata={"unit": unit, "meaning": meaning}) for name, type_, unit, meaning in columns]
+    )
 
 
 _text, _count, _real = pa.string(), pa.int64(), pa.float64()
@@ -45,9 +47,13 @@ _MACHINE = (("device", _text, "", "cpu, or the GPU's name"), ("precision", _text
 
 SCHEMAS: dict[str, pa.Schema] = {
     "training": _schema(_RUN, *_SETTINGS, *_TRAINED, _SECONDS, *_MACHINE),
-    "averaging": _schema(_RUN, ("status", _text, "", "averaged, diverged, or skipped (training did not converge)"), _AVERAGED, _SECONDS),
+    "averaging": _schema(
+        _RUN, ("status", _text, "", "averaged, diverged, or skipped (training did not converge)"), _AVERAGED, _SECONDS
+    ),
     "runs": _schema(_RUN, *_SETTINGS, *_TRAINED, _AVERAGED, _SECONDS, *_MACHINE),
-    "history": _schema(_RUN, ("iteration", _count, "steps", "SGD steps done at this gate"), _TRAIN_NLL, _TRAIN_ACCURACY),
+    "history": _schema(
+        _RUN, ("iteration", _count, "steps", "SGD steps done at this gate"), _TRAIN_NLL, _TRAIN_ACCURACY
+    ),
     "tails": _schema(
         _RUN,
         ("weights", _text, "", "initial, final (last iterate of training) or average (ergodic average)"),
@@ -69,7 +75,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("model", _text, "", "name in config key models"),
         ("layer_name", _text, "", "the layer with most weights"),
         ("alpha", _real, "1", "its published tail index, and that of the stable sample"),
-        ("series", _text, "", "half_a, half_b (a random partition of the averaged weights), all, or stable (simulated)"),
+        (
+            "series",
+            _text,
+            "",
+            "half_a, half_b (a random partition of the averaged weights), all, or stable (simulated)",
+        ),
         ("low", _real, "1", "lower edge of the bin"),
         ("high", _real, "1", "upper edge of the bin"),
         ("density", _real, "1", "share of the series in the bin / width of the bin"),
@@ -107,14 +118,18 @@ def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path])
         average = averages[row["run"]]
         status = "diverged" if average["status"] == "diverged" else row["status"]
         seconds = row["seconds"] + average["seconds"]
-        rows.append(row | {"status": status, "seconds": seconds, "average_test_accuracy": average["average_test_accuracy"]})
+        rows.append(
+            row | {"status": status, "seconds": seconds, "average_test_accuracy": average["average_test_accuracy"]}
+        )
     return rows
 
 
 def mean_alpha(tails: pa.Table) -> dict[str, float]:
     """Per run, the mean over layers of the published multivariate tail index of the averaged weights."""
     chosen = tails.filter(
-        pc.is_null(tails["k1"]) & pc.equal(tails["weights"], "average") & pc.equal(tails["estimator"], "mmo_multivariate")
+        pc.is_null(tails["k1"])
+        & pc.equal(tails["weights"], "average")
+        & pc.equal(tails["estimator"], "mmo_multivariate")
     )
     means = chosen.group_by("run").aggregate([("alpha_published", "mean")])
     return dict(zip(means["run"].to_pylist(), means["alpha_published_mean"].to_pylist(), strict=True))

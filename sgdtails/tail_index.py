@@ -30,7 +30,9 @@ def block_lengths(n: int) -> list[int]:
     lowered = {int(divisors[divisors <= target].max()) for target in targets if n > 0}
     lengths = sorted(k for k in lowered if 1 < k <= n // 2)
     if not lengths:
-        raise ValueError(f"{n} observations have no admissible block length K1 (a divisor from 2 to 1000 and at most N/2)")
+        raise ValueError(
+            f"{n} observations have no admissible block length K1 (a divisor from 2 to 1000 and at most N/2)"
+        )
     return lengths
 
 
@@ -130,4 +132,10 @@ def _rows(sample: NDArray[np.float64], rng: np.random.Generator) -> Iterator[dic
         low, alpha, high = alpha_of(np.array([middle + half, middle, middle - half])).tolist()
         yield common | {"k1": k1, "alpha": alpha, "alpha_published": None, "alpha_low": low, "alpha_high": high}
     alpha = aggregate(inverse)
-    yield common | {"k1": None, "alpha": alpha, "alpha_published": min(alpha, CLIP), "alpha_low": None, "alpha_high": None}
+    yield common | {
+        "k1": None,
+        "alpha": alpha,
+        "alpha_published": min(alpha, CLIP),
+        "alpha_low": None,
+        "alpha_high": None,
+    }

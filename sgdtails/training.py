@@ -56,7 +56,9 @@ def batches(split: Split, batch_size: int, *, seed: int, start: int = 0) -> Iter
     """
     per_epoch = len(split) // batch_size
     if per_epoch == 0:
-        raise InputError(f"batch_size {batch_size} is larger than the training set of {len(split)} images; lower it in the run table.")
+        raise InputError(
+            f"batch_size {batch_size} is larger than the training set of {len(split)} images; lower it in the run table."
+        )
     epoch, position = divmod(start, per_epoch)
     while True:
         order = permutation(len(split), seed, epoch).to(split.images.device)
@@ -65,7 +67,9 @@ def batches(split: Split, batch_size: int, *, seed: int, start: int = 0) -> Iter
         epoch, position = epoch + 1, 0
 
 
-def sgd(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]], step_size: float, loss: Loss = cross_entropy) -> Iterator[None]:
+def sgd(
+    model: nn.Module, data: Iterable[tuple[Tensor, Tensor]], step_size: float, loss: Loss = cross_entropy
+) -> Iterator[None]:
     """One step of SGD per batch and per ``next``; the model's weights change in place."""
     optimizer = torch.optim.SGD(model.parameters(), lr=step_size)
     for inputs, targets in data:
@@ -107,7 +111,15 @@ def load(model: nn.Module, state: dict[str, np.ndarray]) -> None:
 
 
 def train(
-    model: nn.Module, train: Split, test: Split, *, batch_size: int, step_size: float, seed: int, stop: Stop, progress: Progress
+    model: nn.Module,
+    train: Split,
+    test: Split,
+    *,
+    batch_size: int,
+    step_size: float,
+    seed: int,
+    stop: Stop,
+    progress: Progress,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train in place. Returns the ``_TRAINED`` columns of the run's row and its history, one row per gate.
 

@@ -13,22 +13,32 @@ def main(smk: Any) -> None:
     run = settings["run"]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     final, record = storage.load_arrays(smk.input.final)
-    arrays, accuracy, status = {}, None, "skipped"
+    arrays: dict[str, Any] = {}
+    accuracy, status = None, "skipped"
     if record["status"] == "converged":
         arrays, accuracy, status = _average(settings, data.read(smk.input.dataset), final, start=record["iterations"])
     storage.save_arrays(smk.output.average, arrays, provenance | {"status": status})
-    row = {"run": run["run"], "status": status, "average_test_accuracy": accuracy, "seconds": time.perf_counter() - begin}
+    row = {
+        "run": run["run"],
+        "status": status,
+        "average_test_accuracy": accuracy,
+        "seconds": time.perf_counter() - begin,
+    }
     tables.write("averaging", [row], smk.output.row, provenance=provenance)
 
 
-def _average(settings: dict[str, Any], dataset: data.Dataset, final: dict[str, Any], *, start: int) -> tuple[dict[str, Any], float | None, str]:
+def _average(
+    settings: dict[str, Any], dataset: data.Dataset, final: dict[str, Any], *, start: int
+) -> tuple[dict[str, Any], float | None, str]:
     device = devices.select(settings["device"], settings["precision"], settings["threads"])
     from sgdtails import averaging, models, training
     from sgdtails.progress import Progress
 
     run, length = settings["run"], settings["average"]
     train, test = data.splits(dataset, device)
-    model = models.build(run["model"], dataset.shape, len(dataset.classes), {run["model"]: settings["model"]}).to(device)
+    model = models.build(run["model"], dataset.shape, len(dataset.classes), {run["model"]: settings["model"]}).to(
+        device
+    )
     training.load(model, final)
     batches = training.batches(train, run["batch_size"], seed=run["seed"], start=start)
     steps = Progress(sum(length.values())).track(training.sgd(model, batches, run["step_size"]))

@@ -15,7 +15,9 @@ def main(smk: Any) -> None:
 
     dataset = data.read(smk.input.dataset)
     train, test = data.splits(dataset, device)
-    model = models.build(run["model"], dataset.shape, len(dataset.classes), {run["model"]: settings["model"]}, seed=run["seed"])
+    model = models.build(
+        run["model"], dataset.shape, len(dataset.classes), {run["model"]: settings["model"]}, seed=run["seed"]
+    )
     initial = training.arrays(model)
     outcome, history = training.train(
         model.to(device),
@@ -30,7 +32,11 @@ def main(smk: Any) -> None:
     storage.save_arrays(smk.output.initial, initial, provenance)
     storage.save_arrays(smk.output.final, training.arrays(model), provenance | state)
     tables.write("history", ({"run": run["run"]} | row for row in history), smk.output.history, provenance=provenance)
-    machine = {"eta_over_b": run["step_size"] / run["batch_size"], "device": devices.describe(device), "precision": settings["precision"]}
+    machine = {
+        "eta_over_b": run["step_size"] / run["batch_size"],
+        "device": devices.describe(device),
+        "precision": settings["precision"],
+    }
     tables.write("training", [run | outcome | machine], smk.output.row, provenance=provenance)
 
 

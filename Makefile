@@ -1,0 +1,44 @@
+# Set-up, the embedded study, tests and checks. Needs Python >= 3.11 and make; everything else is in requirements.lock.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH
+SHELL := bash
+
+.PHONY: demo test lint format lock clean
+
+demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
+	snakemake --cores all --configfile config/demo.yaml --quiet rules
+	@echo "Figures are in results/demo/figures, tables in results/demo/tables."
+
+test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
+	pytest
+
+lint: .venv/ready            ## style, types and workflow checks
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+format: .venv/ready          ## put the code into its style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile rules
+
+# uv comes first, at the locked version, and installs the rest; both check the hashes of the lock.
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sgdtails needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/uv.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	touch $@
+
+lock: .venv/ready            ## after an edit of requirements.in
+	uv pip compile requirements.in --output-file requirements.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make lock"
+
+clean:                       ## the environment and what Snakemake remembers; results stay
+	rm -rf .venv .snakemake

@@ -1,0 +1,46 @@
+"""What the tests share."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "datasets"
+
+
+@pytest.fixture
+def mnist_root() -> Path:
+    if not (SHARED / "MNIST" / "raw").is_dir():
+        pytest.skip(f"the real MNIST is not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def cifar10_jpeg() -> Path:
+    path = SHARED / "cifar10-jpeg.tar.gz"
+    if not path.is_file():
+        pytest.skip(f"the JPEG copy of CIFAR10 is not at {path}")
+    return path
+
+
+@pytest.fixture
+def config() -> dict:
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+@pytest.fixture
+def schema() -> dict:
+    return yaml.safe_load((ROOT / "config/config.schema.yaml").read_text())
+
+
+def script(name: str) -> ModuleType:
+    """A workflow script as a module: its ``main`` takes any object with the attributes of Snakemake's own."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "workflow/scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,164 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sgdtails import stable, tail_index
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (2048, [2, 4, 8, 16, 32, 64, 256, 512]),  # 45 and 50 fall to 32, 1000 to 512
+        (10_000, [2, 5, 10, 20, 50, 100, 500, 1000]),
+        (192, [2, 4, 8, 12, 16, 48, 96]),
+        (15, [3, 5]),
+        (4, [2]),
+    ],
+)
+def test_published_block_lengths(n, expected):
+    assert tail_index.block_lengths(n) == expected
+
+
+@given(st.integers(4, 5000))
+def test_block_lengths_divide_and_leave_two_blocks(n):
+    prime = all(n % k for k in range(2, math.isqrt(n) + 1))
+    if prime or n < 4:
+        with pytest.raises(ValueError, match="no admissible"):
+            tail_index.block_lengths(n)
+        return
+    lengths = tail_index.block_lengths(n)
+    assert lengths == sorted(set(lengths))
+    assert all(n % k == 0 and 2 <= k <= n // 2 for k in lengths)
+
+
+def test_definition_on_four_numbers():
+    """X = 1, 3, 2, 4, K1 = 2: Y = 4, 6."""
+    expected = ((math.log(4) + math.log(6)) / 2 - math.log(1 * 3 * 2 * 4) / 4) / math.log(2)
+    assert tail_index.inverse_alpha(np.array([1.0, 3.0, 2.0, 4.0]), 2) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1.5, 1.8, 2.0])
+@pytest.mark.parametrize("k1", [2, 20, 200])
+def test_univariate_is_unbiased_on_stable_data(alpha, k1):
+    """Standard error: blocks are independent, and Var log|X| is known; five of them."""
+    n = 400_000
+    sample = stable.sample(alpha, n, rng=rng(k1))
+    error = math.sqrt(stable.log_moments(alpha)[1] / (n // k1)) / math.log(k1)
+    assert tail_index.inverse_alpha(sample, k1) == pytest.approx(1 / alpha, abs=5 * error)
+
+
+@pytest.mark.parametrize("k1", [2, 16, 64])
+def test_multivariate_is_unbiased_on_elliptical_stable_data(k1):
+    """sqrt(A)*G with A totally skewed (alpha/2)-stable, by Kanter's representation of a positive stable variable."""
+    alpha, n, d = 1.5, 65_536, 10
+    angle, exponential = rng(1).uniform(0, np.pi, n), rng(2).standard_exponential(n)
+    a = alpha / 2
+    positive = np.sin(a * angle) / np.sin(angle) ** (1 / a) * (np.sin((1 - a) * angle) / exponential) ** ((1 - a) / a)
+    sample = np.sqrt(positive)[:, None] * rng(3).standard_normal((n, d))
+    error = math.sqrt(stable.log_moments(alpha)[1] / (n // k1)) / math.log(k1)
+    assert tail_index.inverse_alpha(sample, k1) == pytest.approx(1 / alpha, abs=5 * error)
+
+
+@pytest.mark.parametrize(("k1", "expected"), [(2, 1.39), (2048, 1.86)])
+def test_finite_variance_looks_heavy_at_small_blocks(k1, expected):
+    """Laplace: what a sceptical reader asks first (SCIENCE.md)."""
+    values = [1 / tail_index.inverse_alpha(rng(seed).laplace(size=2048 * 2048), k1) for seed in range(3)]
+    assert np.mean(values) == pytest.approx(expected, abs=0.01 if k1 == 2 else 0.03)
+
+
+def test_row_norm_spread_is_read_as_a_heavy_tail():
+    """Gaussian rows with log-normal scales of deviation s: 1/alpha -> 1/2 + (log-sum-of-squares gain)/log K1 > 1/2."""
+    sample = rng().standard_normal((8192, 500)) * np.exp(0.5 * rng(1).standard_normal(8192))[:, None]
+    k1 = 64
+    assert tail_index.inverse_alpha(sample, k1) == pytest.approx(1 / 2 + 0.5**2 / math.log(k1), abs=0.01)
+
+
+def test_order_matters_and_permutation_undoes_it():
+    sample = rng().standard_normal((2048, 100)) * np.exp(np.linspace(-2, 2, 2048))[:, None]
+    assert 1 / tail_index.inverse_alpha(sample, 2) == pytest.approx(2.0, abs=0.05)
+    assert tail_index.published(sample, rng=rng()) < 1.8
+
+
+@given(st.floats(1e-6, 1e6), st.integers(0, 100))
+def test_scale_changes_nothing(scale, seed):
+    sample = rng(seed).standard_normal((24, 3))
+    assert tail_index.inverse_alpha(sample * scale, 4) == pytest.approx(tail_index.inverse_alpha(sample, 4), abs=1e-9)
+
+
+@given(st.integers(0, 100))
+def test_one_column_is_the_univariate_estimator_and_order_within_blocks_is_free(seed):
+    sample = rng(seed).standard_normal(24)
+    assert tail_index.inverse_alpha(sample[:, None], 4) == pytest.approx(tail_index.inverse_alpha(sample, 4), abs=1e-12)
+    turned = sample.reshape(-1, 4)[::-1, ::-1].ravel()
+    assert tail_index.inverse_alpha(turned, 4) == pytest.approx(tail_index.inverse_alpha(sample, 4), abs=1e-12)
+
+
+def test_published_is_clipped_and_a_function_of_its_generator():
+    sample = rng().uniform(-1, 1, (512, 8))
+    values = [tail_index.published(sample, rng=rng(7)) for _ in range(2)]
+    assert values[0] == values[1] <= 2
+
+
+def test_small_gaussian_layers_are_clipped_as_often_as_known():
+    """72% of Gaussian 192 x 9 layers give exactly 2 (SCIENCE.md); 400 layers know that to 2.3% each way."""
+    layers = (rng(seed).standard_normal((192, 9)) for seed in range(400))
+    share = np.mean([tail_index.published(x - np.median(x, axis=0), rng=rng(i)) == 2 for i, x in enumerate(layers)])
+    assert share == pytest.approx(0.72, abs=0.07)
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0])
+def test_interval_of_one_block_length_covers(alpha):
+    """95% intervals at 64 blocks, in 600 samples: between 92% and 98% (three binomial errors)."""
+    from scipy.special import stdtrit
+
+    hits = []
+    for seed in range(600):
+        sample = stable.sample(alpha, 512, rng=rng(seed))
+        lengths, inverse, error = tail_index.profile(sample, rng=rng(seed), permutations=1)
+        column = lengths.index(8)
+        half = error[0, column] * stdtrit(63, 0.975)
+        hits.append(abs(inverse[0, column] - 1 / alpha) <= half)
+    assert 0.92 <= np.mean(hits) <= 0.98
+
+
+def test_rows_of_a_network():
+    weights = {"fc1": rng().standard_normal((64, 12)), "head": rng(1).standard_normal((10, 64))}
+    rows = list(tail_index.per_layer(weights, seed=0))
+    assert {(row["layer"], row["layer_name"], row["observations"], row["dimension"]) for row in rows} == {
+        (0, "fc1", 64, 12), (0, "fc1", 768, 1), (1, "head", 64, 10), (1, "head", 640, 1),
+    }  # fmt: skip
+    for row in rows:
+        if row["k1"] is None:
+            assert row["alpha_published"] == min(row["alpha"], 2.0)
+        else:
+            assert row["alpha_low"] <= row["alpha"] <= row["alpha_high"]
+    assert rows == list(tail_index.per_layer(weights, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("sample", "k1", "message"),
+    [
+        (np.ones(10), 3, "must divide"),
+        (np.ones(10), 1, "must divide"),
+        (np.ones(10), 10, "must divide"),
+        (np.array([1.0, np.nan, 1, 1]), 2, "finite"),
+        (np.zeros((4, 2)), 2, "zero"),
+        (np.array([0.0, 0, 0, 1]), 2, "zero"),
+    ],
+)
+def test_bad_samples(sample, k1, message):
+    with pytest.raises(ValueError, match=message):
+        tail_index.inverse_alpha(sample, k1)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 2053])
+def test_no_admissible_block_length(n):
+    with pytest.raises(ValueError, match="no admissible"):
+        tail_index.block_lengths(n)
