@@ -32,7 +32,7 @@ def _explained(error: Any) -> InputError:
         valid = error.schema.get("properties", {})
         name = next(name for name in error.instance if name not in valid)
         return unknown("key", name, where, valid)
-    if error.validator == "propertyNames":
+    if "propertyNames" in error.absolute_schema_path:
         return InputError(f"{where}: the name {error.instance!r} must be letters, digits and underscores.")
     if error.validator == "oneOf":
         return InputError(

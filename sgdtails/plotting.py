@@ -22,7 +22,7 @@ RATIO = r"step size / batch size $\eta/b$"
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 7, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.grid": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
+    "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
 }  # fmt: skip
 Panels = Iterator[tuple[Axes, str, list[dict[str, Any]]]]
 

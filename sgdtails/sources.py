@@ -178,7 +178,7 @@ def _npz(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
     """Keys images and labels, or train_images, train_labels, test_images and test_labels."""
     where = f"dataset {name!r}: {path}"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{where} is not a readable .npz file ({error}); write it again with numpy.savez.") from error

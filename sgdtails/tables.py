@@ -127,9 +127,7 @@ def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path])
 def mean_alpha(tails: pa.Table) -> dict[str, float]:
     """Per run, the mean over layers of the published multivariate tail index of the averaged weights."""
     chosen = tails.filter(
-        pc.is_null(tails["k1"])
-        & pc.equal(tails["weights"], "average")
-        & pc.equal(tails["estimator"], "mmo_multivariate")
+        (pc.field("weights") == "average") & (pc.field("estimator") == "mmo_multivariate") & pc.field("k1").is_null()
     )
     means = chosen.group_by("run").aggregate([("alpha_published", "mean")])
     return dict(zip(means["run"].to_pylist(), means["alpha_published_mean"].to_pylist(), strict=True))

@@ -5,9 +5,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 import yaml
 
 ROOT = Path(__file__).parent.parent
+torch.set_num_threads(1)  # as a job has: two would change the last digits
+
 SHARED = ROOT.parent / "shared" / "datasets"
 
 

@@ -56,15 +56,16 @@ def averaged_chains(eta: float, count: int, *, burn_in: int, length: int) -> np.
     return model.weight.detach().numpy()
 
 
-@pytest.mark.parametrize("eta", [0.7, 0.8, 0.9, 1.0])
-def test_simulated_sgd_has_kestens_tail_index(eta):
-    """32,768 chains, averages of 300 iterates, K1 = 64.
+# Averages of finitely many iterates are only nearly stable: what that adds to 1/alpha at K1 = 64, as seen
+# (+0.047, +0.013, -0.003, -0.007, with standard errors of 0.010 to 0.015), rounded up.
+BIAS = {0.7: 0.05, 0.8: 0.02, 0.9: 0.01, 1.0: 0.01}
 
-    Averages are only nearly stable: at these lengths the estimate of 1/alpha is off by at most 0.05 (the bias, largest
-    where alpha nears 2). The Monte-Carlo error is four standard errors of the mean over the 512 blocks.
-    """
+
+@pytest.mark.parametrize("eta", BIAS)
+def test_simulated_sgd_has_kestens_tail_index(eta):
+    """32,768 chains, averages of 300 iterates; beside the bias, four standard errors over independent parts."""
     sample = averaged_chains(eta, 32_768, burn_in=100, length=300)
     sample = sample - np.median(sample)
     inverse = tail_index.inverse_alpha(sample, 64)
-    blocks = np.array([tail_index.inverse_alpha(part, 64) for part in sample.reshape(128, -1)])
-    assert inverse == pytest.approx(1 / KESTEN[eta], abs=0.05 + 4 * blocks.std() / np.sqrt(128))
+    parts = np.array([tail_index.inverse_alpha(part, 64) for part in sample.reshape(32, -1)])
+    assert inverse == pytest.approx(1 / KESTEN[eta], abs=BIAS[eta] + 4 * parts.std() / np.sqrt(32))

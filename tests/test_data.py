@@ -1,0 +1,181 @@
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sgdtails import data
+from sgdtails.errors import InputError
+
+
+def load(root, **settings):
+    return data.load("mine", settings, root=root, download=False)
+
+
+def image(value, size=(6, 5)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (value, 2 * value, 255 - value)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_folder(path, *, splits=("",), classes=("cat", "dog"), count=5, size=(6, 5)):
+    for split in splits:
+        for number, label in enumerate(classes):
+            for index in range(count):
+                file = path / split / label / f"{index}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(image(50 * number + index, size))
+    return path
+
+
+def test_digits_split_is_stratified_and_complete(tmp_path):
+    digits = load(tmp_path, kind="digits")
+    assert digits.shape == (1, 8, 8)
+    assert len(digits.train_labels) + len(digits.test_labels) == 1797
+    assert len(digits.test_labels) == pytest.approx(0.2 * 1797, abs=10)
+    shares = np.bincount(digits.test_labels) / np.bincount(digits.train_labels)
+    assert np.abs(shares - 0.25).max() < 0.01
+    assert digits.train_images.max() == 255
+    assert digits.mean[0] == pytest.approx((digits.train_images / 255).mean())
+
+
+def test_write_and_read_back(tmp_path):
+    digits = load(tmp_path, kind="digits")
+    data.write(digits, tmp_path / "digits.safetensors")
+    again = data.read(tmp_path / "digits.safetensors")
+    np.testing.assert_array_equal(again.test_images, digits.test_images)
+    assert (again.classes, again.mean, again.std) == (digits.classes, digits.mean, digits.std)
+    assert again.train_labels.dtype == np.int64
+
+
+def test_the_real_mnist(mnist_root):
+    mnist = load(mnist_root, kind="mnist", mean=[0.1307], std=[0.3081])
+    assert mnist.train_images.shape == (60_000, 1, 28, 28)
+    assert mnist.test_images.shape == (10_000, 1, 28, 28)
+    assert mnist.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+    pixels = mnist.train_images / np.float32(255)
+    assert (pixels.mean(), pixels.std()) == pytest.approx((0.1307, 0.3081), abs=1e-4)
+
+
+def test_the_jpeg_copy_of_cifar10(cifar10_jpeg):
+    cifar = load(cifar10_jpeg.parent, kind="folder", path=cifar10_jpeg.name)
+    assert cifar.train_images.shape == (50_000, 3, 32, 32)
+    assert cifar.test_images.shape == (10_000, 3, 32, 32)
+    assert np.bincount(cifar.test_labels).tolist() == [1000] * 10
+    assert cifar.classes[0] == "airplane"
+    assert cifar.mean == pytest.approx((0.491, 0.482, 0.447), abs=0.005)  # JPEG: near, not equal
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_image_folder_or_tar(tmp_path, packed):
+    path = make_folder(tmp_path / "images", splits=("train", "test"))
+    if packed:
+        with tarfile.open(tmp_path / "images.tar.gz", "w:gz") as archive:
+            archive.add(path, "any/images")
+        path = tmp_path / "images.tar.gz"
+    found = load(tmp_path, kind="folder", path=path.name)
+    assert found.classes == ("cat", "dog")
+    assert found.train_images.shape == (10, 3, 5, 6)
+    assert found.train_images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 50, 51, 52, 53, 54]
+    assert found.test_labels.tolist() == [0] * 5 + [1] * 5
+
+
+def test_folder_without_a_split_grey_and_resized(tmp_path):
+    make_folder(tmp_path / "images")
+    (tmp_path / "images/cat/9.png").write_bytes(image(9, (3, 3)))
+    with pytest.raises(InputError, match=r"2 sizes; set datasets.sources.mine.size, e.g. \[5, 6\]"):
+        load(tmp_path, kind="folder", path="images")
+    found = load(tmp_path, kind="folder", path="images", size=[4, 8], grey=True, test_fraction=0.4)
+    assert found.shape == (1, 4, 8)
+    assert (len(found.train_labels), len(found.test_labels)) == (7, 4)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_npz(tmp_path, split):
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+    labels = np.arange(20) % 4
+    if split:
+        arrays = {"train_images": images[:12], "train_labels": labels[:12], "test_images": images[12:], "test_labels": labels[12:]}
+    else:
+        arrays = {"images": images, "labels": labels}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    found = load(tmp_path, kind="npz", path="mine.npz")
+    assert found.shape == (1, 4, 4)
+    assert len(found.train_labels) + len(found.test_labels) == 20
+    assert len(found.classes) == 4
+
+
+GOOD = {"images": np.zeros((8, 4, 4), np.uint8), "labels": np.arange(8) % 2}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (GOOD | {"images": np.zeros((8, 4, 4))}, "must be uint8"),
+        (GOOD | {"images": np.zeros((8, 4), np.uint8)}, "must be uint8 of shape"),
+        (GOOD | {"labels": np.arange(7)}, "one per image"),
+        (GOOD | {"labels": np.linspace(0, 1, 8)}, "integers"),
+        (GOOD | {"labels": np.arange(8) - 1}, "integers from 0"),
+        (GOOD | {"labels": np.zeros(8, int)}, "one class"),
+        ({"x": np.zeros(3)}, "needs images and labels"),
+        ({"images": np.array([object()]), "labels": np.zeros(1)}, "not a readable"),
+        ({"train_images": np.ones((4, 4, 4), np.uint8), "train_labels": np.arange(4), "test_images": np.ones((4, 5, 4), np.uint8), "test_labels": np.arange(4)}, "differ in shape"),
+        (GOOD, "std above 0"),  # images of one value
+    ],
+)  # fmt: skip
+def test_wrong_npz(tmp_path, arrays, message):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, kind="npz", path="mine.npz")
+
+
+def test_missing_and_truncated_files(tmp_path):
+    with pytest.raises(InputError, match=r"absent.npz does not exist; put the data there"):
+        load(tmp_path, kind="npz", path="absent.npz")
+    with pytest.raises(InputError, match=r"its path does not exist"):
+        load(tmp_path, kind="folder")
+    np.savez(tmp_path / "whole.npz", **GOOD)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:200])
+    with pytest.raises(InputError, match="not a readable .npz"):
+        load(tmp_path, kind="npz", path="cut.npz")
+
+
+def test_damaged_folders_and_archives(tmp_path):
+    make_folder(tmp_path / "one", classes=("cat",))
+    with pytest.raises(InputError, match="at least two"):
+        load(tmp_path, kind="folder", path="one")
+    make_folder(tmp_path / "two", count=40)
+    (tmp_path / "two/cat/0.png").write_bytes(b"not an image")
+    with pytest.raises(InputError, match=r"cat/0.png is not a readable image"):
+        load(tmp_path, kind="folder", path="two")
+    make_folder(tmp_path / "three", count=40)
+    with tarfile.open(tmp_path / "three.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "three", "three")
+    whole = (tmp_path / "three.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="not a whole tar archive"):
+        load(tmp_path, kind="folder", path="cut.tar.gz")
+
+
+def test_missing_and_damaged_mnist(tmp_path):
+    with pytest.raises(InputError, match="not found whole under datasets.root"):
+        load(tmp_path, kind="mnist")
+    with pytest.raises(InputError, match="not found whole under datasets.root"):
+        load(tmp_path, kind="cifar10")
+    file = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"half of it")
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte is damaged"):
+        load(tmp_path, kind="mnist")
+
+
+def test_normalisation_constants_must_match_the_channels(tmp_path):
+    with pytest.raises(InputError, match="one per channel"):
+        load(tmp_path, kind="digits", mean=[0.1, 0.2], std=[1.0, 1.0])
+
+
+def test_unknown_kind(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(InputError, match="did you mean 'folder'"):
+        load(tmp_path, kind="foldr", path="x")

@@ -1,0 +1,140 @@
+import re
+
+import pytest
+import yaml
+
+from sgdtails import grid
+from sgdtails.errors import InputError
+
+from tests.conftest import ROOT
+
+NAMES = {"datasets": ["mnist", "cifar10", "digits"], "models": ["fcn4", "fcn6", "cnn"]}
+HEADER = "dataset,model,batch_size,step_size,seed\n"
+
+
+def runs(table):
+    return grid.read_runs(table, **NAMES)
+
+
+def test_the_papers_table():
+    table = runs(str(ROOT / "config/runs/paper.csv"))
+    assert len(table) == 215
+    panels = [(run["model"], run["dataset"]) for run in table.values()]
+    sizes = {panel: panels.count(panel) for panel in dict.fromkeys(panels)}
+    assert sizes == {
+        ("fcn4", "cifar10"): 48, ("fcn6", "cifar10"): 31, ("cnn", "cifar10"): 18,
+        ("fcn4", "mnist"): 52, ("fcn6", "mnist"): 36, ("cnn", "mnist"): 30,
+    }  # fmt: skip
+    ratios = [run["step_size"] / run["batch_size"] for run in table.values() if run["model"] == "fcn6"]
+    assert (min(ratios), max(ratios)) == pytest.approx((2.5e-5, 8.8e-3))
+
+
+def test_every_shipped_study_is_valid(config, schema):
+    for path in (ROOT / "config").glob("*.yaml"):
+        if path.name == "config.schema.yaml":
+            continue
+        study = merged(config, yaml.safe_load(path.read_text()))
+        grid.validate(study, schema)
+        names = {"datasets": study["datasets"]["sources"], "models": study["models"]}
+        assert grid.read_runs(study["runs"], base=ROOT, **names)
+
+
+def merged(base, over):
+    both = dict(base)
+    for key, value in over.items():
+        both[key] = merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+    return both
+
+
+def test_blocks_are_multiplied_out():
+    block = {"dataset": "mnist", "model": ["fcn4", "cnn"], "batch_size": 50, "step_size": [0.1, 0.2, 1e-5], "seed": [0, 1]}
+    table = runs([block])
+    assert len(table) == 12
+    assert "cnn-mnist-b50-lr1e-05-s1" in table
+
+
+def test_run_id_is_short_and_stable():
+    run = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.19399999999999998, "seed": 0}
+    assert grid.run_id(run) == "fcn4-mnist-b50-lr0.194-s0"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEADER + "mnist,fcn4,50,0.1,0\nmnist,fcn4,50,0.10,0\n", r"line 3: run fcn4-mnist-b50-lr0.1-s0 is already listed at .*line 2"),
+        (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0.0; it must be a positive number"),
+        (HEADER + "mnist,fcn4,50,-0.1,0\n", "positive"),
+        (HEADER + "mnist,fcn4,50,nan,0\n", "positive"),
+        (HEADER + "mnist,fcn4,50,inf,0\n", "positive"),
+        (HEADER + "mnist,fcn4,50,fast,0\n", "step_size is 'fast'"),
+        (HEADER + "mnist,fcn4,0,0.1,0\n", "batch_size is 0"),
+        (HEADER + "mnist,fcn4,12.5,0.1,0\n", "whole number"),
+        (HEADER + "mnist,fcn4,50,0.1,-1\n", "seed is -1"),
+        (HEADER + "mnist,fcn4,50,0.1\n", "seed is None"),
+        (HEADER + "mnits,fcn4,50,0.1,0\n", "unknown dataset 'mnits'.*did you mean 'mnist'"),
+        (HEADER + "mnist,fcn5,50,0.1,0\n", "unknown model 'fcn5'.*did you mean 'fcn"),
+        (HEADER, "has no rows"),
+        ("", "no column dataset"),
+        ("dataset,model,batch_size,step_size\n", "no column seed"),
+        ("dataset,model,batch_size,stepsize,seed\n", "unknown column 'stepsize'.*did you mean 'step_size'"),
+    ],
+)
+def test_wrong_tables(tmp_path, text, message):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        runs(str(path))
+
+
+def test_a_missing_table():
+    with pytest.raises(InputError, match=r"cannot read the run table .*absent.csv"):
+        runs("absent.csv")
+
+
+def test_names_cannot_leave_the_results_folder():
+    block = {"dataset": "../x", "model": "fcn4", "batch_size": 1, "step_size": 1, "seed": 0}
+    with pytest.raises(InputError, match="letters, digits and underscores"):
+        grid.read_runs([block], datasets=["../x"], models=["fcn4"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stopp": 1}, "unknown key 'stopp' in the config: did you mean 'stop'"),
+        ({"stop": {"trainnll": 1}}, "unknown key 'trainnll' in config key stop: did you mean 'train_nll'"),
+        ({"stop": {"train_nll": "5e-5"}}, r"stop.train_nll: .*YAML reads 1e-3 as text"),
+        ({"stop": {"budget": 0}}, r"stop.budget: 0 is less than"),
+        ({"average": {"length": 0}}, r"average.length"),
+        ({"precision": "fp23"}, "unknown value 'fp23' in config key precision: did you mean 'fp32'"),
+        ({"study": "../up"}, "study"),
+        ({"models": {"fcn4": {"cnn": [4]}}}, "models.fcn4 needs exactly one of: fcn, cnn, factory"),
+        ({"models": {"own": {}}}, "models.own needs exactly one of"),
+        ({"models": {"a-b": {"fcn": [4]}}}, "letters, digits and underscores"),
+        ({"datasets": {"sources": {"x": {"kind": "mnits"}}}}, "did you mean 'mnist'"),
+        ({"datasets": {"sources": {"x": {"kind": "npz", "pth": "a"}}}}, "did you mean 'path'"),
+    ],
+)
+def test_wrong_configs(config, schema, change, message):
+    with pytest.raises(InputError, match=message):
+        grid.validate(merged(config, change), schema)
+
+
+def declared(schema, prefix=""):
+    for key, value in schema.get("properties", {}).items():
+        yield key
+        if isinstance(value, dict):
+            yield from declared(value)
+            for nested in ("items", "additionalProperties"):
+                if isinstance(value.get(nested), dict):
+                    yield from declared(value[nested])
+
+
+def test_no_key_is_declared_that_nothing_reads(schema):
+    code = "".join(
+        path.read_text()
+        for folder in ("sgdtails", "rules", "workflow/scripts")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".smk")
+    )
+    spelled = {key for key in declared(schema) if re.search(rf"""['"]{key}['"]|\b{key}\b[:=]""", code)}
+    assert spelled == set(declared(schema))

@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from sgdtails import models
+from sgdtails.errors import InputError
+
+MNIST, CIFAR10, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "parameters"),
+    [
+        ("fcn4", CIFAR10, 18_894_848),
+        ("fcn6", CIFAR10, 27_283_456),
+        ("cnn", CIFAR10, 9_222_848),
+        ("fcn4", MNIST, 14_209_024),
+        ("fcn6", MNIST, 22_597_632),
+        ("cnn", MNIST, 9_221_696),
+    ],
+)
+def test_table_1(config, name, shape, parameters):
+    with torch.device("meta"):
+        module = models.build(name, shape, 10, config["models"])
+    assert count(module) == parameters
+
+
+def test_small_images_lose_the_first_pools(config):
+    published = config["models"]["cnn"]["cnn"]
+    assert models.affordable_pools(published, 32) == published
+    assert models.affordable_pools(published, 28) == [64, 128, *published[3:]]
+    assert models.affordable_pools([8, "M", 8, "M"], 1) == [8, 8]
+
+
+@pytest.mark.parametrize("shape", [MNIST, CIFAR10, DIGITS, (2, 5, 9)])
+def test_any_image_shape_maps_to_logits(shape):
+    config = {"cnn": {"cnn": [4, "M", 6, "M", 6]}, "fcn": {"fcn": [7, 5]}}
+    for name in config:
+        module = models.build(name, shape, 3, config)
+        assert module(torch.zeros(2, *shape)).shape == (2, 3)
+        assert all(parameter.ndim >= 2 for parameter in module.parameters())
+
+
+def test_initialisation_is_the_published_one():
+    config = {"fcn": {"fcn": [1000]}, "cnn": {"cnn": [50, 200]}}
+    linear = models.build("fcn", (1, 20, 20), 10, config)[1].weight
+    assert linear.abs().max() <= 1 / 20
+    assert linear.std().item() == pytest.approx((1 / 20) / 3**0.5, rel=0.01)
+    convolution = models.build("cnn", MNIST, 10, config)[2].weight
+    assert convolution.std().item() == pytest.approx((2 / (9 * 200)) ** 0.5, rel=0.02)
+    assert convolution.mean().item() == pytest.approx(0, abs=5e-4)
+
+
+def test_a_seed_is_a_network_and_leaves_the_global_generator_alone():
+    config = {"fcn": {"fcn": [5]}}
+    before = torch.get_rng_state()
+    one, same, other = (models.build("fcn", DIGITS, 10, config, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(one[1].weight, same[1].weight)
+    assert not torch.equal(one[1].weight, other[1].weight)
+
+
+def test_unknown_name_gives_the_nearest(config):
+    with pytest.raises(InputError, match="unknown model 'fnc4'.*did you mean 'fcn4'"):
+        models.build("fnc4", MNIST, 10, config["models"])
+
+
+def affine(input_shape, classes, *, width=3):
+    size = input_shape[0] * input_shape[1] * input_shape[2]
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size, width), torch.nn.Linear(width, classes))
+
+
+def not_a_module(input_shape, classes):
+    return "a string"
+
+
+def wrong_output(input_shape, classes):
+    return torch.nn.Flatten()
+
+
+def test_own_factory():
+    config = {"own": {"factory": f"{__name__}.affine", "arguments": {"width": 4}}}
+    module = models.build("own", DIGITS, 10, config, seed=3)
+    assert count(module) == 64 * 4 + 4 + 4 * 10 + 10
+    again = models.build("own", DIGITS, 10, config, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_package.build", "cannot import"),
+        (f"{__name__}.missing", "cannot import"),
+        ("nodots", "cannot import"),
+        (f"{__name__}.not_a_module", "must return a torch.nn.Module"),
+        (f"{__name__}.wrong_output", "must map it to"),
+    ],
+)
+def test_unusable_factories(path, message):
+    with pytest.raises(InputError, match=message):
+        models.build("own", DIGITS, 10, {"own": {"factory": path}})
