@@ -21,9 +21,6 @@ rule dataset:
             name=wildcards.dataset,
             source=config["datasets"]["sources"][wildcards.dataset],
         ),
-        where=settings(
-            root=config["datasets"]["root"], download=config["datasets"]["download"]
-        ),
         code=code("dataset.py"),
     script:
         "../workflow/scripts/dataset.py"

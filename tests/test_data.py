@@ -96,7 +96,12 @@ def test_npz(tmp_path, split):
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4), dtype=np.uint8)
     labels = np.arange(20) % 4
     if split:
-        arrays = {"train_images": images[:12], "train_labels": labels[:12], "test_images": images[12:], "test_labels": labels[12:]}
+        arrays = {
+            "train_images": images[:12],
+            "train_labels": labels[:12],
+            "test_images": images[12:],
+            "test_labels": labels[12:],
+        }
     else:
         arrays = {"images": images, "labels": labels}
     np.savez(tmp_path / "mine.npz", **arrays)

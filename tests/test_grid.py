@@ -5,7 +5,6 @@ import yaml
 
 from sgdtails import grid
 from sgdtails.errors import InputError
-
 from tests.conftest import ROOT
 
 NAMES = {"datasets": ["mnist", "cifar10", "digits"], "models": ["fcn4", "fcn6", "cnn"]}
@@ -47,7 +46,13 @@ def merged(base, over):
 
 
 def test_blocks_are_multiplied_out():
-    block = {"dataset": "mnist", "model": ["fcn4", "cnn"], "batch_size": 50, "step_size": [0.1, 0.2, 1e-5], "seed": [0, 1]}
+    block = {
+        "dataset": "mnist",
+        "model": ["fcn4", "cnn"],
+        "batch_size": 50,
+        "step_size": [0.1, 0.2, 1e-5],
+        "seed": [0, 1],
+    }
     table = runs([block])
     assert len(table) == 12
     assert "cnn-mnist-b50-lr1e-05-s1" in table
@@ -61,7 +66,10 @@ def test_run_id_is_short_and_stable():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEADER + "mnist,fcn4,50,0.1,0\nmnist,fcn4,50,0.10,0\n", r"line 3: run fcn4-mnist-b50-lr0.1-s0 is already listed at .*line 2"),
+        (
+            HEADER + "mnist,fcn4,50,0.1,0\nmnist,fcn4,50,0.10,0\n",
+            r"line 3: run fcn4-mnist-b50-lr0.1-s0 is already listed at .*line 2",
+        ),
         (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0.0; it must be a positive number"),
         (HEADER + "mnist,fcn4,50,-0.1,0\n", "positive"),
         (HEADER + "mnist,fcn4,50,nan,0\n", "positive"),

@@ -20,7 +20,9 @@ def train(digits, *, step_size=0.3, stop=STOP, seed=0):
     dataset, train, test = digits
     model = models.build("fcn", dataset.shape, 10, CONFIG, seed=seed)
     progress = Progress(stop.budget)
-    row, history = training.train(model, train, test, batch_size=50, step_size=step_size, seed=seed, stop=stop, progress=progress)
+    row, history = training.train(
+        model, train, test, batch_size=50, step_size=step_size, seed=seed, stop=stop, progress=progress
+    )
     return model, row, history
 
 
@@ -153,7 +155,9 @@ def test_continuing_from_the_final_weights_continues_the_trajectory(digits):
     for _ in zip(range(60), training.sgd(straight, training.batches(split, 50, seed=3), 0.1), strict=False):
         pass
     for start in (0, 30):
-        for _ in zip(range(30), training.sgd(halves, training.batches(split, 50, seed=3, start=start), 0.1), strict=False):
+        for _ in zip(
+            range(30), training.sgd(halves, training.batches(split, 50, seed=3, start=start), 0.1), strict=False
+        ):
             pass
         training.load(halves, training.arrays(halves))
     for name, value in training.arrays(straight).items():

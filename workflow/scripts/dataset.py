@@ -7,8 +7,10 @@ from sgdtails import data, jobs
 
 
 def main(smk: Any) -> None:
-    settings, where = json.loads(smk.params.settings), json.loads(smk.params.where)
-    data.write(data.load(settings["name"], settings["source"], **where), smk.output[0])
+    settings = json.loads(smk.params.settings)
+    where = smk.config["datasets"]  # not a parameter: moving the same files elsewhere must rerun nothing
+    dataset = data.load(settings["name"], settings["source"], root=where["root"], download=where["download"])
+    data.write(dataset, smk.output[0])
 
 
 if "snakemake" in globals():

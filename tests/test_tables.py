@@ -1,0 +1,102 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from sgdtails import storage, tables
+from sgdtails.errors import InputError
+
+ROW = {"run": "a", "iteration": 200, "train_nll": 0.5, "train_accuracy": 0.9}
+PROVENANCE = {"run": "a", "code": "0123"}
+
+
+def test_a_table_carries_schema_and_provenance(tmp_path):
+    path = tmp_path / "deep/history.parquet"
+    tables.write("history", [ROW], path, provenance=PROVENANCE)
+    table = tables.read(path)
+    assert table.to_pylist() == [ROW]
+    assert table.schema.field("train_nll").metadata[b"unit"] == b"nat"
+    record = json.loads(pq.read_schema(path).metadata[b"sgdtails"])
+    assert record["code"] == "0123"
+    assert set(record["libraries"]) == {"numpy", "pyarrow", "scipy", "torch"}
+
+
+@pytest.mark.parametrize("row", [ROW | {"extra": 1}, {"run": "a"}])
+def test_undeclared_or_missing_columns(tmp_path, row):
+    with pytest.raises(ValueError, match="differs from its schema"):
+        tables.write("history", [row], tmp_path / "history.parquet", provenance={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_column_says_what_it_means():
+    for name, schema in tables.SCHEMAS.items():
+        for field in schema:
+            assert field.metadata[b"meaning"], (name, field.name)
+
+
+def test_concatenate(tmp_path):
+    for run in "ab":
+        tables.write("history", [ROW | {"run": run}], tmp_path / f"{run}.parquet", provenance=PROVENANCE)
+    tables.concatenate(
+        "history", [tmp_path / "b.parquet", tmp_path / "a.parquet"], tmp_path / "all.parquet", provenance={}
+    )
+    assert tables.read(tmp_path / "all.parquet")["run"].to_pylist() == ["b", "a"]
+
+
+def test_the_same_table_is_the_same_bytes(tmp_path):
+    for name in "xy":
+        tables.write("history", [ROW], tmp_path / name, provenance=PROVENANCE)
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+def training(run, status="converged"):
+    row = dict.fromkeys(tables.SCHEMAS["training"].names, None)
+    return row | {"run": run, "status": status, "seconds": 2.0}
+
+
+def test_a_run_that_diverges_while_averaged_has_diverged(tmp_path):
+    outcomes = {"a": ("averaged", 0.9), "b": ("diverged", None), "c": ("skipped", None)}
+    for run, (status, accuracy) in outcomes.items():
+        trained = training(run, "budget" if run == "c" else "converged")
+        averaged = {"run": run, "status": status, "average_test_accuracy": accuracy, "seconds": 1.0}
+        tables.write("training", [trained], tmp_path / f"t{run}", provenance={})
+        tables.write("averaging", [averaged], tmp_path / f"a{run}", provenance={})
+    rows = tables.joined_runs([tmp_path / f"t{run}" for run in "abc"], [tmp_path / f"a{run}" for run in "cba"])
+    assert [row["status"] for row in rows] == ["converged", "diverged", "budget"]
+    assert [row["average_test_accuracy"] for row in rows] == [0.9, None, None]
+    assert {row["seconds"] for row in rows} == {3.0}
+    assert all(set(row) == set(tables.SCHEMAS["runs"].names) for row in rows)
+
+
+def test_mean_alpha_is_over_layers_of_the_published_value(tmp_path):
+    base = dict.fromkeys(tables.SCHEMAS["tails"].names, None) | {
+        "run": "a",
+        "weights": "average",
+        "estimator": "mmo_multivariate",
+    }
+    rows = [
+        base | {"alpha_published": 1.8},
+        base | {"alpha_published": 2.0},
+        base | {"alpha_published": None, "k1": 2},
+        base | {"alpha_published": 1.0, "weights": "final"},
+        base | {"alpha_published": 1.0, "estimator": "mmo_univariate"},
+    ]
+    tables.write("tails", rows, tmp_path / "t", provenance={})
+    assert tables.mean_alpha(tables.read(tmp_path / "t")) == {"a": pytest.approx(1.9)}
+
+
+def test_atomic_leaves_the_old_file_when_the_new_one_fails(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), storage.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_weight_file_is_one_sentence(tmp_path):
+    path = tmp_path / "final.safetensors"
+    path.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00 not safetensors")
+    with pytest.raises(InputError, match=r"final.safetensors .* damaged .*; delete it and run again"):
+        storage.load_arrays(path)

@@ -1,0 +1,62 @@
+"""A tiny study, run once through the real workflow in a copy of the repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+TINY = {
+    "study": "tiny",
+    "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": [0.1, 0.3, 1e6], "seed": 0}],
+    "models": {"fcn4": {"fcn": [16, 16]}},
+    "stop": {"train_nll": 0.05, "gate": 100, "budget": 4000, "chance_after": 500},
+    "average": {"burn_in": 20, "length": 30},
+    "device": "cpu",
+}
+
+
+class Workflow:
+    """A copy of the repository and how to run it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in ("rules", "workflow", "sgdtails", "config", "profiles", "envs"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "Snakefile", folder)
+
+    def run(self, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "COVERAGE_"))}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run(command, cwd=self.folder, env=environment, text=True, check=False, **streams)  # type: ignore[call-overload]
+
+    def planned(self, config: dict) -> dict[str, int]:
+        """How many jobs of each rule a dry run plans; targets left out."""
+        result = self.run(config, "--dry-run")
+        assert result.returncode == 0, result.stdout
+        if "Nothing to be done" in result.stdout:
+            return {}
+        table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", result.stdout, re.S)
+        assert table, result.stdout
+        return {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines()) if rule != "all"}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workflow:
+    workflow = Workflow(tmp_path_factory.mktemp("finished"))
+    result = workflow.run(TINY, "--resources", "gpu=4")
+    assert result.returncode == 0, result.stdout
+    return workflow
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Workflow:
+    return Workflow(tmp_path)

@@ -1,0 +1,70 @@
+"""For each kind of edit, exactly which jobs run again. Three runs: three jobs of each rule that is one per run."""
+
+import copy
+import os
+
+import pytest
+
+from tests.workflow.conftest import TINY
+
+FIGURES = {"figure": 3}
+TAILS = {"tails": 3, "collect": 1, "histograms": 1, **FIGURES}
+AVERAGE = {"average": 3, "runs": 1, **TAILS}
+TRAIN = {"train": 3, **AVERAGE, "collect": 2}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "jobs"),
+    [
+        ("sgdtails/training.py", "EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 1000  # a comment", {}),
+        ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
+        ("sgdtails/training.py", "EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 999", TRAIN),
+        ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
+        ("sgdtails/averaging.py", "sums[name] / length", "sums[name] / float(length)", AVERAGE),
+        ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS),
+        ("sgdtails/histograms.py", "(len(rows) - 1) // 2", "len(rows) // 2", {"histograms": 1, "figure": 1}),
+        ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
+        ("workflow/scripts/tails.py", '"initial", "final", "average"', '"final", "average"', TAILS),
+        ("rules/tails.smk", "runtime=30", "runtime=60", {}),
+    ],
+)
+def test_edits_of_code(finished, file, old, new, jobs):
+    path = finished.folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        assert finished.planned(TINY) == jobs
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "jobs"),
+    [
+        (("stop", "budget"), 5000, TRAIN),
+        (("average", "length"), 31, AVERAGE),
+        (("tails", "seed"), 1, TAILS),
+        (("histograms", "bins"), 31, {"histograms": 1, "figure": 1}),
+        (("models", "cnn"), {"cnn": [4, "M", 4]}, {}),
+        (("resources", "mem_mb"), 3000, {}),
+        (("datasets", "root"), "elsewhere", {}),
+    ],
+)
+def test_edits_of_the_config(finished, key, value, jobs):
+    config = copy.deepcopy(TINY)
+    config.setdefault(key[0], {})[key[1]] = value
+    assert finished.planned(config) == jobs
+
+
+def test_a_new_row_trains_one_run(finished):
+    config = copy.deepcopy(TINY)
+    config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.3, "seed": 1})
+    one = dict.fromkeys(("train", "average", "tails", "runs", "histograms"), 1)
+    assert finished.planned(config) == one | {"collect": 2, "figure": 3}
+
+
+def test_touching_a_script_or_module_reruns_nothing(finished):
+    for file in ("workflow/scripts/train.py", "sgdtails/training.py"):
+        os.utime(finished.folder / file)
+    assert finished.planned(TINY) == {}
