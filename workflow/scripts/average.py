@@ -8,28 +8,29 @@ from sgdtails import data, devices, jobs, storage, tables
 
 
 def main(smk: Any) -> None:
-    begin = time.perf_counter()
     settings = json.loads(smk.params.settings)
     run = settings["run"]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     final, record = storage.load_arrays(smk.input.final)
     arrays: dict[str, Any] = {}
-    accuracy, status = None, "skipped"
+    accuracy, status, seconds = None, "skipped", 0.0
     if record["status"] == "converged":
-        arrays, accuracy, status = _average(settings, data.read(smk.input.dataset), final, start=record["iterations"])
+        arrays, accuracy, status, seconds = _average(
+            settings, data.read(smk.input.dataset), final, start=record["iterations"]
+        )
     storage.save_arrays(smk.output.average, arrays, provenance | {"status": status})
     row = {
         "run": run["run"],
         "status": status,
         "average_test_accuracy": accuracy,
-        "seconds": time.perf_counter() - begin,
+        "seconds": seconds,
     }
     tables.write("averaging", [row], smk.output.row, provenance=provenance)
 
 
 def _average(
     settings: dict[str, Any], dataset: data.Dataset, final: dict[str, Any], *, start: int
-) -> tuple[dict[str, Any], float | None, str]:
+) -> tuple[dict[str, Any], float | None, str, float]:
     device = devices.select(settings["device"], settings["precision"], settings["threads"])
     from sgdtails import averaging, models, training
     from sgdtails.progress import Progress
@@ -42,10 +43,12 @@ def _average(
     training.load(model, final)
     batches = training.batches(train, run["batch_size"], seed=run["seed"], start=start)
     steps = Progress(sum(length.values())).track(training.sgd(model, batches, run["step_size"]))
+    begin = time.perf_counter()
     averaging.ergodic_average(model, steps, **length)
+    seconds = time.perf_counter() - begin
     if not training.finite(model):
-        return {}, None, "diverged"
-    return training.arrays(model), training.evaluate(model, test)[1], "averaged"
+        return {}, None, "diverged", seconds
+    return training.arrays(model), training.evaluate(model, test)[1], "averaged", seconds
 
 
 if "snakemake" in globals():

@@ -1,0 +1,52 @@
+"""What `make demo` runs, whole: some minutes."""
+
+import csv
+
+import numpy as np
+import pytest
+import yaml
+from scipy.stats import spearmanr
+
+from sgdtails import tables
+from tests.conftest import ROOT
+from tests.workflow.conftest import Workflow
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    workflow = Workflow(tmp_path_factory.mktemp("demo"))
+    result = workflow.run(yaml.safe_load((ROOT / "config/demo.yaml").read_text()))
+    assert result.returncode == 0, result.stdout
+    return workflow.folder / "results/demo"
+
+
+def test_every_run_is_a_row_and_some_diverged(demo):
+    runs = tables.read(demo / "tables/runs.parquet").to_pylist()
+    with (ROOT / "config/runs/demo.csv").open() as file:
+        assert len(runs) == len(list(csv.DictReader(file))) >= 32
+    assert {row["model"] for row in runs} == {"fcn4", "fcn6", "cnn"}
+    assert sum(row["status"] == "diverged" for row in runs) >= 1
+    for row in runs:
+        if row["status"] == "converged":
+            assert row["train_nll"] < 5e-5
+            assert row["train_accuracy"] == 1
+
+
+@pytest.mark.parametrize("model", ["fcn4", "fcn6"])
+def test_tails_get_heavier_with_eta_over_b(demo, model):
+    runs = tables.read(demo / "tables/runs.parquet").to_pylist()
+    alpha = tables.mean_alpha(tables.read(demo / "tables/tails.parquet"))
+    points = [
+        (row["eta_over_b"], alpha[row["run"]]) for row in runs if row["model"] == model and row["status"] == "converged"
+    ]
+    assert len(points) >= 7
+    assert spearmanr(*zip(*points, strict=True)).statistic < -0.7
+
+
+def test_jobs_stay_below_two_gibibytes(demo):
+    peaks = []
+    for path in demo.glob("logs/*/*.tsv"):
+        with path.open() as file:
+            peaks += [float(row["max_rss"]) for row in csv.DictReader(file, delimiter="\t") if row["max_rss"] != "NA"]
+    assert len(peaks) > 32
+    assert np.max(peaks) < 2048
