@@ -16,7 +16,8 @@ def select(
     import torch
 
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which imports torch's compiler first: seconds in every job.
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
     # Convolutions default to TF32 while matrix products do not: say both.
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

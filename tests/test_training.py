@@ -39,6 +39,20 @@ def test_a_step_is_the_gradient_of_the_mean_loss(digits):
     torch.testing.assert_close(model.weight.detach(), before - 0.3 * gradient, rtol=0, atol=1e-14)
 
 
+def test_steps_are_bit_equal_to_torchs_own_optimiser(digits):
+    dataset, split, _ = digits
+    ours, theirs = (models.build("fcn", dataset.shape, 10, CONFIG) for _ in range(2))
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1)
+    steps = training.sgd(ours, training.batches(split, 50, seed=3), 0.1)
+    for _, (images, labels) in zip(range(50), training.batches(split, 50, seed=3), strict=False):
+        next(steps)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(theirs(images), labels).backward()
+        optimizer.step()
+    for name, value in training.arrays(ours).items():
+        np.testing.assert_array_equal(value, training.arrays(theirs)[name])
+
+
 def test_an_epoch_sees_every_image_once(digits):
     _, split, _ = digits
     per_epoch = len(split) // 50
