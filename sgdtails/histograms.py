@@ -12,12 +12,10 @@ from sgdtails import layers, stable, storage, tables
 
 def representatives(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
     """Per model and dataset, the converged run whose mean tail index is the lower median: neither calm nor extreme."""
-    alpha = tables.mean_alpha(tails)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in runs.to_pylist():
-        if row["status"] == "converged" and row["run"] in alpha:
-            groups.setdefault((row["model"], row["dataset"]), []).append(row)
-    return [sorted(rows, key=lambda row: alpha[row["run"]])[(len(rows) - 1) // 2] for rows in groups.values()]
+    for row in tables.converged(runs, tails):
+        groups.setdefault((row["model"], row["dataset"]), []).append(row)
+    return [sorted(rows, key=lambda row: row["alpha"])[(len(rows) - 1) // 2] for rows in groups.values()]
 
 
 def rows(
@@ -27,11 +25,7 @@ def rows(
 
     The stable sample has the layer's published tail index and its mean of log|w|.
     """
-    published = {
-        (row["run"], row["layer_name"]): row["alpha_published"]
-        for row in tails.to_pylist()
-        if row["k1"] is None and row["weights"] == "average" and row["estimator"] == "mmo_multivariate"
-    }
+    published = {(row["run"], row["layer_name"]): row["alpha_published"] for row in tables.published(tails).to_pylist()}
     for run in representatives(runs, tails):
         weights = layers.weights(storage.load_arrays(averages[run["run"]])[0])
         name, weight = max(weights.items(), key=lambda item: item[1].size)

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from sgdtails.storage import atomic
-from sgdtails.tables import mean_alpha
+from sgdtails.tables import converged
 
 COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
 ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
@@ -24,14 +24,14 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 7, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
 }  # fmt: skip
-Panels = Iterator[tuple[Axes, str, list[dict[str, Any]]]]
+Panels = Iterator[tuple[Axes, list[dict[str, Any]]]]
 
 
 def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
     """Mean estimated tail index against eta/b, one point per converged run, one panel per model and dataset."""
     figure, panels = _run_panels(runs, tails)
     sizes = sorted(set(runs["batch_size"].to_pylist()))
-    for axes, _, rows in panels:
+    for axes, rows in panels:
         for size, (marker, colour) in zip(sizes, MARKERS * len(sizes), strict=False):
             points = [(row["eta_over_b"], row["alpha"]) for row in rows if row["batch_size"] == size]
             if points:
@@ -54,10 +54,10 @@ def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
 def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
     """Test accuracy against mean estimated tail index, coloured by eta/b on one scale for all panels."""
     figure, panels = _run_panels(runs, tails)
-    ratios = [row["eta_over_b"] for row in _converged(runs, tails)] or [1e-3, 1e-1]
+    ratios = [row["eta_over_b"] for row in converged(runs, tails)] or [1e-3, 1e-1]
     norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
     points = None
-    for axes, _, rows in panels:
+    for axes, rows in panels:
         alpha, accuracy, ratio = ([row[key] for row in rows] for key in ("alpha", "test_accuracy", "eta_over_b"))
         points = axes.scatter(
             alpha,
@@ -125,23 +125,13 @@ def _grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
-def _converged(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
-    """Rows of converged runs with their mean tail index, ``alpha``."""
-    alpha = mean_alpha(tails)
-    return [
-        row | {"alpha": alpha[row["run"]]}
-        for row in runs.to_pylist()
-        if row["status"] == "converged" and row["run"] in alpha
-    ]
-
-
 def _run_panels(runs: pa.Table, tails: pa.Table) -> tuple[Figure, Panels]:
     """A figure with one titled panel per model and dataset, and an iterator over panels and their converged runs.
 
     The title says how many runs are shown and how many are left out, and why.
     """
     groups = _grouped(runs.to_pylist())
-    shown = _grouped(_converged(runs, tails))
+    shown = _grouped(converged(runs, tails))
     columns = min(3, len(groups))
     lines = -(-len(groups) // columns)
     figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), 2.1 * lines + 0.5), layout="constrained")
@@ -160,7 +150,7 @@ def _run_panels(runs: pa.Table, tails: pa.Table) -> tuple[Figure, Panels]:
             axes.set_title(f"{title}\n{note}")
             if not rows:
                 axes.text(0.5, 0.5, "no run converged", ha="center", va="center", transform=axes.transAxes)
-            yield axes, title, rows
+            yield axes, rows
 
     return figure, panels()
 

@@ -68,17 +68,15 @@ def _torchvision(name: str, kind: str, root: Path, download: bool) -> Raw:
     from torchvision import datasets
 
     constructor = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[kind]
+    if kind == "mnist":
+        _check_mnist(name, root)
     try:
-        if kind == "mnist":
-            _check_mnist(name, root)
         try:
             train, test = (constructor(root, train=part) for part in (True, False))
         except RuntimeError:  # not there
             if not download:
                 raise
             train, test = (constructor(root, train=part, download=True) for part in (True, False))
-    except InputError:
-        raise
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(

@@ -43,22 +43,12 @@ def save_arrays(path: str | Path, arrays: Mapping[str, NDArray], record: Mapping
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, {_RECORD: header})
 
 
-def load_record(path: str | Path) -> dict[str, Any]:
-    """The JSON record of a file of ``save_arrays``."""
-    return _read(path, arrays=False)[1]
-
-
 def load_arrays(path: str | Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
     """The arrays, in the order in which they were saved, and the record. InputError for a damaged file."""
-    return _read(path, arrays=True)
-
-
-def _read(path: str | Path, *, arrays: bool) -> tuple[dict[str, NDArray], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             record = json.loads((file.metadata() or {})[_RECORD])
-            order = record.pop("order")
-            return ({name: file.get_tensor(name) for name in order} if arrays else {}), record
+            return {name: file.get_tensor(name) for name in record.pop("order")}, record
     except (SafetensorError, KeyError, OSError) as error:
         raise InputError(
             f"{path} is not a file of this workflow, or it is damaged ({error}); delete it and run again."

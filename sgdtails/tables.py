@@ -124,13 +124,24 @@ def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path])
     return rows
 
 
-def mean_alpha(tails: pa.Table) -> dict[str, float]:
-    """Per run, the mean over layers of the published multivariate tail index of the averaged weights."""
-    chosen = tails.filter(
+def published(tails: pa.Table) -> pa.Table:
+    """The rows of ``tails`` that the paper reports: multivariate aggregates of the averaged weights, one per layer."""
+    return tails.filter(
         (pc.field("weights") == "average") & (pc.field("estimator") == "mmo_multivariate") & pc.field("k1").is_null()
     )
-    means = chosen.group_by("run").aggregate([("alpha_published", "mean")])
+
+
+def mean_alpha(tails: pa.Table) -> dict[str, float]:
+    """Per run, the mean over layers of the published tail index."""
+    means = published(tails).group_by("run").aggregate([("alpha_published", "mean")])
     return dict(zip(means["run"].to_pylist(), means["alpha_published_mean"].to_pylist(), strict=True))
+
+
+def converged(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
+    """Rows of converged runs with their mean tail index, ``alpha``."""
+    alpha = mean_alpha(tails)
+    rows = (row for row in runs.to_pylist() if row["status"] == "converged" and row["run"] in alpha)
+    return [row | {"alpha": alpha[row["run"]]} for row in rows]
 
 
 def _store(table: pa.Table, path: str | Path, provenance: Mapping[str, Any]) -> None:
