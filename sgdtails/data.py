@@ -1,11 +1,12 @@
 """Images as uint8 arrays: where they come from, how they rest on disk, how batches of them reach a device."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from sgdtails import sources, storage
@@ -66,28 +67,37 @@ def read(path: str | Path) -> Dataset:
 
 
 class Split:
-    """One split on a device: uint8 images, labels, and batches of them as normalised float32."""
+    """One split as arrays of numpy (device None) or of torch: uint8 images, labels, and batches of them as normalised float32."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], dataset: Dataset, device) -> None:
-        import torch
-
-        self.images = torch.from_numpy(images).to(device)
-        self.labels = torch.from_numpy(labels).to(device)
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], dataset: Dataset, device: Any) -> None:
         # (x/255 - mean)/std in one multiplication and one subtraction
-        std = torch.tensor(dataset.std, dtype=torch.float64).view(1, -1, 1, 1)
-        mean = torch.tensor(dataset.mean, dtype=torch.float64).view(1, -1, 1, 1)
-        self._scale = (1 / (255 * std)).float().to(device)
-        self._shift = (mean / std).float().to(device)
+        std = np.array(dataset.std).reshape(1, -1, 1, 1)
+        mean = np.array(dataset.mean).reshape(1, -1, 1, 1)
+        arrays = (images, labels, (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32))
+        self.images, self.labels, self._scale, self._shift = _placed(arrays, device)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index):
-        """Normalised images and labels at ``index`` (a slice or an index tensor)."""
-        return self.images[index].float().mul_(self._scale).sub_(self._shift), self.labels[index]
+    def batch(self, index: Any) -> tuple[Any, Any]:
+        """Normalised images and labels at ``index`` (a slice or an index array)."""
+        images = self.images[index]
+        xp = array_namespace(images)
+        images = xp.astype(images, xp.float32)
+        images *= self._scale
+        images -= self._shift
+        return images, self.labels[index]
 
 
-def splits(dataset: Dataset, device) -> tuple[Split, Split]:
-    """Training and test split on a device."""
+def _placed(arrays: Iterable[NDArray], device: Any) -> list[Any]:
+    if device is None:
+        return list(arrays)
+    import torch
+
+    return [torch.from_numpy(array).to(device) for array in arrays]
+
+
+def splits(dataset: Dataset, device: Any) -> tuple[Split, Split]:
+    """Training and test split on a torch device, or as numpy arrays (device None)."""
     train = Split(dataset.train_images, dataset.train_labels, dataset, device)
     return train, Split(dataset.test_images, dataset.test_labels, dataset, device)

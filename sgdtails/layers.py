@@ -1,12 +1,13 @@
 """Which rows of a layer are the sample. The only place that turns a weight array into observations."""
 
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.errors import unknown
+from sgdtails.errors import InputError, unknown
 
 Purpose = Literal["multivariate", "univariate", "singular_value", "node", "kernel"]
 
@@ -14,6 +15,57 @@ Purpose = Literal["multivariate", "univariate", "singular_value", "node", "kerne
 def weights(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """The arrays of a network's state that are layers (two or more dimensions), in order, named without ``.weight``."""
     return {key.removesuffix(".weight"): value for key, value in state.items() if value.ndim >= 2}
+
+
+def merged(state: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """A state with its layers replaced by ``weights``, the inverse of ``weights``."""
+    return {key: weights.get(key.removesuffix(".weight"), value) for key, value in state.items()}
+
+
+def placed(weights: Mapping[str, NDArray], device: Any) -> dict[str, Any]:
+    """The same weights on a torch device, or as they are (device None)."""
+    if device is None:
+        return dict(weights)
+    import torch
+
+    return {name: torch.from_numpy(weight).to(device) for name, weight in weights.items()}
+
+
+def finite(state: Mapping[str, NDArray]) -> bool:
+    """Whether there are layers and all their weights are finite: not so after divergence, or where no average was taken."""
+    found = weights(state).values()
+    return bool(found) and all(bool(np.isfinite(weight).all()) for weight in found)
+
+
+def fully_connected_shapes(inputs: int, hidden: Sequence[int], classes: int) -> dict[str, tuple[int, int]]:
+    """Shapes (out, in) of the layers of an ``fcn`` model, by name."""
+    widths = [inputs, *hidden, classes]
+    names = [*(f"fc{number}" for number in range(1, len(hidden) + 1)), "head"]
+    return {name: (widths[index + 1], widths[index]) for index, name in enumerate(names)}
+
+
+def check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], path: str | Path) -> None:
+    """InputError, naming the file and the layer, if a file's layers are not those of the model."""
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    for name in [*shapes, *found]:
+        if found.get(name) != shapes.get(name):
+            held = f"has shape {found[name]}" if name in found else "is missing"
+            wanted = f"needs shape {shapes[name]}" if name in shapes else "has no such layer"
+            raise InputError(
+                f"{path}: layer {name!r} {held}, but the model {wanted}; delete the file and run again, or correct the model in the config."
+            )
+
+
+def prunable(weights: Mapping[str, NDArray], method: str) -> list[str]:
+    """The layers that a pruning method may touch: not the head, not a convolution that comes first; nodes are columns of
+    linear layers, kernels belong to convolutions.
+    """
+    names = list(weights)[:-1]
+    if names and weights[names[0]].ndim > 2:
+        names = names[1:]
+    if method in ("node", "kernel"):
+        names = [name for name in names if (weights[name].ndim == 2) == (method == "node")]
+    return names
 
 
 def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> NDArray:

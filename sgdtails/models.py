@@ -1,6 +1,7 @@
 """Networks as data: no biases, no normalisation, ReLU, a linear head; or a user's own module."""
 
 import importlib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from sgdtails.errors import InputError, unknown
+from sgdtails.layers import fully_connected_shapes
 
 POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
 
@@ -47,12 +49,10 @@ def _linear(fan_in: int, fan_out: int) -> nn.Linear:
 
 def _fcn(input_shape: tuple[int, int, int], classes: int, hidden: list[int]) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-    width = input_shape[0] * input_shape[1] * input_shape[2]
-    for number, units in enumerate(hidden, start=1):
-        modules[f"fc{number}"] = _linear(width, units)
-        modules[f"relu{number}"] = nn.ReLU()
-        width = units
-    modules["head"] = _linear(width, classes)
+    for name, (fan_out, fan_in) in fully_connected_shapes(math.prod(input_shape), hidden, classes).items():
+        modules[name] = _linear(fan_in, fan_out)
+        if name != "head":
+            modules[f"relu{name.removeprefix('fc')}"] = nn.ReLU()
     return nn.Sequential(modules)
 
 

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sgdtails import evaluation
 from sgdtails.data import Split
 from sgdtails.errors import InputError
 from sgdtails.progress import Progress
-
-EVALUATION_BATCH = 1000  # images at once: keeps a CNN's activations below 1 GiB
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -85,18 +84,12 @@ def sgd(
 
 @torch.no_grad()
 def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
-    """Mean NLL in nats and accuracy over a split."""
+    """Mean NLL in nats and accuracy over a split, in evaluation mode."""
     training = model.training
     model.eval()
-    nll = torch.zeros((), dtype=torch.float64, device=split.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    for start in range(0, len(split), EVALUATION_BATCH):
-        images, labels = split.batch(slice(start, start + EVALUATION_BATCH))
-        logits = model(images)
-        nll += cross_entropy(logits, labels, reduction="none").double().sum()
-        correct += (logits.argmax(dim=1) == labels).sum()
+    result = evaluation.evaluate(model, split)
     model.train(training)
-    return nll.item() / len(split), correct.item() / len(split)
+    return result
 
 
 def finite(model: nn.Module) -> bool:

@@ -7,9 +7,14 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)  # as a job has: two would change the last digits
+
+# The same examples each time, and no time limits: machines differ.
+settings.register_profile("sgdtails", deadline=None, derandomize=True, database=None)
+settings.load_profile("sgdtails")
 
 SHARED = ROOT.parent / "shared" / "datasets"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import averaging, data, devices, models, training
+from sgdtails import averaging, data, devices, evaluation, models, training
 from sgdtails.errors import InputError
 from sgdtails.progress import Progress
 
@@ -85,7 +85,7 @@ def test_evaluation_is_the_mean_over_the_split(digits, monkeypatch):
     nll, accuracy = training.evaluate(model, split)
     assert nll == pytest.approx(expected, rel=1e-6)
     assert accuracy == (model(images).argmax(1) == labels).double().mean().item()
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(evaluation, "BATCH", 7)
     assert training.evaluate(model, split)[0] == pytest.approx(expected, rel=1e-6)
 
 

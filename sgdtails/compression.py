@@ -1,0 +1,144 @@
+"""How few terms carry a vector: k-best-term approximation, its relative error, and kappa (paper, section 3.2 and eq. D.1).
+
+One sort answers for every k. Columns of a matrix and singular values are compressed the same way, as the vector of
+their norms. Arrays may be numpy's or torch's, on any device; sums are float64.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+
+from sgdtails import layers
+from sgdtails.errors import InputError
+
+Array = Any  # numpy.ndarray or torch.Tensor
+
+
+def removed(ratio: float, n: int) -> int:
+    """How many of n terms a pruning ratio in [0, 1] removes: all but floor((1 - ratio)*n), exact for a ratio as written."""
+    if not 0 <= ratio <= 1:
+        raise InputError(f"pruning ratio {ratio} is not in [0, 1]; give the share of terms to remove.")
+    return n - math.floor((1 - Fraction(str(ratio))) * n)
+
+
+def median(sample: Array) -> Array:
+    """Median over axis 0, the mean of both middle values for an even number, as numpy has it; torch takes the lower one."""
+    xp = array_namespace(sample)
+    ordered = ascending(sample)
+    low, high = ordered[(len(sample) - 1) // 2, ...], ordered[len(sample) // 2, ...]
+    return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, sample.dtype)
+
+
+def ascending(sample: Array) -> Array:
+    """Sorted along axis 0; not stable, which is many times faster."""
+    if is_torch_array(sample):
+        return sample.sort(dim=0).values
+    return array_namespace(sample).sort(sample, axis=0, stable=False)
+
+
+def power_sums(values: Array, norms: Sequence[float]) -> dict[float, float]:
+    """Sum of |x|^p over all values, for each p."""
+    xp = array_namespace(values)
+    magnitudes = xp.abs(xp.astype(values, xp.float64))
+    return {p: float(xp.sum(magnitudes**p)) for p in norms}
+
+
+def relative_errors(vector: Array, p: float) -> Array:
+    """Relative lp errors of removing the k smallest of the terms (d,), k = 0...d, as float64 (d+1,), never decreasing.
+
+    ||x - x^(d-k)||_p / ||x||_p for any p > 0. InputError if every term is zero, or p is not above 0.
+    """
+    if not p > 0:
+        raise InputError(f"p = {p} defines no lp norm; give p > 0.")
+    xp = array_namespace(vector)
+    ordered = ascending(xp.abs(xp.astype(vector, xp.float64)))
+    largest = float(ordered[-1]) if len(ordered) else 0.0
+    if not 0 < largest < math.inf:
+        raise InputError(
+            "a vector of zeros, or one that is not finite, has no relative error: its norm is 0 or infinite."
+        )
+    # Divided first: large powers would leave the range of float64.
+    sums = xp.cumulative_sum((ordered / largest) ** p, include_initial=True)
+    return (sums / sums[-1]) ** (1 / p)
+
+
+def k_best(vector: Array, k: int) -> Array:
+    """The k-best-term approximation of a vector (d,): all but its k largest magnitudes set to 0 (of equals the last stay)."""
+    xp = array_namespace(vector)
+    magnitudes = xp.abs(vector)
+    return xp.where(mask(magnitudes, ascending(magnitudes), len(vector) - k), vector, xp.zeros_like(vector))
+
+
+def mask(magnitudes: Array, ordered: Array, count: int) -> Array:
+    """What remains, as booleans (d,), when the ``count`` smallest of the magnitudes go; of equal ones the first go first."""
+    if count == len(ordered):
+        return magnitudes < 0
+    threshold = ordered[count]
+    kept = magnitudes >= threshold
+    surplus = int(array_namespace(kept).count_nonzero(kept)) - (len(ordered) - count)
+    if surplus:
+        xp = array_namespace(magnitudes)
+        (ties,) = xp.nonzero(magnitudes == threshold)
+        kept[ties[:surplus]] = False
+    return kept
+
+
+def kappa(errors: Array, epsilon: float) -> float:
+    """kappa_p(x, epsilon): the smallest kept fraction whose relative error is at most epsilon, from ``relative_errors`` (eq. D.1)."""
+    xp = array_namespace(errors)
+    allowed = int(xp.count_nonzero(errors <= epsilon)) - 1
+    terms = len(errors) - 1
+    return (terms - allowed) / terms
+
+
+def kappa_of_rank(errors: Array, epsilon: float, shape: Sequence[int]) -> float:
+    """kappa of a matrix (m, n) that keeps its r largest singular values, r*(m+n+1)/(m*n), from their ``relative_errors``.
+
+    It exceeds 1 where the factors hold more numbers than the matrix.
+    """
+    m, n = shape
+    rank = round(kappa(errors, epsilon) * (len(errors) - 1))
+    return rank * (m + n + 1) / (m * n)
+
+
+def column_norms(sample: Array, p: float) -> Array:
+    """The lp norm of each observation of (N, d), float64 (N,): columns and kernels are compressed as the vector of them."""
+    if not p > 0:
+        raise InputError(f"p = {p} defines no lp norm; give p > 0.")
+    xp = array_namespace(sample)
+    return xp.sum(xp.abs(xp.astype(sample, xp.float64)) ** p, axis=1) ** (1 / p)
+
+
+def per_layer(
+    weights: Mapping[str, Array], *, p: Sequence[float], epsilon: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table ``compression`` (less run and weights): kappa of each layer's centred entries, columns or kernels,
+    and singular values (in the Frobenius norm, p = 2, only). InputError for a layer whose weights are all equal.
+    """
+    for index, (name, weight) in enumerate(weights.items()):
+        common = {"layer": index, "layer_name": name}
+        try:
+            yield from (common | row for row in _kappas(weight, p, epsilon))
+        except InputError as error:
+            raise InputError(f"layer {name!r}: {error}") from error
+
+
+def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float]) -> Iterator[dict[str, Any]]:
+    entries = layers.centre(layers.observations(weight, "univariate"))
+    purpose, structure = ("node", "columns") if weight.ndim == 2 else ("kernel", "kernels")
+    blocks = layers.centre(layers.observations(weight, purpose))  # type: ignore[arg-type]
+    for norm in p:
+        for name, terms in (("entries", entries), (structure, column_norms(blocks, norm))):
+            errors = relative_errors(terms, norm)
+            for level in epsilon:
+                yield {"structure": name, "p": norm, "epsilon": level, "kappa": kappa(errors, level)}
+    matrix = layers.centre(layers.observations(weight, "singular_value"))
+    squares = np.linalg.eigvalsh(matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix)
+    errors = relative_errors(np.sqrt(np.maximum(squares, 0)), 2.0)
+    for level in epsilon:
+        value = kappa_of_rank(errors, level, matrix.shape)
+        yield {"structure": "singular_values", "p": 2.0, "epsilon": level, "kappa": value}

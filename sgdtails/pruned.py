@@ -1,0 +1,192 @@
+"""What a layer is after pruning: masked, without columns, or two factors; what that costs, and how it maps its inputs.
+
+Arrays are numpy's or torch's. Costs count numbers: a parameter, an index and a stored median are one each.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from array_api_compat import array_namespace
+
+Array = Any  # numpy.ndarray or torch.Tensor
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A weight of full shape whose pruned entries hold the median; a layer that was not pruned is the case kept = size."""
+
+    weight: Array
+    kept: int
+    stored: int
+    median_adds: int = 0  # per output position: what adding the median back costs
+    removed: Mapping[float, float] = field(default_factory=dict)  # p: sum of |w^ - w|^p
+
+    @property
+    def size(self) -> int:
+        return _size(self.weight)
+
+    def dense(self) -> Array:
+        return self.weight
+
+    def product(self, x: Array) -> Array:
+        """(N, in) to (N, out) of a linear layer."""
+        return x @ self.weight.T
+
+    @property
+    def multiply_adds(self) -> int:
+        """Per output position: 1 for a linear layer, height*width of the output for a convolution."""
+        return self.kept + self.median_adds
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A linear weight (out, in) of which ``index`` columns remain; the others hold the row medians (out,)."""
+
+    weight: Array
+    index: Array
+    median: Array
+    removed: Mapping[float, float]
+
+    @property
+    def size(self) -> int:
+        return _size(self.weight)
+
+    @property
+    def kept(self) -> int:
+        return self.weight.shape[0] * len(self.index)
+
+    @property
+    def stored(self) -> int:
+        return self.kept + len(self.index) + len(self.median)
+
+    @cached_property
+    def _centred(self) -> Array:
+        return self.weight[:, self.index] - self.median[:, None]
+
+    def dense(self) -> Array:
+        xp = array_namespace(self.weight)
+        full = xp.zeros_like(self.weight) + self.median[:, None]
+        full[:, self.index] = self.weight[:, self.index]
+        return full
+
+    def product(self, x: Array) -> Array:
+        total = array_namespace(x).sum(x, axis=1)
+        return x[:, self.index] @ self._centred.T + total[:, None] * self.median
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.kept + sum(self.weight.shape)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A matrix (m, n) as left (m, r) @ right (r, n) + the column medians (n,); ``shape`` is that of the layer's weight."""
+
+    left: Array
+    right: Array
+    median: Array
+    shape: tuple[int, ...]
+    removed: Mapping[float, float]
+
+    @property
+    def size(self) -> int:
+        return self.left.shape[0] * self.right.shape[1]
+
+    @property
+    def kept(self) -> int:
+        """r*(m+n+1): the singular values are counted, though the factors have absorbed them."""
+        return len(self.right) * (sum(self._matrix_shape) + 1)
+
+    @property
+    def stored(self) -> int:
+        return self.kept + len(self.median)
+
+    @property
+    def _matrix_shape(self) -> tuple[int, int]:
+        return self.left.shape[0], self.right.shape[1]
+
+    @cached_property
+    def _dense(self) -> Array:
+        return (self.left @ self.right + self.median).reshape(self.shape)
+
+    def dense(self) -> Array:
+        return self._dense
+
+    def product(self, x: Array) -> Array:
+        if len(self.right) * sum(self._matrix_shape) >= self.size:
+            return x @ self._dense.T
+        return (x @ self.right.T) @ self.left.T + (x @ self.median)[:, None]
+
+    @property
+    def multiply_adds(self) -> int:
+        m, n = self._matrix_shape
+        return len(self.right) * (m + n) + n + m
+
+
+Layer = Masked | Columns | Factors
+
+
+def whole(weight: Array) -> Masked:
+    """A layer that is left as it is."""
+    return Masked(weight, kept=_size(weight), stored=_size(weight))
+
+
+@dataclass(frozen=True)
+class PrunedNetwork:
+    """A network's layers by name, in order, of which ``pruned`` were subject to pruning."""
+
+    layers: Mapping[str, Layer]
+    pruned: frozenset[str]
+    totals: Mapping[float, float]  # p: sum over the pruned layers of |centred weight|^p
+
+    @property
+    def parameters_left(self) -> int:
+        """Numbers that define the network, medians and indices aside; layers not subject to pruning included."""
+        return sum(layer.kept for layer in self.layers.values())
+
+    @property
+    def pruned_ratio(self) -> float:
+        """1 - kappa over the layers subject to pruning; negative where factors hold more numbers than their matrix."""
+        subject = [self.layers[name] for name in self.pruned]
+        return 1 - sum(layer.kept for layer in subject) / sum(layer.size for layer in subject)
+
+    @property
+    def stored_parameters(self) -> int:
+        """Numbers needed to store the network in this form: medians and indices included."""
+        return sum(layer.stored for layer in self.layers.values())
+
+    def multiply_adds(self, positions: Mapping[str, int]) -> int:
+        """Multiplications with addition for one image; ``positions`` are a convolution's output positions, else 1."""
+        return sum(layer.multiply_adds * positions.get(name, 1) for name, layer in self.layers.items())
+
+    def relative_error(self, p: float) -> float:
+        """||w^ - w||_p / ||w||_p of the centred weights of all layers subject to pruning, for p in 1, 2."""
+        return (sum(self.layers[name].removed[p] for name in self.pruned) / self.totals[p]) ** (1 / p)
+
+    @classmethod
+    def unpruned(cls, weights: Mapping[str, Array]) -> "PrunedNetwork":
+        """The network before pruning."""
+        return cls({name: whole(weight) for name, weight in weights.items()}, frozenset(), {})
+
+    def chain(self, images: Array) -> Array:
+        """Logits (N, classes) of images (N, ...), for a fully connected network with ReLU; layers act in their cheapest form."""
+        xp = array_namespace(images)
+        x = xp.reshape(images, (len(images), -1))
+        zero = xp.zeros_like(x[:1, :1])
+        *hidden, head = self.layers.values()
+        for layer in hidden:
+            x = xp.maximum(layer.product(x), zero)
+        return head.product(x)
+
+    def weights(self) -> dict[str, Array]:
+        """Every layer as an array of its first shape."""
+        return {name: layer.dense() for name, layer in self.layers.items()}
+
+
+def _size(weight: Array) -> int:
+    size = 1
+    for length in weight.shape:
+        size *= length
+    return size
