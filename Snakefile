@@ -18,6 +18,9 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/tails.smk"
+include: "rules/prune.smk"
+include: "rules/synthetic.smk"
+include: "rules/theory.smk"
 include: "rules/figures.smk"
 
 

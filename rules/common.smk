@@ -28,25 +28,52 @@ STUDY = f"results/{config['study']}"
 LOGS = f"{STUDY}/logs"
 RUN = f"{STUDY}/runs/{{run}}"
 DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
+PRUNED = f"{RUN}/pruned/{{method}}.parquet"
 TABLE = f"{STUDY}/tables/{{table}}.parquet"
 FIGURE = f"{STUDY}/figures/{{figure}}"
+
+METHODS = {
+    run: grid.pruning_methods(config["models"][row["model"]])
+    for run, row in RUNS.items()
+}
+CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 # Which tables a figure is drawn from, by its file name.
 FIGURE_TABLES = {
     "fig01": ("runs", "tails"),
     "fig02": ("histograms",),
+    "fig03": ("runs", "tails", "compression"),
+    "fig04": ("runs", "tails", "pruning"),
+    "fig05": ("runs", "tails", "pruning"),
+    "fig06": ("runs", "tails", "pruning"),
     "fig07": ("runs", "tails"),
+    "fig08": ("synthetic",),
+    "fig09": ("runs", "tails", "pruning"),
+    "fig10": ("runs", "tails", "pruning"),
+    "fig11": ("theory",),
+    "fig12": ("magnitudes",),
 }
+# A study without convolutional, or without fully connected networks has no such figure.
+for figure, method in {"fig06": "kernel", "fig10": "node"}.items():
+    if not any(method in methods for methods in METHODS.values()):
+        del FIGURE_TABLES[figure]
 
-TABLES = expand(TABLE, table=["runs", "history", "tails", "histograms"])
+TABLES = [
+    *expand(
+        TABLE, table=sorted({t for names in FIGURE_TABLES.values() for t in names})
+    ),
+    *expand(TABLE, table=["history", "table1", "table2"]),
+    *expand(TABLE, table=["latency"] if CHAINS else []),
+]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
 
 wildcard_constraints:
     run="[A-Za-z0-9][A-Za-z0-9_.+-]*",
     dataset="[A-Za-z0-9][A-Za-z0-9_]*",
-    table="[a-z]+",
+    table="[a-z]+[0-9]?",
     figure="fig[0-9]+",
+    method="[a-z_]+",
 
 
 def per_run(pattern):
@@ -77,8 +104,8 @@ def settings(**values):
     return json.dumps(values, sort_keys=True)
 
 
-def sgd_settings(wildcards, **more):
-    """What every SGD step of a run depends on."""
+def run_settings(wildcards, **more):
+    """What a run's network and its arithmetic depend on."""
     run = RUNS[wildcards.run]
     return settings(
         run={"run": wildcards.run, **run},
@@ -88,6 +115,19 @@ def sgd_settings(wildcards, **more):
         threads=config["resources"]["threads"],
         **more,
     )
+
+
+def pruned_weights(_):
+    """The trained weights that are pruned."""
+    return f"{RUN}/{config['pruning']['weights']}.safetensors"
+
+
+def one_run_per_panel(_):
+    """Initial weights of the first run of each dataset and model."""
+    first = {}
+    for run, row in RUNS.items():
+        first.setdefault((row["dataset"], row["model"]), run)
+    return expand(f"{RUN}/initial.safetensors", run=first.values())
 
 
 def source_files(wildcards):

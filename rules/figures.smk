@@ -1,6 +1,6 @@
-"""Figures drawn from tables alone.
+"""Figures and the paper's two tables, from tables alone.
 
-Outputs: figures/fig01, fig02 and fig07, as PDF and PNG.
+Outputs: figures/fig01 to fig12, as PDF and PNG; tables/table1 and table2, as Parquet and Markdown.
 """
 
 
@@ -18,3 +18,22 @@ rule figure:
         code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"
+
+
+rule paper_table:
+    input:
+        runs=TABLE.format(table="runs"),
+        initial=one_run_per_panel,
+    output:
+        table=TABLE,
+        text=f"{STUDY}/tables/{{table}}.md",
+    log:
+        f"{LOGS}/{{table}}.log",
+    wildcard_constraints:
+        table="table[12]",
+    conda:
+        "../envs/sgdtails.yaml"
+    params:
+        code=code("paper_table.py"),
+    script:
+        "../workflow/scripts/paper_table.py"

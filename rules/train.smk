@@ -24,7 +24,7 @@ rule train:
         mem_mb=config["resources"]["mem_mb"],
         runtime=config["resources"]["runtime"],
     params:
-        settings=lambda wildcards: sgd_settings(wildcards, stop=config["stop"]),
+        settings=lambda wildcards: run_settings(wildcards, stop=config["stop"]),
         code=lambda wildcards: model_code(wildcards, "train.py"),
     script:
         "../workflow/scripts/train.py"
@@ -49,7 +49,7 @@ rule average:
         mem_mb=config["resources"]["mem_mb"],
         runtime=config["resources"]["runtime"],
     params:
-        settings=lambda wildcards: sgd_settings(wildcards, average=config["average"]),
+        settings=lambda wildcards: run_settings(wildcards, average=config["average"]),
         code=lambda wildcards: model_code(wildcards, "average.py"),
     script:
         "../workflow/scripts/average.py"
@@ -79,7 +79,7 @@ rule collect:
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
-        table="history|tails",
+        table="history|tails|compression",
     conda:
         "../envs/sgdtails.yaml"
     params:

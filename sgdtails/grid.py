@@ -80,6 +80,12 @@ def read_runs(
     return table
 
 
+def pruning_methods(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """The pruning methods for an entry of ``models``: nodes are of linear layers, kernels of convolutions; an own model may have both."""
+    structured = ("node",) if "fcn" in model else ("kernel",) if "cnn" in model else ("node", "kernel")
+    return ("layer_magnitude", "global_magnitude", "singular_value", *structured)
+
+
 def run_id(run: Mapping[str, Any]) -> str:
     """The short, stable name of a run, such as ``fcn4-mnist-b50-lr0.1-s0``."""
     return f"{run['model']}-{run['dataset']}-b{run['batch_size']}-lr{run['step_size']:.12g}-s{run['seed']}"

@@ -11,6 +11,7 @@ from sgdtails.errors import InputError
 
 def run(main: Callable[[Any], None], smk: Any) -> None:
     """Call ``main(smk)`` with both streams in the job's log; exit 1 with one sentence there for bad input, else a traceback."""
+    _spare_pandas()
     with Path(smk.log[0]).open("w", encoding="utf-8") as log:
         sys.stdout = sys.stderr = log
         try:
@@ -27,6 +28,27 @@ def run(main: Callable[[Any], None], smk: Any) -> None:
             _fail("sgdtails: this is an error of the program, not of its input; please report it with this log.")
         finally:
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+class _NoPandas:
+    @staticmethod
+    def find_spec(name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("not here", name=name)
+
+
+def _spare_pandas() -> None:
+    """Let pyarrow look for pandas once, in vain: it would import it with its first array, for longer than most jobs take.
+
+    Only ``to_pandas``, which no job uses, needs it; whoever else imports pandas afterwards gets it.
+    """
+    import pyarrow
+
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pyarrow.array([0.0])
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 def _fail(message: str) -> None:

@@ -1,85 +1,57 @@
-"""Figures as functions of tables: ``table -> Figure``. Style in one place; nothing here reads or writes a file of data."""
+"""The paper's figures as functions of tables: one per figure, its arguments are the tables it is drawn from."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import matplotlib.ticker
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from sgdtails.storage import atomic
-from sgdtails.tables import converged
+from sgdtails.style import (
+    ALPHA,
+    BLUE,
+    COLUMN,
+    GREY,
+    KAPPA,
+    MARKERS,
+    ORANGE,
+    PAGE,
+    RATIO,
+    STYLE,
+    grouped,
+    label_log,
+    run_panels,
+    with_legend,
+)
+from sgdtails.tables import converged, published
 
-COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
-ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
-MARKERS = (("o", BLUE), ("^", ORANGE), ("s", GREEN), ("D", "#CC79A7"), ("v", "#56B4E9"), ("P", "#D55E00"))
-ALPHA = r"mean tail index $\hat\alpha$"
-RATIO = r"step size / batch size $\eta/b$"
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
-    "legend.fontsize": 7, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
-}  # fmt: skip
-Panels = Iterator[tuple[Axes, list[dict[str, Any]]]]
+GAUSSIAN, UNIFORM = 0.2653, 0.2154  # pruning ratios of such samples at a relative l2 error of 0.1
 
 
 def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
     """Mean estimated tail index against eta/b, one point per converged run, one panel per model and dataset."""
-    figure, panels = _run_panels(runs, tails)
+    figure, panels = run_panels(runs, tails)
     sizes = sorted(set(runs["batch_size"].to_pylist()))
     for axes, rows in panels:
         for size, (marker, colour) in zip(sizes, MARKERS * len(sizes), strict=False):
             points = [(row["eta_over_b"], row["alpha"]) for row in rows if row["batch_size"] == size]
-            if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    marker,
-                    color=colour,
-                    markersize=3.5,
-                    alpha=0.8,
-                    linestyle="none",
-                    label=f"$b$ = {size}",
-                )
+            _scatter(axes, points, marker, colour, label=f"$b$ = {size}")
         axes.set_xscale("log")
-        _label_log(axes.xaxis)
+        label_log(axes.xaxis)
     figure.supxlabel(RATIO, fontsize=8)
     figure.supylabel(ALPHA, fontsize=8)
-    return _with_legend(figure)
-
-
-def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
-    """Test accuracy against mean estimated tail index, coloured by eta/b on one scale for all panels."""
-    figure, panels = _run_panels(runs, tails)
-    ratios = [row["eta_over_b"] for row in converged(runs, tails)] or [1e-3, 1e-1]
-    norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
-    points = None
-    for axes, rows in panels:
-        alpha, accuracy, ratio = ([row[key] for row in rows] for key in ("alpha", "test_accuracy", "eta_over_b"))
-        points = axes.scatter(
-            alpha,
-            [100 * value for value in accuracy],
-            c=ratio,
-            norm=norm,
-            cmap="cividis_r",
-            s=14,
-            edgecolors=GREY,
-            linewidths=0.3,
-        )
-    if points is not None:
-        bar = figure.colorbar(points, ax=figure.axes, pad=0.02, aspect=30, label=RATIO)
-        _label_log(bar.ax.yaxis)
-    figure.supxlabel(ALPHA, fontsize=8)
-    figure.supylabel("test accuracy (%)", fontsize=8)
-    return figure
+    return with_legend(figure)
 
 
 def figure_2(histograms: pa.Table) -> Figure:
     """Above: histograms of the two halves of a random partition of a layer. Below: the layer and a stable sample of its tail index."""
-    groups = _grouped(histograms.to_pylist())
+    groups = grouped(histograms.to_pylist())
     figure = Figure(figsize=(max(COLUMN, 1.75 * len(groups)), 3.4), layout="constrained")
     grid = figure.subplots(2, max(1, len(groups)), squeeze=False, sharey="row")
     comparisons = (
@@ -104,7 +76,142 @@ def figure_2(histograms: pa.Table) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[..., Figure]] = {"fig01": figure_1, "fig02": figure_2, "fig07": figure_7}
+def figure_3(runs: pa.Table, tails: pa.Table, compression: pa.Table) -> Figure:
+    """Tail index against pruning ratio at a relative l2 error of 0.1: one point per layer of a converged run, and of its start."""
+    figure, panels = run_panels(runs, tails)
+    wanted = (pc.field("structure") == "entries") & (pc.field("p") == 2) & (pc.field("epsilon") == 0.1)
+    ratio = {
+        (row["weights"] == "initial", row["run"], row["layer"]): 1 - row["kappa"]
+        for row in compression.filter(wanted).to_pylist()
+    }
+    alpha = {
+        (initial, row["run"], row["layer"]): row["alpha_published"]
+        for initial, weights in ((True, "initial"), (False, "average"))
+        for row in published(tails, weights).to_pylist()
+    }
+    for axes, rows in panels:
+        shown = {row["run"] for row in rows}
+        points = [(key, (ratio[key], alpha[key])) for key in ratio if key[1] in shown and key in alpha]
+        head = max((layer for (_, _, layer), _ in points), default=0)
+        hidden = [point for (initial, _, layer), point in points if not initial and layer < head]
+        _scatter(axes, [point for (initial, *_), point in points if initial], "x", GREY, label="at initialisation")
+        _scatter(axes, hidden, "o", BLUE, label="trained")
+        _scatter(
+            axes,
+            [p for (initial, _, layer), p in points if not initial and layer == head],
+            "^",
+            ORANGE,
+            label="trained, head",
+        )
+        for value, style, label in ((UNIFORM, ":", "uniform"), (GAUSSIAN, "--", "Gaussian")):
+            axes.axvline(value, color=GREY, linestyle=style, linewidth=0.7, zorder=0, label=label)
+    figure.supxlabel(rf"{KAPPA} at a relative $\ell_2$ error of 0.1", fontsize=8)
+    figure.supylabel(r"tail index $\hat\alpha$ of the layer", fontsize=8)
+    return with_legend(figure)
+
+
+def figure_4(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+    """Relative test accuracy against pruning ratio, layer-wise magnitude pruning."""
+    return _accuracy_curves(runs, tails, pruning, "layer_magnitude")
+
+
+def figure_5(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+    """Relative test accuracy against pruning ratio, singular value pruning: negative where the factors are larger than the matrix."""
+    return _accuracy_curves(runs, tails, pruning, "singular_value")
+
+
+def figure_6(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+    """Relative test accuracy against pruning ratio, kernel pruning of convolutional networks."""
+    return _accuracy_curves(runs, tails, pruning, "kernel")
+
+
+def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
+    """Test accuracy against mean estimated tail index, coloured by eta/b on one scale for all panels."""
+    figure, panels = run_panels(runs, tails)
+    ratios = [row["eta_over_b"] for row in converged(runs, tails)] or [1e-3, 1e-1]
+    norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
+    for axes, rows in panels:
+        alpha, ratio = ([row[key] for row in rows] for key in ("alpha", "eta_over_b"))
+        accuracy = [100 * row["test_accuracy"] for row in rows]
+        axes.scatter(alpha, accuracy, c=ratio, norm=norm, cmap="cividis_r", s=14, edgecolors=GREY, linewidths=0.3)
+    bar = figure.colorbar(ScalarMappable(norm, "cividis_r"), ax=figure.axes, pad=0.02, aspect=30, label=RATIO)
+    label_log(bar.ax.yaxis)
+    figure.supxlabel(ALPHA, fontsize=8)
+    figure.supylabel("test accuracy (%)", fontsize=8)
+    return figure
+
+
+def figure_8(synthetic: pa.Table) -> Figure:
+    """Tail index against pruning ratio at a fixed error, for sampled matrices: independent entries, columns, whole layer."""
+    rows = synthetic.to_pylist()
+    figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
+    panels = (
+        ("independent", r"$W_{\mathrm{ind}}$: entries"),
+        ("columns", r"$W_{\mathrm{col}}$: columns"),
+        ("layer", r"$W_{\mathrm{lay}}$: layer"),
+    )
+    grid = figure.subplots(1, 3, sharex=True, sharey=True)
+    for axes, (structure, title) in zip(grid, panels, strict=True):
+        points = [(1 - row["kappa"], row["alpha"]) for row in rows if row["structure"] == structure]
+        _scatter(axes, points, "o", BLUE, markersize=2)
+        axes.axvline(GAUSSIAN, color=GREY, linestyle="--", linewidth=0.7, zorder=0, label="Gaussian")
+        axes.set_title(title)
+    grid[-1].legend(loc="upper right")
+    figure.supxlabel(rf"{KAPPA} at a relative $\ell_{{{rows[0]['p']:g}}}$ error of {rows[0]['epsilon']:g}", fontsize=8)
+    figure.supylabel(r"tail index $\alpha$", fontsize=8)
+    return figure
+
+
+def figure_9(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+    """Relative test accuracy against pruning ratio, global magnitude pruning."""
+    return _accuracy_curves(runs, tails, pruning, "global_magnitude")
+
+
+def figure_10(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+    """Relative test accuracy against pruning ratio, node pruning of fully connected networks."""
+    return _accuracy_curves(runs, tails, pruning, "node")
+
+
+def figure_11(theory: pa.Table) -> Figure:
+    """The factor p_epsilon(kappa) of Theorem 7 and its simpler upper bound."""
+    rows = theory.to_pylist()
+    figure = Figure(figsize=(COLUMN, 2.5), layout="constrained")
+    axes = figure.subplots()
+    for epsilon, (_, colour) in zip(sorted({row["epsilon"] for row in rows}), MARKERS, strict=False):
+        line = [row for row in rows if row["epsilon"] == epsilon]
+        kappa = [row["kappa"] for row in line]
+        axes.plot(
+            kappa, [row["p_epsilon"] for row in line], color=colour, linewidth=1, label=rf"$\epsilon$ = {epsilon:g}"
+        )
+        axes.plot(kappa, [row["bound"] for row in line], color=colour, linewidth=0.8, linestyle="--")
+    axes.plot([], [], color=GREY, linewidth=0.8, linestyle="--", label="bound")
+    axes.set(xlabel=r"kept fraction $\kappa$", ylabel=r"$p_\epsilon(\kappa)$", ylim=(0, 1.05))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def figure_12(magnitudes: pa.Table) -> Figure:
+    """Histogram of |x| for independent SaS(1) draws: a few of them hold most of the squared norm."""
+    rows = magnitudes.to_pylist()
+    figure = Figure(figsize=(COLUMN, 2.3), layout="constrained")
+    axes = figure.subplots()
+    edges = [row["low"] for row in rows] + [rows[-1]["high"]]
+    axes.stairs([row["count"] for row in rows], edges, color=BLUE, fill=True)
+    axes.set_yscale("log")
+    draws, beyond = sum(row["count"] for row in rows), rows[1:]
+    axes.set_title(
+        f"{draws:,} draws, $\\alpha$ = {rows[0]['alpha']:g}: the {sum(row['count'] for row in beyond)} above "
+        f"{edges[1]:.3g}\nhold {100 * sum(row['share'] for row in beyond):.0f}% of the squared norm"
+    )
+    axes.set(xlabel=r"$|x|$", ylabel="draws")
+    return figure
+
+
+_ALL: tuple[Callable[..., Figure], ...] = (
+    *(figure_1, figure_2, figure_3, figure_4, figure_5, figure_6),
+    *(figure_7, figure_8, figure_9, figure_10, figure_11, figure_12),
+)
+FIGURES = {f"fig{number:02d}": function for number, function in enumerate(_ALL, start=1)}
 
 
 def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> None:
@@ -117,56 +224,29 @@ def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> Non
                 figure.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
 
 
-def _grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows by panel title, in the order of first appearance."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(f"{row['model'].upper()}, {row['dataset'].upper()}", []).append(row)
-    return groups
-
-
-def _run_panels(runs: pa.Table, tails: pa.Table) -> tuple[Figure, Panels]:
-    """A figure with one titled panel per model and dataset, and an iterator over panels and their converged runs.
-
-    The title says how many runs are shown and how many are left out, and why.
-    """
-    groups = _grouped(runs.to_pylist())
-    shown = _grouped(converged(runs, tails))
-    columns = min(3, len(groups))
-    lines = -(-len(groups) // columns)
-    figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), 2.1 * lines + 0.5), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for unused in grid[len(groups) :]:
-        unused.remove()
-
-    def panels() -> Panels:
-        for axes, (title, everything) in zip(grid, groups.items(), strict=False):
-            rows = shown.get(title, [])
-            left_out = [
-                f"{sum(row['status'] == status for row in everything)} {word}"
-                for status, word in (("diverged", "diverged"), ("budget", "over budget"))
-            ]
-            note = "; ".join([f"$n$ = {len(rows)}", *(text for text in left_out if not text.startswith("0 "))])
-            axes.set_title(f"{title}\n{note}")
-            if not rows:
-                axes.text(0.5, 0.5, "no run converged", ha="center", va="center", transform=axes.transAxes)
-            yield axes, rows
-
-    return figure, panels()
-
-
-def _label_log(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 of each decade, written out: short log axes hold no power of ten."""
-    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-
-
-def _with_legend(figure: Figure) -> Figure:
-    """One legend for all panels, above them."""
-    entries = {
-        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    if entries:
-        figure.legend(list(entries.values()), list(entries), loc="outside upper right", ncols=len(entries))
+def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method: str) -> Figure:
+    """One line per converged run, darker for heavier tails, on one colour scale for all panels and methods."""
+    rows = [row for row in pruning.to_pylist() if row["method"] == method and row["weights"] != "initial"]
+    figure, panels = run_panels(runs, tails, among={row["run"] for row in rows})
+    alphas = [row["alpha"] for row in converged(runs, tails)] or [1.9, 2.0]
+    colours = ScalarMappable(Normalize(min(alphas), max(alphas)), "cividis")
+    for axes, shown in panels:
+        for run in sorted(shown, key=lambda run: -run["alpha"]):
+            line = [row for row in rows if row["run"] == run["run"]]
+            axes.plot(
+                [row["pruned_ratio"] for row in line],
+                [row["relative_test_accuracy"] for row in line],
+                color=colours.to_rgba(run["alpha"]),
+                linewidth=0.9,
+            )
+        axes.set_ylim(0, 1.05)
+    figure.colorbar(colours, ax=figure.axes, pad=0.02, aspect=30, label=ALPHA)
+    figure.supxlabel(KAPPA, fontsize=8)
+    figure.supylabel("relative test accuracy", fontsize=8)
     return figure
+
+
+def _scatter(axes: Axes, points: list[tuple[float, float]], marker: str, colour: str, **style: Any) -> None:
+    if points:
+        options: dict[str, Any] = {"markersize": 3.5, "alpha": 0.8, "linestyle": "none", "markeredgewidth": 0.7} | style
+        axes.plot(*zip(*points, strict=True), marker, color=colour, **options)

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sgdtails import histograms, plotting, stable, storage, tables
+from sgdtails import bounds, histograms, plotting, stable, storage, synthetic, tables
 
 BASE_RUN = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 BASE_TAIL = dict.fromkeys(tables.SCHEMAS["tails"].names, None)
@@ -26,8 +26,9 @@ def study(models=("fcn4", "cnn"), status="converged"):
                 | {"status": "diverged" if number == 3 else status, "test_accuracy": 0.9 + number / 100}
             )
             if number < 3:
-                row = {"run": run, "weights": "average", "estimator": "mmo_multivariate", "layer_name": "fc1"}
-                tails.append(BASE_TAIL | row | {"alpha_published": 2 - number / 10})
+                row = {"run": run, "estimator": "mmo_multivariate", "layer": 0, "layer_name": "fc1"}
+                tails.append(BASE_TAIL | row | {"weights": "average", "alpha_published": 2 - number / 10})
+                tails.append(BASE_TAIL | row | {"weights": "initial", "alpha_published": 1.99})
     return pa.Table.from_pylist(runs, schema=tables.SCHEMAS["runs"]), pa.Table.from_pylist(
         tails, schema=tables.SCHEMAS["tails"]
     )
@@ -111,3 +112,72 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
     for kind in ("pdf", "png"):
         assert (tmp_path / "a" / f"fig01.{kind}").read_bytes() == (tmp_path / "b" / f"fig01.{kind}").read_bytes()
     assert len(list(tmp_path.rglob("*"))) == 6
+
+
+def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
+    runs, tails = study()
+    rows = [
+        {"run": f"{model}{number}", "weights": weights, "layer": 0, "layer_name": "fc1", "structure": structure}
+        | {"p": p, "epsilon": epsilon, "kappa": 0.7 + number / 100 + (weights == "initial") / 10}
+        for model in ("fcn4", "cnn")
+        for number in range(4)
+        for weights in ("initial", "final")
+        for structure, p, epsilon in (("entries", 2.0, 0.1), ("entries", 1.0, 0.1), ("columns", 2.0, 0.1))
+    ]
+    figure = plotting.figure_3(runs, tails, pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"]))
+    points = {line.get_label(): line.get_xydata().round(4).tolist() for line in figure.axes[0].get_lines()}
+    assert sorted(points["at initialisation"]) == [[0.18, 1.99], [0.19, 1.99], [0.2, 1.99]]
+    assert sorted(points["trained, head"]) == [[0.28, 1.8], [0.29, 1.9], [0.3, 2.0]]
+
+
+PRUNED = dict.fromkeys(tables.SCHEMAS["pruning"].names, None)
+
+
+def pruning_table(methods):
+    rows = [
+        PRUNED
+        | {"run": f"{model}{number}", "status": "converged", "weights": weights, "method": method, "ratio": ratio}
+        | {"pruned_ratio": ratio, "relative_test_accuracy": 1 - ratio * number / 4}
+        for model, found in methods.items()
+        for method in found
+        for number in range(3)
+        for weights in ("initial", "final")
+        for ratio in (0.0, 0.5, 1.0)
+    ] + [
+        PRUNED | {"run": f"{model}3", "status": "diverged", "weights": "final", "method": method, "ratio": 0.0}
+        for model, found in methods.items()
+        for method in found
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.SCHEMAS["pruning"])
+
+
+@pytest.mark.parametrize(
+    ("number", "method"),
+    [(4, "layer_magnitude"), (5, "singular_value"), (6, "kernel"), (9, "global_magnitude"), (10, "node")],
+)
+def test_accuracy_curves_show_their_method_and_no_initial_or_diverged_network(number, method):
+    runs, tails = study()
+    table = pruning_table({"fcn4": [method, "other"], "cnn": ["other"]})
+    figure = plotting.FIGURES[f"fig{number:02d}"](runs, tails, table)
+    assert [axes.get_title() for axes in figure.axes] == ["FCN4, DIGITS\n$n$ = 3; 1 diverged", ""]  # and the colour bar
+    lines = sorted(line.get_ydata().tolist() for line in figure.axes[0].get_lines())
+    assert lines == [[1, 0.75, 0.5], [1, 0.875, 0.75], [1, 1, 1]]
+    # The heaviest tail is drawn last, and darkest.
+    brightness = [sum(line.get_color()[:3]) for line in figure.axes[0].get_lines()]
+    assert brightness == sorted(brightness, reverse=True)
+
+
+def test_figure_8_has_a_panel_per_structure():
+    rows = list(synthetic.matrices(draws=3, size=20, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
+    figure = plotting.figure_8(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["synthetic"]))
+    assert [len(axes.get_lines()[0].get_xdata()) for axes in figure.axes] == [3, 3, 3]
+
+
+def test_figures_11_and_12_draw_their_tables():
+    theory = pa.Table.from_pylist(list(bounds.grid(epsilon=[0.1, 0.2], points=9)), schema=tables.SCHEMAS["theory"])
+    labels = [line.get_label() for line in plotting.figure_11(theory).axes[0].get_lines()]
+    assert labels[::2] == [r"$\epsilon$ = 0.1", r"$\epsilon$ = 0.2", "bound"]
+    rows = list(synthetic.magnitudes(alpha=1.7, draws=1000, bins=10, seed=0))
+    axes = plotting.figure_12(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["magnitudes"])).axes[0]
+    assert sum(axes.patches[0].get_data().values) == 1000
+    assert "1,000 draws" in axes.get_title()

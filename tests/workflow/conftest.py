@@ -18,6 +18,7 @@ TINY = {
     "models": {"fcn4": {"fcn": [16, 16]}},
     "stop": {"train_nll": 0.05, "gate": 100, "budget": 4000, "chance_after": 500},
     "average": {"burn_in": 20, "length": 30},
+    "synthetic": {"draws": 3, "size": 50},
     "device": "cpu",
 }
 

@@ -7,22 +7,39 @@ import pytest
 
 from tests.workflow.conftest import TINY
 
-FIGURES = {"figure": 3}
-TAILS = {"tails": 3, "collect": 1, "histograms": 1, **FIGURES}
-AVERAGE = {"average": 3, "runs": 1, **TAILS}
-TRAIN = {"train": 3, **AVERAGE, "collect": 2}
+FIGURES = {"figure": 11}  # the tiny study has no convolutions, hence no figure 6
+DRAWN = {"figure": 8}  # from runs, tails, or what is computed from these
+TAILS = {"tails": 3, "collect": 1, "histograms": 1, "latency": 1, **DRAWN}
+AVERAGE = {"average": 3, "runs": 1, "paper_table": 2, "pruning": 1, **TAILS}
+TRAIN = {"train": 3, "prune": 12, "compression": 3, **AVERAGE, "collect": 3}
+COMPRESSION = {"compression": 3, "collect": 1, "figure": 1}
+PRUNE = {"prune": 12, "pruning": 1, "latency": 1, "figure": 4}
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "jobs"),
     [
-        ("sgdtails/training.py", "EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 1000  # a comment", {}),
+        ("sgdtails/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
         ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
-        ("sgdtails/training.py", "EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 999", TRAIN),
+        ("sgdtails/training.py", "alpha=step_size", "alpha=1 * step_size", TRAIN),
         ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
         ("sgdtails/averaging.py", "sums[name] / length", "sums[name] / float(length)", AVERAGE),
         ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS),
-        ("sgdtails/histograms.py", "(len(rows) - 1) // 2", "len(rows) // 2", {"histograms": 1, "figure": 1}),
+        (
+            "sgdtails/histograms.py",
+            "(len(rows) - 1) // 2",
+            "len(rows) // 2",
+            {"histograms": 1, "latency": 1, "figure": 1},
+        ),
+        ("sgdtails/pruning.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
+        (
+            "sgdtails/compression.py",
+            "(terms - allowed) / terms",
+            "1 - allowed / terms",
+            PRUNE | COMPRESSION | {"synthetic": 2, "figure": 7},
+        ),
+        ("sgdtails/bounds.py", "np.exp(1.5 ", "np.exp(1.4 ", {"theory": 1, "figure": 1}),
+        ("sgdtails/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
         ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
         ("workflow/scripts/tails.py", '"initial", "final", "average"', '"final", "average"', TAILS),
         ("rules/tails.smk", "runtime=30", "runtime=60", {}),
@@ -46,6 +63,13 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
         (("histograms", "bins"), 31, {"histograms": 1, "figure": 1}),
+        (("compression", "epsilon"), [0.1], COMPRESSION),
+        (("pruning", "evaluate"), ["test"], {"prune": 12, "pruning": 1, "figure": 4}),
+        (("pruning", "layer_magnitude"), {"ratios": [0, 0.5]}, {"prune": 3, "pruning": 1, "figure": 4}),
+        (("pruning", "kernel"), {"ratios": [0, 0.5], "p": 2.0}, {}),
+        (("latency", "ratios"), [0.5], {"latency": 1}),
+        (("synthetic", "draws"), 4, {"synthetic": 1, "figure": 1}),
+        (("theory", "points"), 11, {"theory": 1, "figure": 1}),
         (("models", "cnn"), {"cnn": [4, "M", 4]}, {}),
         (("resources", "mem_mb"), 3000, {}),
         (("datasets", "root"), "elsewhere", {}),
@@ -60,8 +84,8 @@ def test_edits_of_the_config(finished, key, value, jobs):
 def test_a_new_row_trains_one_run(finished):
     config = copy.deepcopy(TINY)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.3, "seed": 1})
-    one = dict.fromkeys(("train", "average", "tails", "runs", "histograms"), 1)
-    assert finished.planned(config) == one | {"collect": 2, "figure": 3}
+    one = ("train", "average", "tails", "compression", "runs", "histograms", "pruning", "latency")
+    assert finished.planned(config) == dict.fromkeys(one, 1) | {"prune": 4, "paper_table": 2, "collect": 3, "figure": 8}
 
 
 def test_touching_a_script_or_module_reruns_nothing(finished):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgdtails import tables
+from sgdtails import storage, tables
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY, Workflow
 
@@ -23,10 +23,12 @@ def test_tables_hold_every_run(finished):
     assert runs[2]["train_nll"] is None
     history = tables.read(results(finished) / "tables/history.parquet")
     assert history.num_rows == sum(row["iterations"] // 100 + 1 for row in runs)
-    for name in ("runs", "history", "tails", "histograms"):
+    names = set(tables.SCHEMAS) - {"training", "averaging", "pruned"}
+    assert {path.stem for path in (results(finished) / "tables").glob("*.parquet")} == names
+    for name in names:
         schema = pq.read_schema(results(finished) / f"tables/{name}.parquet")
         assert schema.equals(tables.SCHEMAS[name])
-        assert schema.field("run").metadata[b"meaning"]
+        assert all(field.metadata[b"meaning"] for field in schema)
         assert set(json.loads(schema.metadata[b"sgdtails"])) >= {"code", "libraries"}
 
 
@@ -42,8 +44,84 @@ def test_tails_cover_weights_layers_and_estimators(finished):
     assert len([row for row in one if row["k1"] is None]) == 3 * 2
 
 
+def test_pruning_covers_runs_methods_and_ratios(finished, config):
+    rows = tables.read(results(finished) / "tables/pruning.parquet").to_pylist()
+    good, also_good, diverged = (f"fcn4-digits-b50-lr{step}-s0" for step in ("0.1", "0.3", "1000000"))
+    methods = ("layer_magnitude", "global_magnitude", "singular_value", "node")
+    expected = {
+        (run, status, weights, method, ratio)
+        for method in methods
+        for ratio in config["pruning"][method]["ratios"]
+        for run, status, kinds in (
+            (good, "converged", ("initial", "final")),
+            (also_good, "converged", ("initial", "final")),
+            (diverged, "diverged", ("final",)),
+        )
+        for weights in kinds
+    }
+    keys = ("run", "status", "weights", "method", "ratio")
+    assert sorted(tuple(row[key] for key in keys) for row in rows) == sorted(expected)
+    runs = {row["run"]: row for row in tables.read(results(finished) / "tables/runs.parquet").to_pylist()}
+    for row in rows:
+        if row["status"] == "diverged":
+            assert all(value is None for key, value in row.items() if key not in keys)
+        elif row["ratio"] == 0 and row["weights"] == "final":
+            assert row["test_accuracy"] == runs[row["run"]]["test_accuracy"]
+            assert row["test_nll"] == pytest.approx(runs[row["run"]]["test_nll"], rel=1e-5)
+            assert row["relative_test_accuracy"] == 1
+            assert row["train_accuracy"] == runs[row["run"]]["train_accuracy"]
+        elif row["ratio"] == 1:
+            assert row["relative_error_l2"] == pytest.approx(1)
+            assert row["parameters_left"] == 160  # the head
+
+
+def test_smaller_networks_do_the_same_in_less(finished):
+    rows = tables.read(results(finished) / "tables/latency.parquet").to_pylist()
+    assert [row["ratio"] for row in rows] == [0, 0.25, 0.5, 0.75, 0.9]
+    for row in rows:
+        assert row["difference"] < 1e-5
+        assert row["smaller_parameters"] <= row["parameters"] == 64 * 16 + 16 * 16 + 160
+    assert rows[2]["smaller_parameters"] == 32 * 8 + 8 * 16 + 160
+
+
+def test_tables_1_and_2(finished):
+    folder = results(finished) / "tables"
+    assert tables.read(folder / "table1.parquet").to_pylist() == [
+        {"dataset": "digits", "model": "fcn4", "parameters": 64 * 16 + 16 * 16 + 160}
+    ]
+    assert (folder / "table1.md").read_text() == "| | FCN4 |\n|---|---|\n| DIGITS | 1,440 |\n"
+    (row,) = tables.read(folder / "table2.parquet").to_pylist()
+    assert (row["eta_over_b_lowest"], row["eta_over_b_highest"], row["runs"], row["converged"]) == (0.002, 2e4, 3, 2)
+
+
+def test_make_figures_redraws_and_touches_nothing_else(finished):
+    before = {path: path.stat().st_mtime_ns for path in results(finished).rglob("*.*")}
+    result = finished.run(TINY, "--forcerun", "figure", "--allowed-rules", "figure", "figures", "--", "figures")
+    assert result.returncode == 0, result.stdout
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert {path.parent.name for path in changed} <= {"figures", "logs"}
+    assert len([path for path in changed if path.parent.name == "figures"]) == 22
+
+
+def test_weights_of_another_model_name_file_and_layer(finished):
+    from safetensors.numpy import load_file
+
+    path = results(finished) / "runs/fcn4-digits-b50-lr0.1-s0/final.safetensors"
+    kept = path.read_bytes()
+    state, record = storage.load_arrays(path)
+    try:
+        storage.save_arrays(path, state | {"fc2.weight": load_file(path)["fc2.weight"][:7]}, record)
+        target = "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/pruned/node.parquet"
+        result = finished.run(TINY, "--forcerun", "prune", "--allowed-rules", "prune", "--", target)
+        assert result.returncode != 0
+        assert "final.safetensors: layer 'fc2' has shape (7, 16), but the model needs shape (16, 16)" in result.stdout
+    finally:
+        path.write_bytes(kept)
+        assert finished.run(TINY).returncode == 0
+
+
 def test_figures_are_there_and_nothing_is_left_over(finished):
-    for name in ("fig01", "fig02", "fig07"):
+    for name in (f"fig{number:02d}" for number in range(1, 13) if number != 6):
         with Image.open(results(finished) / f"figures/{name}.png") as picture:
             assert picture.width > 900
         assert (results(finished) / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -59,15 +137,22 @@ def test_the_same_seed_gives_the_same_bytes(finished, fresh):
     compared = 0
     for path in sorted(results(finished).rglob("*.*")):
         other = results(fresh) / path.relative_to(results(finished))
-        if path.name in ("runs.parquet", "training.parquet", "averaging.parquet"):  # they hold seconds
+        if path.name in (
+            "runs.parquet",
+            "training.parquet",
+            "averaging.parquet",
+            "latency.parquet",
+        ):  # they hold seconds
             assert pq.read_schema(path).equals(pq.read_schema(other), check_metadata=True)
-            assert tables.read(path).drop(["seconds"]).equals(tables.read(other).drop(["seconds"]))
+            one, two = tables.read(path), tables.read(other)
+            timed = [name for name in one.column_names if name.endswith("seconds")]
+            assert one.drop(timed).equals(two.drop(timed))
         elif path.suffix in (".parquet", ".safetensors", ".png", ".pdf"):
             assert path.read_bytes() == other.read_bytes(), path
         else:
             continue
         compared += 1
-    assert compared >= 3 * 7 + 1 + 4 + 6
+    assert compared >= 3 * 12 + 1 + 12 + 22
 
 
 def changed(**sections) -> dict:
@@ -122,6 +207,6 @@ def test_pins_for_conda_are_those_of_the_lock():
 
     lock = (ROOT / "requirements.lock").read_text()
     pins = yaml.safe_load((ROOT / "envs/sgdtails.yaml").read_text())["dependencies"][-1]["pip"]
-    assert len(pins) == 9
+    assert len(pins) == 10
     assert [pin for pin in pins if f"\n{pin} " not in lock] == []
     assert "http" not in lock

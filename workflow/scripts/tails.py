@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from sgdtails import jobs, layers, storage, tables, tail_index
 
 
@@ -13,11 +11,9 @@ def main(smk: Any) -> None:
     rows = []
     for kind in ("initial", "final", "average"):
         state, record = storage.load_arrays(smk.input[kind])
-        weights = layers.weights(state)
-        if all(
-            np.isfinite(weight).all() for weight in weights.values()
-        ):  # a diverged run has a row in table runs, none here
-            rows += [{"run": record["run"], "weights": kind} | row for row in tail_index.per_layer(weights, **settings)]
+        if layers.finite(state):  # a diverged run has a row in table runs, none here
+            found = tail_index.per_layer(layers.weights(state), **settings)
+            rows += [{"run": record["run"], "weights": kind} | row for row in found]
     provenance = {"run": record["run"], "code": smk.params.code, "settings": settings}
     tables.write("tails", rows, smk.output[0], provenance=provenance)
 

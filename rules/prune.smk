@@ -1,0 +1,109 @@
+"""How compressible networks are: by relative error, by what a pruned network still does, and by time.
+
+Outputs: runs/<run>/compression.parquet and pruned/<method>.parquet; tables/pruning.parquet and latency.parquet.
+"""
+
+
+rule compression:
+    input:
+        initial=f"{RUN}/initial.safetensors",
+        trained=pruned_weights,
+    output:
+        f"{RUN}/compression.parquet",
+    log:
+        f"{LOGS}/compression/{{run}}.log",
+    benchmark:
+        f"{LOGS}/compression/{{run}}.tsv"
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings(weights=config["pruning"]["weights"], **config["compression"]),
+        code=code("compression.py"),
+    script:
+        "../workflow/scripts/compression.py"
+
+
+rule prune:
+    input:
+        dataset=dataset_of,
+        initial=f"{RUN}/initial.safetensors",
+        trained=pruned_weights,
+    output:
+        PRUNED,
+    log:
+        f"{LOGS}/prune/{{run}}_{{method}}.log",
+    benchmark:
+        f"{LOGS}/prune/{{run}}_{{method}}.tsv"
+    conda:
+        "../envs/sgdtails.yaml"
+    threads: config["resources"]["threads"]
+    resources:
+        gpu=int(config["device"] != "cpu"),
+        mem_mb=3000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: run_settings(
+            wildcards,
+            method=wildcards.method,
+            weights=config["pruning"]["weights"],
+            evaluate=config["pruning"]["evaluate"],
+            **{"p": 2.0, **config["pruning"][wildcards.method]},
+        ),
+        code=lambda wildcards: model_code(wildcards, "prune.py"),
+    script:
+        "../workflow/scripts/prune.py"
+
+
+rule pruning:
+    input:
+        runs=TABLE.format(table="runs"),
+        parts=[
+            PRUNED.format(run=run, method=method)
+            for run, methods in METHODS.items()
+            for method in methods
+        ],
+    output:
+        TABLE.format(table="pruning"),
+    log:
+        f"{LOGS}/pruning.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    params:
+        code=code("pruning.py"),
+    script:
+        "../workflow/scripts/pruning.py"
+
+
+rule latency:
+    input:
+        runs=TABLE.format(table="runs"),
+        tails=TABLE.format(table="tails"),
+        weights=expand(f"{RUN}/final.safetensors", run=CHAINS),
+        datasets=expand(
+            DATASET, dataset=sorted({RUNS[run]["dataset"] for run in CHAINS})
+        ),
+    output:
+        TABLE.format(table="latency"),
+    log:
+        f"{LOGS}/latency.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    threads: config["resources"]["threads"]
+    resources:
+        gpu=int(config["device"] != "cpu"),
+        mem_mb=3000,
+        runtime=30,
+    params:
+        settings=settings(
+            p=config["pruning"]["node"]["p"],
+            device=config["device"],
+            precision=config["precision"],
+            threads=config["resources"]["threads"],
+            **config["latency"],
+        ),
+        code=code("latency.py"),
+    script:
+        "../workflow/scripts/latency.py"

@@ -1,0 +1,54 @@
+"""The paper's Tables 1 and 2: parameters of the networks and ranges of eta/b."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from sgdtails import layers, storage
+
+
+def panels(runs: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows of ``runs`` by (dataset, model), in the order of first appearance."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in runs.to_pylist():
+        groups.setdefault((row["dataset"], row["model"]), []).append(row)
+    return groups
+
+
+def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Rows of table ``table1``; ``initial`` gives a file of weights for at least one run of each panel."""
+    for (dataset, model), rows in panels(runs).items():
+        path = next(initial[row["run"]] for row in rows if row["run"] in initial)
+        weights = layers.weights(storage.load_arrays(path)[0])
+        yield {"dataset": dataset, "model": model, "parameters": sum(weight.size for weight in weights.values())}
+
+
+def ranges(runs: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows of table ``table2``."""
+    for (dataset, model), rows in panels(runs).items():
+        ratios = [row["eta_over_b"] for row in rows]
+        yield {
+            **{"dataset": dataset, "model": model},
+            **{"eta_over_b_lowest": min(ratios), "eta_over_b_highest": max(ratios)},
+            **{"runs": len(rows), "converged": sum(row["status"] == "converged" for row in rows)},
+        }
+
+
+def markdown(rows: list[dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
+    """Rows as a Markdown table: one line per dataset, one column per model, as in the paper."""
+    cells = {(row["dataset"], row["model"]): cell(row) for row in rows}
+    models = list(dict.fromkeys(model for _, model in cells))
+    lines = ["| | " + " | ".join(model.upper() for model in models) + " |", "|---" * (len(models) + 1) + "|"]
+    for dataset in dict.fromkeys(dataset for dataset, _ in cells):
+        values = (cells.get((dataset, model), "") for model in models)
+        lines.append(f"| {dataset.upper()} | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "table1": lambda row: f"{row['parameters']:,}",
+    "table2": lambda row: (
+        f"{row['eta_over_b_lowest']:.3g} to {row['eta_over_b_highest']:.3g} ({row['converged']} of {row['runs']} converged)"
+    ),
+}

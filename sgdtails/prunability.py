@@ -1,0 +1,114 @@
+"""The table of pruning: what a network still does at each ratio, and what it then costs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sgdtails import evaluation, layers, pruning
+from sgdtails.data import Split
+from sgdtails.pruned import PrunedNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Array = Any  # numpy.ndarray or torch.Tensor
+Evaluate = Callable[[PrunedNetwork], dict[str, tuple[float, float]]]  # (NLL, accuracy) by name of the split
+_MEASURED = ("test_nll", "test_accuracy", "train_nll", "train_accuracy", "relative_test_accuracy")
+_COSTS = (
+    "parameters_left",
+    "pruned_ratio",
+    "stored_parameters",
+    "multiply_adds",
+    "relative_error_l1",
+    "relative_error_l2",
+)
+
+
+def fully_connected(splits: Mapping[str, Split]) -> Evaluate:
+    """Evaluation of networks that are a chain of linear layers and ReLU, each layer in its cheapest form."""
+    return lambda network: {name: evaluation.evaluate(network.chain, split) for name, split in splits.items()}
+
+
+def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
+    """Evaluation of any module, into which pruned weights are put; its other parameters and buffers stay as they are."""
+    import torch
+
+    from sgdtails import training
+
+    state = model.state_dict()
+
+    def evaluate(network: PrunedNetwork) -> dict[str, tuple[float, float]]:
+        pruned = {name: torch.as_tensor(weight) for name, weight in network.weights().items()}
+        model.load_state_dict(layers.merged(state, pruned))
+        return {name: training.evaluate(model, split) for name, split in splits.items()}
+
+    return evaluate
+
+
+def rows(
+    weights: Mapping[str, Array],
+    evaluate: Evaluate,
+    *,
+    method: str,
+    ratios: Iterable[float],
+    p: float,
+    positions: Mapping[str, int],
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table ``pruning`` (less run, status and weights), one per ratio; none if the method finds no layer.
+
+    ``positions`` are the output positions of convolutions for one image. NLL and accuracy of a split that is not
+    evaluated are None. Splits must include ``test``.
+    """
+    if not layers.prunable(weights, method):
+        return
+    unpruned = evaluate(PrunedNetwork.unpruned(weights))
+    ratios = list(ratios)
+    for ratio, network in zip(ratios, pruning.sweep(weights, ratios, method=method, p=p), strict=True):
+        # At ratio 0 masks remove nothing: the network is the unpruned one, bit for bit.
+        same = ratio == 0 and method not in ("singular_value", "node")
+        measured = unpruned if same else evaluate(network)
+        accuracy, before = measured["test"][1], unpruned["test"][1]
+        yield {
+            "method": method,
+            "ratio": ratio,
+            "parameters_left": network.parameters_left,
+            "pruned_ratio": network.pruned_ratio,
+            "stored_parameters": network.stored_parameters,
+            "multiply_adds": network.multiply_adds(positions),
+            "relative_error_l1": network.relative_error(1),
+            "relative_error_l2": network.relative_error(2),
+            "test_nll": measured["test"][0],
+            "test_accuracy": accuracy,
+            "train_nll": measured["train"][0] if "train" in measured else None,
+            "train_accuracy": measured["train"][1] if "train" in measured else None,
+            "relative_test_accuracy": accuracy / before if before > 0 else None,
+        }
+
+
+def missing(*, method: str, ratios: Iterable[float]) -> Iterator[dict[str, Any]]:
+    """The rows of a run that has no finite weights to prune: its settings, and None for everything measured."""
+    for ratio in ratios:
+        yield {"method": method, "ratio": ratio} | dict.fromkeys((*_COSTS, *_MEASURED))
+
+
+def output_positions(model: "nn.Module", input_shape: tuple[int, ...]) -> dict[str, int]:
+    """Height*width of the output of each convolution for one image, by layer name."""
+    import torch
+
+    positions: dict[str, int] = {}
+
+    def record(name: str) -> Callable[[Any, Any, Any], None]:
+        return lambda module, inputs, output: positions.update({name: output[0, 0].numel()})
+
+    hooks = [
+        part.register_forward_hook(record(name))
+        for name, part in model.named_modules()
+        if isinstance(weight := getattr(part, "weight", None), torch.Tensor) and weight.ndim > 2
+    ]
+    device = next(model.parameters()).device
+    training = model.training
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, *input_shape, device=device))
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    return positions

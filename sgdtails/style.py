@@ -1,0 +1,82 @@
+"""How every figure looks: sizes, colours, type, panels and legends."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import matplotlib.ticker
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sgdtails.tables import converged
+
+COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
+ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
+MARKERS = (("o", BLUE), ("^", ORANGE), ("s", GREEN), ("D", "#CC79A7"), ("v", "#56B4E9"), ("P", "#D55E00"))
+ALPHA = r"mean tail index $\hat\alpha$"
+KAPPA = r"pruning ratio $1-\kappa$"
+RATIO = r"step size / batch size $\eta/b$"
+STYLE: dict[Any, Any] = {
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "legend.fontsize": 7, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
+}  # fmt: skip
+Panels = Iterator[tuple[Axes, list[dict[str, Any]]]]
+
+
+def grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by panel title, in the order of first appearance."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['model'].upper()}, {row['dataset'].upper()}", []).append(row)
+    return groups
+
+
+def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = None) -> tuple[Figure, Panels]:
+    """A figure with one titled panel per model and dataset, and an iterator over panels and their converged runs.
+
+    The title says how many runs are shown and how many are left out, and why. ``among``: only these runs.
+    """
+    if among is not None:
+        runs = runs.filter(pc.field("run").isin(list(among)))
+    groups = grouped(runs.to_pylist())
+    shown = grouped(converged(runs, tails))
+    columns = min(3, len(groups))
+    lines = -(-len(groups) // columns)
+    figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), 2.1 * lines + 0.5), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for unused in grid[len(groups) :]:
+        unused.remove()
+
+    def panels() -> Panels:
+        for axes, (title, everything) in zip(grid, groups.items(), strict=False):
+            rows = shown.get(title, [])
+            left_out = [
+                f"{sum(row['status'] == status for row in everything)} {word}"
+                for status, word in (("diverged", "diverged"), ("budget", "over budget"))
+            ]
+            note = "; ".join([f"$n$ = {len(rows)}", *(text for text in left_out if not text.startswith("0 "))])
+            axes.set_title(f"{title}\n{note}")
+            if not rows:
+                axes.text(0.5, 0.5, "no run converged", ha="center", va="center", transform=axes.transAxes)
+            yield axes, rows
+
+    return figure, panels()
+
+
+def label_log(axis: Any) -> None:
+    """Ticks at 1, 2 and 5 of each decade, written out: short log axes hold no power of ten."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+
+
+def with_legend(figure: Figure) -> Figure:
+    """One legend for all panels, above them."""
+    entries = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if entries:
+        figure.legend(list(entries.values()), list(entries), loc="outside upper right", ncols=len(entries))
+    return figure

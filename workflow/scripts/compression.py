@@ -1,0 +1,27 @@
+"""How few entries, columns and singular values carry each layer of one run, initial and trained."""
+
+import json
+from typing import Any
+
+from sgdtails import compression, jobs, layers, storage, tables
+from sgdtails.errors import InputError
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    trained = settings.pop("weights")
+    rows = []
+    for kind, path in (("initial", smk.input.initial), (trained, smk.input.trained)):
+        state, record = storage.load_arrays(path)
+        if layers.finite(state):  # a diverged run has a row in table runs, none here
+            try:
+                found = list(compression.per_layer(layers.weights(state), **settings))
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            rows += [{"run": record["run"], "weights": kind} | row for row in found]
+    provenance = {"run": smk.wildcards.run, "code": smk.params.code, "settings": settings}
+    tables.write("compression", rows, smk.output[0], provenance=provenance)
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,31 @@
+"""Time one fully connected network per model and dataset, without the columns that node pruning removes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sgdtails import data, devices, histograms, jobs, latency, layers, storage, tables
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    device = None if settings["device"] == "cpu" else _device(settings)
+    weights = {Path(path).parent.name: path for path in smk.input.weights}
+    datasets = {Path(path).stem: path for path in smk.input.datasets}
+    rows = []
+    for run in histograms.representatives(tables.read(smk.input.runs), tables.read(smk.input.tails)):
+        if run["run"] in weights:
+            network = layers.weights(storage.load_arrays(weights[run["run"]])[0])
+            _, test = data.splits(data.read(datasets[run["dataset"]]), device)
+            found = latency.rows(layers.placed(network, device), test, ratios=settings["ratios"], p=settings["p"])
+            common = {key: run[key] for key in ("run", "dataset", "model")}
+            rows += [common | row for row in found]
+    tables.write("latency", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
+
+
+def _device(settings: dict[str, Any]) -> Any:
+    return devices.select(settings["device"], settings["precision"], settings["threads"])
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

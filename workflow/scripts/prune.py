@@ -1,0 +1,68 @@
+"""Prune one run's initial and trained network by one method, at all ratios."""
+
+import json
+import math
+from typing import Any
+
+from sgdtails import data, devices, jobs, layers, prunability, storage, tables
+from sgdtails.errors import InputError
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    method, ratios, p = (settings[key] for key in ("method", "ratios", "p"))
+    files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained}
+    states = {kind: storage.load_arrays(path)[0] for kind, path in files.items()}
+    rows: list[dict[str, Any]] = []
+    if layers.finite(states[settings["weights"]]):
+        dataset = data.read(smk.input.dataset)
+        device = _device(settings)
+        for kind, state in states.items():
+            evaluate, weights, positions = _set_up(settings, dataset, state, files[kind], device)
+            try:
+                found = list(
+                    prunability.rows(weights, evaluate, method=method, ratios=ratios, p=p, positions=positions)
+                )
+            except InputError as error:
+                raise InputError(f"{files[kind]}: {error}") from error
+            rows += [{"weights": kind} | row for row in found]
+    else:
+        missing = prunability.missing(method=method, ratios=ratios)
+        rows += [{"weights": settings["weights"]} | row for row in missing]
+    run = settings["run"]["run"]
+    provenance = {"run": run, "code": smk.params.code, "settings": settings}
+    tables.write("pruned", [{"run": run} | row for row in rows], smk.output[0], provenance=provenance)
+
+
+def _device(settings: dict[str, Any]) -> Any:
+    """A torch device, or None to work in numpy: on a CPU a fully connected network needs no torch, which is slow to start."""
+    if settings["device"] == "cpu" and "fcn" in settings["model"]:
+        return None
+    return devices.select(settings["device"], settings["precision"], settings["threads"])
+
+
+def _set_up(
+    settings: dict[str, Any], dataset: data.Dataset, state: dict[str, Any], path: str, device: Any
+) -> tuple[prunability.Evaluate, dict[str, Any], dict[str, int]]:
+    """How networks are evaluated, the weights to prune, and the output positions of convolutions."""
+    train, test = data.splits(dataset, device)
+    splits = {name: split for name, split in (("test", test), ("train", train)) if name in settings["evaluate"]}
+    weights = layers.weights(state)
+    if "fcn" in settings["model"]:
+        shapes = layers.fully_connected_shapes(math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes))
+        layers.check(weights, shapes, path)
+        return prunability.fully_connected(splits), layers.placed(weights, device), {}
+    from sgdtails import models, training
+
+    name = settings["run"]["model"]
+    model = models.build(name, dataset.shape, len(dataset.classes), {name: settings["model"]})
+    layers.check(weights, {key: tuple(value.shape) for key, value in layers.weights(model.state_dict()).items()}, path)
+    training.load(model, state)
+    positions = prunability.output_positions(model.to(device), dataset.shape)
+    # On a CPU numpy sorts many times faster than torch.
+    weights = layers.placed(weights, None if device.type == "cpu" else device)
+    return prunability.module(model, splits), weights, positions
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821
