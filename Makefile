@@ -5,12 +5,19 @@ BIN := .venv/bin
 PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 SHELL := bash
+CONFIG ?= config/demo.yaml
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo figures bench test lint format lock clean
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
 	@echo "Figures are in results/demo/figures, tables in results/demo/tables."
+
+figures: .venv/ready         ## all figures of the study of CONFIG anew, from its tables as they are; runs nothing else
+	snakemake --cores all --configfile $(CONFIG) --quiet rules --forcerun figure --allowed-rules figure figures -- figures
+
+bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
+	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
 
 test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
 	pytest

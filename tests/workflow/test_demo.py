@@ -1,13 +1,14 @@
 """What `make demo` runs, whole: some minutes."""
 
 import csv
+import inspect
 
 import numpy as np
 import pytest
 import yaml
 from scipy.stats import spearmanr
 
-from sgdtails import tables
+from sgdtails import plotting, tables
 from tests.conftest import ROOT
 from tests.workflow.conftest import Workflow
 
@@ -50,3 +51,31 @@ def test_jobs_stay_below_two_gibibytes(demo):
             peaks += [float(row["max_rss"]) for row in csv.DictReader(file, delimiter="\t") if row["max_rss"] != "NA"]
     assert len(peaks) > 32
     assert np.max(peaks) < 2048
+
+
+def test_all_twelve_figures_are_drawn_and_no_panel_is_empty(demo):
+    assert len(plotting.FIGURES) == 12
+    for name, draw in plotting.FIGURES.items():
+        for kind in ("pdf", "png"):
+            assert (demo / f"figures/{name}.{kind}").stat().st_size > 5000
+        figure = draw(*(tables.read(demo / f"tables/{table}.parquet") for table in inspect.signature(draw).parameters))
+        for axes in figure.axes:
+            drawn = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]  # not a reference line
+            assert drawn or axes.collections or axes.patches, (name, axes.get_title())
+    for number in (1, 2):
+        assert "DIGITS" in (demo / f"tables/table{number}.md").read_text()
+
+
+def test_the_layers_that_have_heavier_tails_keep_fewer_entries(demo):
+    runs, tails, compression = (
+        tables.read(demo / f"tables/{name}.parquet") for name in ("runs", "tails", "compression")
+    )
+    alpha = {(row["run"], row["layer"]): row["alpha"] for row in tables.published(tails).to_pylist()}
+    shown = {row["run"] for row in tables.converged(runs, tails)}
+    points = [
+        (alpha[row["run"], row["layer"]], row["kappa"])
+        for row in compression.to_pylist()
+        if row["run"] in shown
+        and (row["weights"], row["structure"], row["p"], row["epsilon"]) == ("final", "entries", 2.0, 0.1)
+    ]
+    assert spearmanr(*zip(*points, strict=True)).statistic > 0.5
