@@ -17,6 +17,7 @@ figures: .venv/ready         ## all figures of the study of CONFIG anew, from it
 	snakemake --cores all --configfile $(CONFIG) --quiet rules --forcerun figure --allowed-rules figure figures -- figures
 
 bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
+	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
 
 test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped

@@ -18,9 +18,12 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/tails.smk"
+include: "rules/calibration.smk"
 include: "rules/prune.smk"
 include: "rules/synthetic.smk"
 include: "rules/theory.smk"
+include: "rules/kesten.smk"
+include: "rules/claims.smk"
 include: "rules/figures.smk"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sgdtails import data, devices, layers, prunability, storage
+from sgdtails import architectures, data, devices, layers, prunability, storage
 
 BASE = Path(__file__).parent.parent
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
@@ -121,7 +121,7 @@ WAYS = {"ours": ours, "plain": plain}
 def network(width: int, pixels: int) -> dict[str, Any]:
     """FCN4 with Student-t(4) weights of the scale of a trained network: what they are changes no time."""
     rng = np.random.default_rng(0)
-    shapes = layers.fully_connected_shapes(pixels, [width] * 4, 10)
+    shapes = architectures.fully_connected_shapes(pixels, [width] * 4, 10)
     return {name: (rng.standard_t(4, shape) / shape[1] ** 0.5).astype(np.float32) for name, shape in shapes.items()}
 
 

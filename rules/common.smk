@@ -52,8 +52,16 @@ FIGURE_TABLES = {
     "fig10": ("runs", "tails", "pruning"),
     "fig11": ("theory",),
     "fig12": ("magnitudes",),
+    "profiles": ("profiles",),
+    "calibration": ("calibration",),
+    "confusion": ("confusion",),
+    "kesten": ("kesten",),
+    "theorems": ("theorems",),
+    "perturbation": ("perturbation",),
 }
 # A study without convolutional, or without fully connected networks has no such figure.
+if not CHAINS:
+    del FIGURE_TABLES["perturbation"]
 for figure, method in {"fig06": "kernel", "fig10": "node"}.items():
     if not any(method in methods for methods in METHODS.values()):
         del FIGURE_TABLES[figure]
@@ -62,8 +70,9 @@ TABLES = [
     *expand(
         TABLE, table=sorted({t for names in FIGURE_TABLES.values() for t in names})
     ),
-    *expand(TABLE, table=["history", "table1", "table2"]),
+    *expand(TABLE, table=["history", "readings", "table1", "table2", "bounds"]),
     *expand(TABLE, table=["latency"] if CHAINS else []),
+    *expand(TABLE, table=["claims", "verdicts"]),
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
@@ -72,7 +81,7 @@ wildcard_constraints:
     run="[A-Za-z0-9][A-Za-z0-9_.+-]*",
     dataset="[A-Za-z0-9][A-Za-z0-9_]*",
     table="[a-z]+[0-9]?",
-    figure="fig[0-9]+",
+    figure="[a-z]+[0-9]*",
     method="[a-z_]+",
 
 
@@ -135,3 +144,9 @@ def source_files(wildcards):
     path = config["datasets"]["sources"][wildcards.dataset].get("path")
     file = Path(config["datasets"]["root"], path) if path else None
     return [str(file)] if file and file.is_file() else []
+
+
+def claims_file(_):
+    """The file of claims: in the working directory, else beside the Snakefile."""
+    path = Path(config["claims"]["path"])
+    return str(path if path.exists() else BASE / path)

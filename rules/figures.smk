@@ -11,7 +11,7 @@ rule figure:
         f"{FIGURE}.pdf",
         f"{FIGURE}.png",
     log:
-        f"{LOGS}/{{figure}}.log",
+        f"{LOGS}/figures/{{figure}}.log",
     conda:
         "../envs/sgdtails.yaml"
     params:

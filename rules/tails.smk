@@ -1,6 +1,6 @@
 """Tail indices of every layer of every run, and the histograms behind figure 2.
 
-Outputs: runs/<run>/tails.parquet; tables/histograms.parquet.
+Outputs: runs/<run>/tails.parquet and readings.parquet; tables/histograms.parquet and profiles.parquet.
 """
 
 
@@ -10,7 +10,8 @@ rule tails:
         final=f"{RUN}/final.safetensors",
         average=f"{RUN}/average.safetensors",
     output:
-        f"{RUN}/tails.parquet",
+        tails=f"{RUN}/tails.parquet",
+        readings=f"{RUN}/readings.parquet",
     log:
         f"{LOGS}/tails/{{run}}.log",
     benchmark:
@@ -43,3 +44,26 @@ rule histograms:
         code=code("histograms.py"),
     script:
         "../workflow/scripts/histograms.py"
+
+
+rule profiles:
+    input:
+        runs=TABLE.format(table="runs"),
+        tails=TABLE.format(table="tails"),
+        readings=TABLE.format(table="readings"),
+        average=per_run(f"{RUN}/average.safetensors"),
+        initial=per_run(f"{RUN}/initial.safetensors"),
+    output:
+        TABLE.format(table="profiles"),
+    log:
+        f"{LOGS}/profiles.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=settings(**config["profiles"]),
+        code=code("profiles.py"),
+    script:
+        "../workflow/scripts/profiles.py"

@@ -1,18 +1,101 @@
-"""The paper's theory, evaluated.
+"""The paper's theory, evaluated: its formulas, its theorems on stable samples, its bounds on the study's own networks.
 
-Outputs: tables/theory.parquet (figure 11).
+Outputs: tables/theory.parquet (figure 11) and theorems.parquet; runs/<run>/bounds.parquet and perturbation.parquet, and
+the tables of all of them.
 """
 
 
 rule theory:
     output:
-        TABLE.format(table="theory"),
+        TABLE,
     log:
-        f"{LOGS}/theory.log",
+        f"{LOGS}/theory/{{table}}.log",
+    wildcard_constraints:
+        table="theory|theorems",
     conda:
         "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
-        settings=settings(**config["theory"]),
+        settings=lambda wildcards: settings(**config[wildcards.table]),
         code=code("theory.py"),
     script:
         "../workflow/scripts/theory.py"
+
+
+rule perturbation:
+    input:
+        dataset=dataset_of,
+        trained=pruned_weights,
+        training=f"{RUN}/training.parquet",
+        averaging=f"{RUN}/averaging.parquet",
+    output:
+        f"{RUN}/perturbation.parquet",
+    log:
+        f"{LOGS}/perturbation/{{run}}.log",
+    benchmark:
+        f"{LOGS}/perturbation/{{run}}.tsv"
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        settings=settings(
+            weights=config["pruning"]["weights"],
+            ratios=config["pruning"]["layer_magnitude"]["ratios"],
+        ),
+        code=code("perturbation.py"),
+    script:
+        "../workflow/scripts/perturbation.py"
+
+
+rule bounds:
+    input:
+        dataset=dataset_of,
+        trained=pruned_weights,
+        tails=f"{RUN}/tails.parquet",
+        training=f"{RUN}/training.parquet",
+        averaging=f"{RUN}/averaging.parquet",
+    output:
+        f"{RUN}/bounds.parquet",
+    log:
+        f"{LOGS}/bounds/{{run}}.log",
+    benchmark:
+        f"{LOGS}/bounds/{{run}}.tsv"
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: settings(
+            weights=config["pruning"]["weights"],
+            fully_connected=wildcards.run in CHAINS,
+            bounds=config["bounds"],
+        ),
+        code=code("bounds.py"),
+    script:
+        "../workflow/scripts/bounds.py"
+
+
+rule collect_theory:
+    input:
+        lambda wildcards: expand(
+            f"{RUN}/{{table}}.parquet",
+            run=CHAINS if wildcards.table == "perturbation" else RUNS,
+            table=wildcards.table,
+        ),
+    output:
+        TABLE,
+    log:
+        f"{LOGS}/theory/{{table}}.log",
+    wildcard_constraints:
+        table="perturbation|bounds",
+    conda:
+        "../envs/sgdtails.yaml"
+    params:
+        code=code("collect.py"),
+    script:
+        "../workflow/scripts/collect.py"

@@ -79,7 +79,7 @@ rule collect:
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
-        table="history|tails|compression",
+        table="history|tails|readings|compression",
     conda:
         "../envs/sgdtails.yaml"
     params:

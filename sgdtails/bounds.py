@@ -1,10 +1,18 @@
-"""Generalisation bounds of the paper, as numbers."""
+"""Generalisation bounds of the paper, as numbers: Theorem 5, Corollary 1, Theorem 7 and their constants.
 
+The bounds speak of fully connected ReLU networks without biases. Most constants leave the range of float64, so natural
+logarithms are what these functions return and take where a name says so.
+"""
+
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from sgdtails.errors import InputError
 
 
 def binary_entropy(kappa: ArrayLike) -> NDArray[np.float64]:
@@ -15,14 +23,32 @@ def binary_entropy(kappa: ArrayLike) -> NDArray[np.float64]:
     return entr(kappa) + entr(1 - kappa)
 
 
-def p_epsilon(kappa: ArrayLike, epsilon: float) -> NDArray[np.float64]:
-    """min(epsilon^(1-kappa)*exp(3/2*h_b(kappa)), 1): the factor of Theorem 7 where d and kappa*d are even."""
+def lattice_entropy(kappa: ArrayLike, d: int) -> NDArray[np.float64]:
+    """h_b^(1)(kappa, d) of Theorem 7, in nats: with D = ceil(d/2), D/d times the larger h_b of floor(kappa*d/2)/D and ceil(kappa*d/2)/D.
+
+    It is h_b(kappa)/2 where d and kappa*d are even, and never above log(2)*(1/2 + 1/(2*d)).
+    """
+    half = -(-d // 2)
+    pairs = np.round(np.asarray(kappa, dtype=np.float64) * d, 9) / 2  # kappa*d is a count: undo the rounding of kappa
+    return half / d * np.maximum(binary_entropy(np.floor(pairs) / half), binary_entropy(np.ceil(pairs) / half))
+
+
+def p_epsilon(kappa: ArrayLike, epsilon: float, d: int | None = None) -> NDArray[np.float64]:
+    """p_epsilon(kappa, d) = min(epsilon^(1-kappa)*exp(h_b(kappa) + h_b^(1)(kappa, d)), 1), the factor of Theorem 7.
+
+    Without ``d`` it is the form of any even d with kappa*d even, whose exponent is 3/2*h_b(kappa). InputError for a
+    kappa outside [0, 1], an epsilon outside (0, 1] or d < 1.
+    """
     kappa = np.asarray(kappa, dtype=np.float64)
-    return np.minimum(epsilon ** (1 - kappa) * np.exp(1.5 * binary_entropy(kappa)), 1.0)
+    if not (0 < epsilon <= 1 and ((kappa >= 0) & (kappa <= 1)).all() and (d is None or d >= 1)):
+        raise InputError(f"p_epsilon needs kappa in [0, 1], epsilon in (0, 1] and d >= 1; got {kappa}, {epsilon}, {d}.")
+    entropy = binary_entropy(kappa)
+    exponent = entropy + (entropy / 2 if d is None else lattice_entropy(kappa, d))
+    return np.minimum(epsilon ** (1 - kappa) * np.exp(exponent), 1.0)
 
 
 def p_epsilon_bound(kappa: ArrayLike, epsilon: float) -> NDArray[np.float64]:
-    """min(3*epsilon^(1-kappa), 1), above ``p_epsilon``."""
+    """min(3*epsilon^(1-kappa), 1), above ``p_epsilon`` at every d (the paper claims it for d >= 12)."""
     return np.minimum(3 * epsilon ** (1 - np.asarray(kappa, dtype=np.float64)), 1.0)
 
 
@@ -33,3 +59,123 @@ def grid(*, epsilon: Sequence[float], points: int) -> Iterator[dict[str, Any]]:
         for values in zip(kappa.tolist(), p_epsilon(kappa, level), p_epsilon_bound(kappa, level), strict=True):
             row = dict(zip(("kappa", "p_epsilon", "bound"), map(float, values), strict=True))
             yield {"epsilon": level} | row
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the bounds are evaluated for. ``sizes`` are d_l and ``kappas`` kappa_l, layer by layer; logarithms are natural.
+
+    InputError if there are fewer than two layers or images, or a number is outside its range.
+    """
+
+    images: int  # n
+    sizes: tuple[int, ...]
+    kappas: tuple[float, ...]
+    reach: float  # B, the largest norm of an image
+    epsilon: float  # largest relative error of a pruned layer
+    tau: float  # margin
+    delta: float  # probability that ||w|| exceeds R(delta)
+    uncompressed: float  # probability that the network is not compressible: the other epsilon of assumption H1
+    log_radius: float  # log R(delta)
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2 or len(self.sizes) != len(self.kappas) or self.images < 2:
+            raise InputError("a bound needs two layers or more, one kappa for each, and two training images or more.")
+        if not (self.reach > 0 and self.tau > 0 and 0 < self.epsilon <= 1 and all(0 <= k <= 1 for k in self.kappas)):
+            raise InputError("a bound needs reach and tau above 0, epsilon in (0, 1] and every kappa in [0, 1].")
+
+    @property
+    def parameters(self) -> int:
+        """d."""
+        return sum(self.sizes)
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.sizes)
+
+    @property
+    def kappa(self) -> float:
+        """The sum of floor(kappa_l*d_l) over d."""
+        kept = (math.floor(round(k * size, 6)) for k, size in zip(self.kappas, self.sizes, strict=True))
+        return sum(kept) / self.parameters
+
+    @property
+    def images_over_log(self) -> float:
+        """n/log(n), which every statement compares with a threshold."""
+        return self.images / math.log(self.images)
+
+    @property
+    def log_lipschitz(self) -> float:
+        """log of (4.2): sqrt(2)*B*L*(2*R/sqrt(L))^(L-1)/tau, by which the margin loss changes per change of the weights."""
+        slope = (self.depth - 1) * (math.log(2) + self.log_layer_radius)
+        return math.log(math.sqrt(2) * self.reach * self.depth / self.tau) + slope
+
+    @property
+    def log_layer_radius(self) -> float:
+        """log(R/sqrt(L)), the norm of a layer where all have the same."""
+        return self.log_radius - math.log(self.depth) / 2
+
+    @property
+    def log_margin(self) -> float:
+        """log of gamma(delta, tau) = tau + sqrt(2)*B*(R/sqrt(L))^L*((1+epsilon)^L - 1), the margin of Theorem 5."""
+        growth = math.log(math.sqrt(2) * self.reach * math.expm1(self.depth * math.log1p(self.epsilon)))
+        return float(np.logaddexp(math.log(self.tau), growth + self.depth * self.log_layer_radius))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One bound: risk <= empirical risk at a margin + gap, with probability 1 - ``failure``, where no condition is unmet."""
+
+    log_margin: float  # of the empirical risk
+    log_gap: float
+    failure: float
+    images_needed: float  # what n/log(n) has to exceed
+    unmet: tuple[str, ...] = ()
+    epsilon_kappa: float | None = None
+    p_epsilon: float | None = None
+
+
+def theorem_5(setting: Setting) -> Statement:
+    """The risk of the pruned network: gap (12*Lipschitz*R + sqrt(d))*sqrt((kappa + epsilon_kappa)*log(n)/n) (paper, 4.3)."""
+    kappa, n, d = setting.kappa, setting.images, setting.parameters
+    spread = float(2 * binary_entropy(kappa)) - (kappa * math.log(kappa) if kappa > 0 else 0.0)
+    extra = spread / math.log(n)
+    width = np.logaddexp(_log_steepness(setting), math.log(d) / 2)
+    return Statement(
+        setting.log_margin,
+        float(width) + _log(kappa + extra) / 2 - math.log(setting.images_over_log) / 2,
+        min(1.0, 2 * math.exp(-kappa * d / 2) + setting.delta + setting.uncompressed),
+        images_needed=10.0 * setting.depth,
+        unmet=() if setting.images_over_log > 10 * setting.depth else ("n/log n > 10L",),
+        epsilon_kappa=extra,
+    )
+
+
+def theorem_7(setting: Setting) -> Statement:
+    """The risk of the network itself: gap max(2, 24*p_epsilon*Lipschitz*R/sqrt(d))*sqrt(d*log(n)/n) (paper, B.1)."""
+    kappa, d = setting.kappa, setting.parameters
+    factor = float(p_epsilon(kappa, setting.epsilon, d))
+    steep = math.log(2 * factor) + _log_steepness(setting) - math.log(d) / 2
+    needed = max(9.0 * setting.depth, 81.0 * setting.epsilon ** (-2 * kappa))
+    conditions = {
+        "n/log n > max(9L, 81 epsilon^(-2 kappa))": setting.images_over_log > needed,
+        "d >= 10": d >= 10,
+    }
+    return Statement(
+        math.log(setting.tau),
+        max(math.log(2), steep) + (math.log(d) - math.log(setting.images_over_log)) / 2,
+        min(1.0, 2 * math.exp(-d / 2) + setting.delta + setting.uncompressed),
+        images_needed=needed,
+        unmet=tuple(text for text, met in conditions.items() if not met),
+        p_epsilon=factor,
+    )
+
+
+def _log_steepness(setting: Setting) -> float:
+    """log of 12 times the Lipschitz constant times R."""
+    return math.log(12) + setting.log_lipschitz + setting.log_radius
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf

@@ -28,7 +28,8 @@ def rows(
     published = {(row["run"], row["layer_name"]): row["alpha_published"] for row in tables.published(tails).to_pylist()}
     for run in representatives(runs, tails):
         weights = layers.weights(storage.load_arrays(averages[run["run"]])[0])
-        name, weight = max(weights.items(), key=lambda item: item[1].size)
+        estimated = {name: weight for name, weight in weights.items() if (run["run"], name) in published}
+        name, weight = max(estimated.items(), key=lambda item: item[1].size)
         alpha = published[run["run"], name]
         values = layers.centre(layers.observations(weight, "univariate"))
         rng = np.random.default_rng(seed)

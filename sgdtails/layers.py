@@ -1,11 +1,11 @@
 """Which rows of a layer are the sample. The only place that turns a weight array into observations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from sgdtails.errors import InputError, unknown
 
@@ -35,13 +35,6 @@ def finite(state: Mapping[str, NDArray]) -> bool:
     """Whether there are layers and all their weights are finite: not so after divergence, or where no average was taken."""
     found = weights(state).values()
     return bool(found) and all(bool(np.isfinite(weight).all()) for weight in found)
-
-
-def fully_connected_shapes(inputs: int, hidden: Sequence[int], classes: int) -> dict[str, tuple[int, int]]:
-    """Shapes (out, in) of the layers of an ``fcn`` model, by name."""
-    widths = [inputs, *hidden, classes]
-    names = [*(f"fc{number}" for number in range(1, len(hidden) + 1)), "head"]
-    return {name: (widths[index + 1], widths[index]) for index, name in enumerate(names)}
 
 
 def check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], path: str | Path) -> None:
@@ -101,7 +94,7 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
     raise unknown("purpose", purpose, "layers.observations", get_args(Purpose))
 
 
-def centre(sample: NDArray) -> NDArray[np.float64]:
+def centre(sample: NDArray, dtype: DTypeLike = np.float64) -> NDArray:
     """Observations less their median: column medians of (N, d), the scalar median of (N,)."""
-    exact = np.asarray(sample, dtype=np.float64)
+    exact = np.asarray(sample, dtype=dtype)
     return exact - np.median(exact, axis=0)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sgdtails.architectures import fully_connected_shapes
 from sgdtails.errors import InputError, unknown
-from sgdtails.layers import fully_connected_shapes
 
 POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
 

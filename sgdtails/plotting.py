@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from sgdtails import kesten_figures, theory_figures, trust_figures
 from sgdtails.storage import atomic
 from sgdtails.style import (
     ALPHA,
@@ -212,6 +213,13 @@ _ALL: tuple[Callable[..., Figure], ...] = (
     *(figure_7, figure_8, figure_9, figure_10, figure_11, figure_12),
 )
 FIGURES = {f"fig{number:02d}": function for number, function in enumerate(_ALL, start=1)}
+FIGURES |= {
+    "profiles": trust_figures.profiles,
+    "calibration": trust_figures.calibration,
+    "confusion": trust_figures.confusion,
+}
+FIGURES |= {"kesten": kesten_figures.kesten}
+FIGURES |= {"theorems": theory_figures.theorems, "perturbation": theory_figures.perturbation}
 
 
 def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> None:

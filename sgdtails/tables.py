@@ -1,41 +1,28 @@
-"""The only place that writes and reads Parquet, and what tables have in common: who converged, what is published."""
+"""Tables by name, and what they have in common: who converged, what is published."""
 
-import json
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from sgdtails import parquet
 from sgdtails.schemas import SCHEMAS
-from sgdtails.storage import atomic
 
-_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
+read = parquet.read
 
 
 def write(name: str, rows: Iterable[Mapping[str, Any]], path: str | Path, *, provenance: Mapping[str, Any]) -> None:
     """Write rows as table ``name``; ValueError if a row's keys are not exactly the declared columns."""
-    schema = SCHEMAS[name]
-    listed = list(rows)
-    for row in listed:
-        if set(row) != set(schema.names):
-            raise ValueError(f"row of table {name!r} differs from its schema in {sorted(set(row) ^ set(schema.names))}")
-    _store(pa.Table.from_pylist(listed, schema=schema), path, provenance)
+    parquet.write(SCHEMAS[name], rows, path, provenance=provenance)
 
 
 def concatenate(name: str, parts: Iterable[str | Path], path: str | Path, *, provenance: Mapping[str, Any]) -> None:
     """Write the tables at ``parts``, one after the other, as one table ``name``."""
     schema = SCHEMAS[name]
-    read = [pq.read_table(part).select(schema.names).cast(schema) for part in parts]
-    _store(pa.concat_tables(read) if read else schema.empty_table(), path, provenance)
-
-
-def read(path: str | Path) -> pa.Table:
-    """A table of this module."""
-    return pq.read_table(path)
+    found = [read(part).select(schema.names).cast(schema) for part in parts]
+    parquet.store(pa.concat_tables(found) if found else schema.empty_table(), path, provenance=provenance)
 
 
 def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path]) -> list[dict[str, Any]]:
@@ -59,10 +46,9 @@ def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, A
 
 
 def published(tails: pa.Table, weights: str = "average") -> pa.Table:
-    """The rows of ``tails`` that the paper reports: multivariate aggregates of the averaged weights, one per layer."""
-    return tails.filter(
-        (pc.field("weights") == weights) & (pc.field("estimator") == "mmo_multivariate") & pc.field("k1").is_null()
-    )
+    """The rows of ``tails`` that the paper reports: multivariate aggregates of the averaged weights, one per layer that has one."""
+    wanted = (pc.field("weights") == weights) & (pc.field("estimator") == "mmo_multivariate")
+    return tails.filter(wanted & pc.field("alpha_published").is_valid())
 
 
 def mean_alpha(tails: pa.Table) -> dict[str, float]:
@@ -76,10 +62,3 @@ def converged(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
     alpha = mean_alpha(tails)
     rows = (row for row in runs.to_pylist() if row["status"] == "converged" and row["run"] in alpha)
     return [row | {"alpha": alpha[row["run"]]} for row in rows]
-
-
-def _store(table: pa.Table, path: str | Path, provenance: Mapping[str, Any]) -> None:
-    libraries = {library: version(library) for library in _LIBRARIES}
-    record = json.dumps({"libraries": libraries, **provenance}, sort_keys=True)
-    with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"sgdtails": record}), temporary)

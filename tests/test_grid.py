@@ -30,7 +30,7 @@ def test_the_papers_table():
 
 def test_every_shipped_study_is_valid(config, schema):
     for path in (ROOT / "config").glob("*.yaml"):
-        if path.name == "config.schema.yaml":
+        if path.name in ("config.schema.yaml", "claims.yaml"):
             continue
         study = merged(config, yaml.safe_load(path.read_text()))
         grid.validate(study, schema)

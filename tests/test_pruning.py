@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtails import compression, layers, pruning
+from sgdtails import architectures, compression, layers, pruning
 from sgdtails.errors import InputError
 from sgdtails.pruned import PrunedNetwork
 
@@ -14,7 +14,7 @@ RATIOS = [0, 0.1, 0.35, 0.5, 0.75, 0.9, 1]
 
 def network(widths=(12, 20, 15, 5), dtype=np.float32, seed=0):
     rng = np.random.default_rng(seed)
-    shapes = layers.fully_connected_shapes(widths[0], widths[1:-1], widths[-1])
+    shapes = architectures.fully_connected_shapes(widths[0], widths[1:-1], widths[-1])
     return {name: rng.standard_t(3, shape).astype(dtype) for name, shape in shapes.items()}
 
 

@@ -18,7 +18,23 @@ TINY = {
     "models": {"fcn4": {"fcn": [16, 16]}},
     "stop": {"train_nll": 0.05, "gate": 100, "budget": 4000, "chance_after": 500},
     "average": {"burn_in": 20, "length": 30},
+    "profiles": {"replicates": 2},
+    "calibration": {"shapes": [[32, 8]], "alpha": [1.8], "layers": 2},
+    "confusion": {"shapes": [[64, 16]], "layers": 1},
     "synthetic": {"draws": 3, "size": 50},
+    "theorems": {"alpha": [1.5], "kappa": [0.1], "entries": [100, 200], "widths": [8, 16], "draws": 2},
+    "kesten": {
+        "grid": [{"dimension": [1], "batch_size": [1], "eta": [0.8, 1.0]}],
+        "chains": 400,
+        "parts": 4,
+        "burn_in": 10,
+        "length": 10,
+    },
+    "claims": {
+        "permutations": 99,
+        "bootstrap": 100,
+        "simulations": {"studies": 1, "permutations": 99, "bootstrap": 100},
+    },
     "device": "cpu",
 }
 

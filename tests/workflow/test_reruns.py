@@ -7,13 +7,22 @@ import pytest
 
 from tests.workflow.conftest import TINY
 
-FIGURES = {"figure": 11}  # the tiny study has no convolutions, hence no figure 6
-DRAWN = {"figure": 8}  # from runs, tails, or what is computed from these
-TAILS = {"tails": 3, "collect": 1, "histograms": 1, "latency": 1, **DRAWN}
-AVERAGE = {"average": 3, "runs": 1, "paper_table": 2, "pruning": 1, **TAILS}
-TRAIN = {"train": 3, "prune": 12, "compression": 3, **AVERAGE, "collect": 3}
-COMPRESSION = {"compression": 3, "collect": 1, "figure": 1}
-PRUNE = {"prune": 12, "pruning": 1, "latency": 1, "figure": 4}
+FIGURES = {"figure": 17}  # the tiny study has no convolutions, hence no figure 6
+TAILS = {
+    **{"tails": 3, "collect": 2, "histograms": 1, "latency": 1, "profiles": 1, "bounds": 3, "collect_theory": 1},
+    **{"claims": 1, "figure": 9},  # figures from runs, tails, or what is computed from these
+}
+AVERAGE = {
+    **{"average": 3, "runs": 1, "paper_table": 2, "pruning": 1, "perturbation": 3},
+    **TAILS | {"collect_theory": 2, "figure": 10},
+}
+TRAIN = {"train": 3, "prune": 12, "compression": 3, **AVERAGE, "collect": 4}
+SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "kesten": 1}
+COMPRESSION = {"compression": 3, "collect": 1, "claims": 1, "figure": 1}
+PRUNE = {
+    **{"prune": 12, "pruning": 1, "latency": 1, "claims": 1},
+    **{"bounds": 3, "perturbation": 3, "collect_theory": 2, "figure": 5},
+}
 
 
 @pytest.mark.parametrize(
@@ -24,21 +33,26 @@ PRUNE = {"prune": 12, "pruning": 1, "latency": 1, "figure": 4}
         ("sgdtails/training.py", "alpha=step_size", "alpha=1 * step_size", TRAIN),
         ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
         ("sgdtails/averaging.py", "sums[name] / length", "sums[name] / float(length)", AVERAGE),
-        ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS),
+        ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
         (
             "sgdtails/histograms.py",
             "(len(rows) - 1) // 2",
             "len(rows) // 2",
-            {"histograms": 1, "latency": 1, "figure": 1},
+            {"histograms": 1, "latency": 1, "profiles": 1, "claims": 1, "figure": 2},
         ),
         ("sgdtails/pruning.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
         (
             "sgdtails/compression.py",
             "(terms - allowed) / terms",
             "1 - allowed / terms",
-            PRUNE | COMPRESSION | {"synthetic": 2, "figure": 7},
+            PRUNE | COMPRESSION | {"synthetic": 2, "theory": 2, "figure": 10},
         ),
-        ("sgdtails/bounds.py", "np.exp(1.5 ", "np.exp(1.4 ", {"theory": 1, "figure": 1}),
+        (
+            "sgdtails/bounds.py",
+            "entropy / 2 if d is None",
+            "entropy / 3 if d is None",
+            {"theory": 2, "bounds": 3, "collect_theory": 1, "figure": 2},
+        ),
         ("sgdtails/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
         ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
         ("workflow/scripts/tails.py", '"initial", "final", "average"', '"final", "average"', TAILS),
@@ -62,13 +76,21 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("stop", "budget"), 5000, TRAIN),
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
-        (("histograms", "bins"), 31, {"histograms": 1, "figure": 1}),
+        (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 1}),
         (("compression", "epsilon"), [0.1], COMPRESSION),
-        (("pruning", "evaluate"), ["test"], {"prune": 12, "pruning": 1, "figure": 4}),
-        (("pruning", "layer_magnitude"), {"ratios": [0, 0.5]}, {"prune": 3, "pruning": 1, "figure": 4}),
+        (("pruning", "evaluate"), ["test"], {"prune": 12, "pruning": 1, "claims": 1, "figure": 4}),
+        (
+            ("pruning", "layer_magnitude"),
+            {"ratios": [0, 0.5]},
+            {"prune": 3, "pruning": 1, "claims": 1, "perturbation": 3, "collect_theory": 1, "figure": 5},
+        ),
         (("pruning", "kernel"), {"ratios": [0, 0.5], "p": 2.0}, {}),
         (("latency", "ratios"), [0.5], {"latency": 1}),
-        (("synthetic", "draws"), 4, {"synthetic": 1, "figure": 1}),
+        (("synthetic", "draws"), 4, {"synthetic": 1, "claims": 1, "figure": 1}),
+        (("claims", "level"), 0.01, {"claims": 1, "verdicts": 1}),
+        (("bounds", "tau"), 2.0, {"bounds": 3, "collect_theory": 1}),
+        (("calibration", "layers"), 3, {"calibration_sample": 2, "calibration": 1, "figure": 1}),
+        (("profiles", "replicates"), 3, {"profiles": 1, "figure": 1}),
         (("theory", "points"), 11, {"theory": 1, "figure": 1}),
         (("models", "cnn"), {"cnn": [4, "M", 4]}, {}),
         (("resources", "mem_mb"), 3000, {}),
@@ -84,11 +106,33 @@ def test_edits_of_the_config(finished, key, value, jobs):
 def test_a_new_row_trains_one_run(finished):
     config = copy.deepcopy(TINY)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.3, "seed": 1})
-    one = ("train", "average", "tails", "compression", "runs", "histograms", "pruning", "latency")
-    assert finished.planned(config) == dict.fromkeys(one, 1) | {"prune": 4, "paper_table": 2, "collect": 3, "figure": 8}
+    one = ("train", "average", "tails", "compression", "runs", "histograms", "pruning", "latency", "profiles", "bounds")
+    more = {
+        "perturbation": 1,
+        "claims": 1,
+        "prune": 4,
+        "paper_table": 2,
+        "collect": 4,
+        "collect_theory": 2,
+        "figure": 10,
+    }
+    assert finished.planned(config) == dict.fromkeys(one, 1) | more
 
 
 def test_touching_a_script_or_module_reruns_nothing(finished):
     for file in ("workflow/scripts/train.py", "sgdtails/training.py"):
         os.utime(finished.folder / file)
     assert finished.planned(TINY) == {}
+
+
+@pytest.mark.parametrize("name", ["schemas", "trust_schemas", "tables", "layers", "plotting", "claims", "layer_tails"])
+def test_edits_of_analysis_train_nothing(finished, name):
+    file = finished.folder / f"sgdtails/{name}.py"
+    text = file.read_text()
+    file.write_text(text + "\n_EDITED = True\n")
+    try:
+        planned = finished.planned(TINY)
+    finally:
+        file.write_text(text)
+    assert planned
+    assert not {"train", "average"} & set(planned)

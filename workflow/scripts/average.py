@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from sgdtails import data, devices, jobs, storage, tables
+from sgdtails import data, devices, jobs, parquet, run_schemas, storage
 
 
 def main(smk: Any) -> None:
@@ -25,7 +25,7 @@ def main(smk: Any) -> None:
         "average_test_accuracy": accuracy,
         "seconds": seconds,
     }
-    tables.write("averaging", [row], smk.output.row, provenance=provenance)
+    parquet.write(run_schemas.SCHEMAS["averaging"], [row], smk.output.row, provenance=provenance)
 
 
 def _average(

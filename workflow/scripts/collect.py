@@ -1,12 +1,13 @@
-"""Put one table of every run below the other."""
+"""Put the parts of one table below each other."""
 
+from pathlib import Path
 from typing import Any
 
 from sgdtails import jobs, tables
 
 
 def main(smk: Any) -> None:
-    tables.concatenate(smk.wildcards.table, smk.input, smk.output[0], provenance={"code": smk.params.code})
+    tables.concatenate(Path(smk.output[0]).stem, smk.input, smk.output[0], provenance={"code": smk.params.code})
 
 
 if "snakemake" in globals():

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from sgdtails import data, devices, jobs, layers, prunability, storage, tables
+from sgdtails import architectures, data, devices, jobs, layers, prunability, storage, tables
 from sgdtails.errors import InputError
 
 
@@ -49,7 +49,9 @@ def _set_up(
     splits = {name: split for name, split in (("test", test), ("train", train)) if name in settings["evaluate"]}
     weights = layers.weights(state)
     if "fcn" in settings["model"]:
-        shapes = layers.fully_connected_shapes(math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes))
+        shapes = architectures.fully_connected_shapes(
+            math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes)
+        )
         layers.check(weights, shapes, path)
         return prunability.fully_connected(splits), layers.placed(weights, device), {}
     from sgdtails import models, training

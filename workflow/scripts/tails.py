@@ -1,21 +1,24 @@
-"""Estimate the tail indices of one run's layers: initial, final and averaged weights."""
+"""Estimate the tail indices of one run's layers, and read their profiles: initial, final and averaged weights."""
 
 import json
 from typing import Any
 
-from sgdtails import jobs, layers, storage, tables, tail_index
+from sgdtails import jobs, layer_tails, layers, storage, tables
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    rows = []
+    rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
     for kind in ("initial", "final", "average"):
         state, record = storage.load_arrays(smk.input[kind])
         if layers.finite(state):  # a diverged run has a row in table runs, none here
-            found = tail_index.per_layer(layers.weights(state), **settings)
-            rows += [{"run": record["run"], "weights": kind} | row for row in found]
+            weights = layers.weights(state)
+            common = {"run": record["run"], "weights": kind}
+            rows["tails"] += [common | row for row in layer_tails.per_layer(weights, **settings)]
+            rows["readings"] += [common | row for row in layer_tails.per_layer_readings(weights, **settings)]
     provenance = {"run": record["run"], "code": smk.params.code, "settings": settings}
-    tables.write("tails", rows, smk.output[0], provenance=provenance)
+    for name, found in rows.items():
+        tables.write(name, found, smk.output[name], provenance=provenance)
 
 
 if "snakemake" in globals():

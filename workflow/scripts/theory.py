@@ -1,15 +1,18 @@
-"""Evaluate the factor of Theorem 7: the table of figure 11."""
+"""Evaluate the factor of Theorem 7, the table of figure 11, or simulate the theorems."""
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from sgdtails import bounds, jobs, tables
+from sgdtails import bounds, jobs, tables, theorems
+
+ROWS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {"theory": bounds.grid, "theorems": theorems.rows}
 
 
 def main(smk: Any) -> None:
-    settings = json.loads(smk.params.settings)
+    settings, name = json.loads(smk.params.settings), smk.wildcards.table
     provenance = {"code": smk.params.code, "settings": settings}
-    tables.write("theory", bounds.grid(**settings), smk.output[0], provenance=provenance)
+    tables.write(name, ROWS[name](**settings), smk.output[0], provenance=provenance)
 
 
 if "snakemake" in globals():

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sgdtails import data, devices, jobs, storage, tables
+from sgdtails import data, devices, jobs, parquet, run_schemas, storage
 
 
 def main(smk: Any) -> None:
@@ -31,13 +31,18 @@ def main(smk: Any) -> None:
     state = {key: outcome[key] for key in ("status", "iterations")}
     storage.save_arrays(smk.output.initial, initial, provenance)
     storage.save_arrays(smk.output.final, training.arrays(model), provenance | state)
-    tables.write("history", ({"run": run["run"]} | row for row in history), smk.output.history, provenance=provenance)
+    parquet.write(
+        run_schemas.SCHEMAS["history"],
+        ({"run": run["run"]} | row for row in history),
+        smk.output.history,
+        provenance=provenance,
+    )
     machine = {
         "eta_over_b": run["step_size"] / run["batch_size"],
         "device": devices.describe(device),
         "precision": settings["precision"],
     }
-    tables.write("training", [run | outcome | machine], smk.output.row, provenance=provenance)
+    parquet.write(run_schemas.SCHEMAS["training"], [run | outcome | machine], smk.output.row, provenance=provenance)
 
 
 if "snakemake" in globals():

@@ -1,0 +1,310 @@
+"""The kinds of tests that a claim can name: each measures one panel of a study."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdtails import claim_quantities as quantities
+from sgdtails import statistics
+from sgdtails.claim_quantities import Run, Study
+from sgdtails.tail_index import CLIP
+
+Reals = NDArray[np.float64]
+_MISSING = {
+    "alpha": "without a tail index",
+    "area": "whose pruned ratios do not cover the range",
+    "distance": "without a layer in the range of the simulated indices",
+    "test_accuracy": "without a test accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How claims are tested; ``draws`` gives the random choices for samples of n points, the same for all claims."""
+
+    permutations: int
+    bootstrap: int
+    level: float
+    fewest: int
+    seed: int
+    draws: Callable[[int], statistics.Draws] = field(init=False)
+
+    def __post_init__(self) -> None:
+        def draws(n: int) -> statistics.Draws:
+            rng = np.random.default_rng([self.seed, n])
+            return statistics.draws(n, permutations=self.permutations, bootstrap=self.bootstrap, rng=rng)
+
+        object.__setattr__(self, "draws", cache(draws))
+
+
+@dataclass
+class Evidence:
+    """What one panel says on one claim; NaN where undefined, and then ``why_not`` says why."""
+
+    effect_name: str
+    effect: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    slope: float = math.nan
+    n: int = 0
+    seeds: int = 0
+    smallest_p: float = 0.0
+    excluded: Counter[str] = field(default_factory=Counter)
+    why_not: str = ""
+
+
+@dataclass
+class Sample:
+    """Runs of a panel that have every quantity asked for, the quantities (k, n), and why others were left out."""
+
+    runs: list[Run]
+    values: Reals
+    excluded: Counter[str]
+
+    def evidence(self, effect_name: str, settings: Settings, *, variables: Sequence[str] = ()) -> Evidence:
+        """Evidence that is still empty, with the reason why it must stay so, if there is one."""
+        n = len(self.runs)
+        found = Evidence(effect_name, n=n, seeds=len({run["seed"] for run in self.runs}), excluded=self.excluded)
+        if n < settings.fewest:
+            found.why_not = f"Only {n} points; at least {settings.fewest} are needed."
+            return found
+        for name, values in zip(variables, self.values, strict=False):
+            if (values == values[0]).all():
+                found.why_not = f"There is nothing to compare: {name} is the same in every run."
+        return found
+
+
+def _sample(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], finite: bool) -> Sample | None:
+    """The sample of converged runs; None if the panel has converged runs but none has one of the quantities."""
+    excluded = Counter(_status(run) for run in runs if run["status"] != "converged")
+    converged = [run for run in runs if run["status"] == "converged"]
+    kept, values, seen = [], [], [False] * len(wanted)
+    for run in converged:
+        measured = [quantities.measure(study, run, quantity) for quantity in wanted]
+        seen = [before or value is not None for before, value in zip(seen, measured, strict=True)]
+        reasons = [
+            _MISSING.get(quantity["of"], "without " + quantity["of"])
+            for quantity, value in zip(wanted, measured, strict=True)
+            if value is None
+        ]
+        if not reasons and finite and not np.isfinite(np.array(measured, dtype=float)).all():
+            reasons = ["with an infinite tail index"]
+        if reasons:
+            excluded[reasons[0]] += 1
+        else:
+            kept.append(run)
+            values.append(measured)
+    if converged and not all(seen):
+        return None
+    return Sample(kept, np.array(values, dtype=float).reshape(-1, len(wanted)).T, excluded)
+
+
+def _status(run: Run) -> str:
+    return "over budget" if run["status"] == "budget" else str(run["status"])
+
+
+def _name(quantity: Mapping[str, Any]) -> str:
+    """A quantity in words."""
+    of = quantity["of"]
+    detail = quantity.get("estimator") or quantity.get("method") or quantity.get("structure")
+    words = {"eta_over_b": "eta/b", "alpha": "alpha", "test_accuracy": "test accuracy"}.get(of, of)
+    return f"{words} ({detail})" if detail else words
+
+
+def rank_correlation(
+    claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
+) -> Evidence | None:
+    """Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``."""
+    wanted = [claim["x"], claim["y"], *([claim["control"]] if "control" in claim else [])]
+    sample = _sample(study, runs, *wanted, finite=False)
+    if sample is None:
+        return None
+    names = [_name(quantity) for quantity in wanted]
+    found = sample.evidence("partial_spearman_rho" if len(wanted) == 3 else "spearman_rho", settings, variables=names)
+    if found.why_not:
+        return found
+    x, y, *control = sample.values
+    _correlate(found, x, y, settings, *control)
+    if math.isnan(found.effect):
+        found.why_not = f"There is nothing to compare: {names[-1]} fixes the order of the runs."
+    if claim["x"]["of"] == "eta_over_b" and not control and np.isfinite(y).all():
+        found.slope = float(statistics.theil_sen(x, y)[0])
+    return found
+
+
+def _correlate(found: Evidence, x: Reals, y: Reals, settings: Settings, control: Reals | None = None) -> None:
+    """Fill in the rank correlation of x and y (..., n)."""
+    draws = settings.draws(found.n)
+    found.effect, null = statistics.rank_correlation(x, y, draws.orders, control)
+    if math.isnan(found.effect):
+        return
+    resampled = statistics.resampled_rank_correlation(x, y, draws.counts, control)
+    found.low, found.high = statistics.percentile_interval(resampled, found.n)
+    found.p = statistics.p_value(null, found.effect, exact=draws.exact_orders)
+    found.smallest_p = statistics.smallest_p(found.n)
+
+
+def layer_correlation(
+    claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
+) -> Evidence | None:
+    """Spearman's rho of layers' alpha and prunability at fixed error over runs, the mean over positions in the network.
+
+    The layers of one run are permuted and resampled together: runs are exchangeable, layers are not.
+    """
+    pruned = study.pruned.get((claim["p"], claim["epsilon"]), {})
+    sample = _sample(study, runs, {"of": "alpha"}, finite=False)
+    if sample is None or not pruned:
+        return None
+    indices = [study.layers(run["run"], "mmo_multivariate", "average") for run in sample.runs]
+    kept = [number for number, run in enumerate(sample.runs) if run["run"] in pruned]
+    without = len(sample.runs) - len(kept)
+    if without:
+        sample.excluded["without a compression"] += without
+    sample.runs, indices = [sample.runs[number] for number in kept], [indices[number] for number in kept]
+    found = sample.evidence("mean_spearman_rho", settings)
+    if found.why_not:
+        return found
+    layers = quantities.hidden(indices[0])
+    x = np.array([[row[layer]["alpha"] for row in indices] for layer in layers])
+    y = np.array([[pruned[run["run"]][layer] for run in sample.runs] for layer in layers])
+    varied = (x != x[:, :1]).any(axis=1) & (y != y[:, :1]).any(axis=1)
+    if not varied.any():
+        found.why_not = "There is nothing to compare: no layer's alpha and prunability both change."
+        return found
+    _correlate(found, x[varied], y[varied], settings)
+    return found
+
+
+def paired_difference(
+    claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
+) -> Evidence | None:
+    """Mean over runs of one quantity less another of the same run."""
+    sample = _sample(study, runs, claim["first"], claim["second"], finite=True)
+    if sample is None:
+        return None
+    found = sample.evidence("mean_difference", settings)
+    return found if found.why_not else _differ(found, sample.values[0] - sample.values[1], settings)
+
+
+def matched_difference(
+    claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
+) -> Evidence | None:
+    """Mean over values of eta/b of a quantity at the largest batch size less that at the smallest one."""
+    sample = _sample(study, runs, claim["y"], finite=True)
+    if sample is None:
+        return None
+    groups: dict[str, dict[int, list[float]]] = {}
+    for run, value in zip(sample.runs, sample.values[0], strict=True):
+        groups.setdefault(f"{run['eta_over_b']:.9g}", {}).setdefault(run["batch_size"], []).append(float(value))
+    matched = {ratio: sizes for ratio, sizes in groups.items() if len(sizes) > 1}
+    alone = sum(f"{run['eta_over_b']:.9g}" not in matched for run in sample.runs)
+    if alone:
+        sample.excluded["with no other batch size at its eta/b"] += alone
+    found = Evidence("mean_difference", n=len(matched), excluded=sample.excluded)
+    found.seeds = len({run["seed"] for run in sample.runs if f"{run['eta_over_b']:.9g}" in matched})
+    if found.n < settings.fewest:
+        found.why_not = f"Only {found.n} values of eta/b have two batch sizes; at least {settings.fewest} are needed."
+        return found
+    differences = [np.mean(sizes[max(sizes)]) - np.mean(sizes[min(sizes)]) for sizes in matched.values()]
+    return _differ(found, np.array(differences), settings)
+
+
+def _differ(found: Evidence, differences: Reals, settings: Settings) -> Evidence:
+    """Fill in the mean of differences (n,)."""
+    draws = settings.draws(found.n)
+    found.effect, null = statistics.mean_difference(differences, draws.signs)
+    found.low, found.high = statistics.percentile_interval(differences @ draws.counts / found.n, found.n)
+    found.p = statistics.p_value(null, found.effect, exact=draws.exact_signs)
+    found.smallest_p = statistics.smallest_p(found.n, paired=True)
+    return found
+
+
+def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
+    """Mean tail index of initial networks less 2: over seeds if there are enough, else with the estimator's own error.
+
+    Runs of one seed start from the same weights.
+    """
+    first = {run["seed"]: study.layers(run["run"], "mmo_multivariate", "initial") for run in reversed(runs)}
+    networks = [rows for layers in first.values() if (rows := list(layers.values())) and _finite(rows)]
+    values = np.array([np.mean([row["alpha"] for row in rows]) for rows in networks]) - CLIP
+    found = Evidence("mean_alpha_minus_2", n=len(values), seeds=len(values))
+    if not len(values):
+        return None
+    if len(values) >= settings.fewest:
+        return _differ(found, values, settings)
+    found.effect = float(values.mean())
+    errors = [quantities.interval_error(rows) for rows in networks]
+    known = [error for error in errors if error is not None]
+    if len(known) < len(errors):
+        found.why_not = f"Only {found.n} initial network{'s' * (found.n > 1)}, and no interval of the aggregated index."
+        return found
+    half = 1.96 * math.hypot(*known) / len(known)
+    found.low, found.high = found.effect - half, found.effect + half
+    return found
+
+
+def _finite(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return all(row["alpha"] is not None and math.isfinite(row["alpha"]) for row in rows)
+
+
+def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
+    """Change of alpha over the sweep of eta/b, by the Theil-Sen slope, in standard errors of a difference of two runs."""
+    sample = _sample(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
+    if sample is None:
+        return None
+    found = sample.evidence("change_over_standard_error", settings, variables=("eta/b", "alpha"))
+    if found.why_not:
+        return found
+    x, y = sample.values
+    found.slope = float(statistics.theil_sen(x, y)[0])
+    errors = [error for run in sample.runs if (error := quantities.standard_error(study, run)) is not None]
+    if 2 * len(errors) < found.n or not np.median(errors) > 0:
+        found.why_not = "Table tails has no interval of the aggregated index for most runs."
+        return found
+    draws = settings.draws(found.n)
+    scale = np.ptp(x) / (math.sqrt(2) * float(np.median(errors)))
+    found.effect = found.slope * scale
+    found.low, found.high = statistics.percentile_interval(statistics.theil_sen(x, y, draws.counts) * scale, found.n)
+    rho, null = statistics.rank_correlation(x, y, draws.orders)
+    found.p = statistics.p_value(null, rho, exact=draws.exact_orders)
+    return found
+
+
+def histogram_distance(
+    claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
+) -> Evidence | None:
+    """Kolmogorov distance of two series of a layer's histogram; p is that of a random partition of both together."""
+    names = {run["run"] for run in runs}
+    rows = [row for row in study.histograms.to_pylist() if row["run"] in names]
+    if not rows:
+        return None
+    found, counts = Evidence("kolmogorov_distance"), quantities.bin_counts(study, rows)
+    if not {claim["first"], claim["second"]} <= set(counts):
+        found.why_not = "The number of weights is not known, or a series is missing."
+        return found
+    a, b = counts[claim["first"]], counts[claim["second"]]
+    found.n, found.seeds = int(a.sum() + b.sum()), 1
+    found.effect = float(statistics.kolmogorov_distance(a, b))
+    rng = np.random.default_rng([settings.seed, found.n])
+    found.low, found.high = statistics.kolmogorov_interval(a, b, bootstrap=settings.bootstrap, rng=rng)
+    part = rng.multivariate_hypergeometric(a + b, a.sum(), settings.permutations, method="marginals")
+    found.p = statistics.p_value(statistics.kolmogorov_distance(part, a + b - part), found.effect, exact=False)
+    return found
+
+
+KINDS: dict[str, Callable[..., Evidence | None]] = {
+    "rank_correlation": rank_correlation,
+    "layer_correlation": layer_correlation,
+    "paired_difference": paired_difference,
+    "matched_difference": matched_difference,
+    "initial_index": initial_index,
+    "sweep_change": sweep_change,
+    "histogram_distance": histogram_distance,
+}

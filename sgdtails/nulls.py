@@ -1,0 +1,76 @@
+"""K1 profiles of a layer beside those of layers that have no heavy tail: the bands a profile has to leave."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sgdtails import histograms, layer_tails, layers, storage, tail_index
+
+
+def rows(
+    runs: pa.Table,
+    tails: pa.Table,
+    readings: pa.Table,
+    files: Mapping[str, Mapping[str, str]],
+    *,
+    replicates: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows of table ``profiles`` for one representative run per model and dataset (``histograms.representatives``).
+
+    ``files`` gives, by run, the files of its ``average`` and ``initial`` weights.
+    """
+    words = {(row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"}
+    for run in histograms.representatives(runs, tails):
+        average, initial = (
+            layers.weights(storage.load_arrays(files[run["run"]][kind])[0]) for kind in ("average", "initial")
+        )
+        for index, (name, weight) in enumerate(average.items()):
+            common = {key: run[key] for key in ("run", "dataset", "model")} | {"layer": index, "layer_name": name}
+            common["reading"] = words[run["run"], index]
+            head = index == len(average) - 1
+            found = bands(weight, initial[name], head=head, replicates=replicates, seed=[seed, index])
+            yield from (common | row for row in found)
+
+
+def bands(
+    weight: NDArray, initial: NDArray, *, head: bool, replicates: int, seed: list[int]
+) -> Iterator[dict[str, Any]]:
+    """The profile of a layer and, as least, median and largest of ``replicates``, those of three nulls.
+
+    gaussian: normal entries of the same shape; shuffled: the layer's entries in random order, which keeps their law and
+    undoes what ties a row together; initial: the layer's own initial weights, in other permutations each time. A layer
+    without a profile has no rows.
+    """
+    for number, (estimator, purpose) in enumerate(layer_tails.ESTIMATORS.items()):
+        rng = np.random.default_rng([*seed, number])
+        series: dict[str, tuple[int, Callable[[], NDArray]]] = {
+            "observed": (1, lambda: weight),
+            "gaussian": (replicates, lambda rng=rng: rng.standard_normal(weight.shape, np.float32)),  # type: ignore[misc]
+            "shuffled": (replicates, lambda rng=rng: rng.permutation(weight.ravel()).reshape(weight.shape)),  # type: ignore[misc]
+            "initial": (replicates, lambda: initial),
+        }
+        for name, (times, draw) in series.items():
+            try:
+                lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng)
+            except ValueError:
+                continue
+            for column, k1 in enumerate(lengths):
+                values = alpha[:, column]
+                ends = {"alpha_low": float(values.min()), "alpha_high": float(values.max())}
+                yield {"estimator": estimator, "series": name, "k1": k1, "alpha": float(np.median(values))} | ends
+
+
+def _profiles(
+    draw: Callable[[], NDArray], purpose: Any, *, head: bool, times: int, rng: np.random.Generator
+) -> tuple[list[int], NDArray[np.float64]]:
+    """K1s, and alpha of each draw at each of them: the median over permutations, as in table ``tails``."""
+    found = []
+    for _ in range(times):
+        sample = layers.centre(layers.observations(draw(), purpose, head=head), np.float32)
+        lengths, inverse = tail_index.profile(sample, rng=rng)
+        found.append(tail_index.alpha_of(np.median(inverse, axis=0)))
+    return lengths, np.array(found)

@@ -1,0 +1,67 @@
+"""Schemas of the tables that training and averaging write, and the columns that others share with them.
+
+They are apart from the others so that a column added to a table of analysis retrains nothing.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+
+
+def schema(*columns: tuple[str, Any, str, str]) -> pa.Schema:
+    """A schema of columns (name, type, unit, meaning)."""
+    return pa.schema(
+        [pa.field(name, type_, metadata={"unit": unit, "meaning": meaning}) for name, type_, unit, meaning in columns]
+    )
+
+
+TEXT, COUNT, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+RUN = ("run", TEXT, "", "id of the run: model-dataset-b<batch size>-lr<step size>-s<seed>")
+TRAIN_NLL = ("train_nll", REAL, "nat", "mean cross-entropy over the training set; null where not finite")
+TRAIN_ACCURACY = ("train_accuracy", REAL, "1", "share of the training set classified correctly")
+PANEL = (
+    ("dataset", TEXT, "", "name in config key datasets.sources"),
+    ("model", TEXT, "", "name in config key models"),
+)
+STATUS = (
+    "status",
+    TEXT,
+    "",
+    "converged, diverged (not finite, or at chance accuracy) or budget (iterations used up)",
+)
+TEST_NLL = ("test_nll", REAL, "nat", "mean cross-entropy over the test set; null where the weights are not finite")
+TEST_ACCURACY = (
+    *("test_accuracy", REAL, "1"),
+    "share of the test set classified correctly; null where the weights are not finite",
+)
+SETTINGS = (
+    *PANEL,
+    ("batch_size", COUNT, "images", "b"),
+    ("step_size", REAL, "1", "eta"),
+    ("eta_over_b", REAL, "1", "step size / batch size"),
+    ("seed", COUNT, "", "seed of initialisation and permutations"),
+)
+TRAINED = (
+    STATUS,
+    ("iterations", COUNT, "steps", "SGD steps when training stopped"),
+    TRAIN_NLL,
+    TRAIN_ACCURACY,
+    TEST_NLL,
+    TEST_ACCURACY,
+)
+AVERAGED = ("average_test_accuracy", REAL, "1", "test accuracy of the averaged weights; null where there are none")
+SECONDS = ("seconds", REAL, "s", "wall time of training, and of averaging in table runs")
+MACHINE = (("device", TEXT, "", "cpu, or the GPU's name"), ("precision", TEXT, "", "fp32 or tf32"))
+WEIGHTS = ("weights", TEXT, "", "initial, final (last iterate of training) or average (ergodic average)")
+LAYER = (("layer", COUNT, "", "index from 0"), ("layer_name", TEXT, "", "name in the network"))
+P = ("p", REAL, "1", "of the lp norm")
+EPSILON = ("epsilon", REAL, "1", "largest relative error allowed")
+KAPPA = ("kappa", REAL, "1", "smallest kept fraction of parameters whose relative error is at most epsilon")
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "training": schema(RUN, *SETTINGS, *TRAINED, SECONDS, *MACHINE),
+    "averaging": schema(
+        RUN, ("status", TEXT, "", "averaged, diverged, or skipped (training did not converge)"), AVERAGED, SECONDS
+    ),
+    "history": schema(RUN, ("iteration", COUNT, "steps", "SGD steps done at this gate"), TRAIN_NLL, TRAIN_ACCURACY),
+}

@@ -1,0 +1,83 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sgdtails import calibration, nulls, schemas, trust_figures
+from sgdtails.readings import WORDS
+
+
+@pytest.fixture(scope="module")
+def table():
+    rows = calibration.rows(structure="independent", shape=[192, 9], alpha=[1.5, 2.0], layers=25, seed=0)
+    return pa.Table.from_pylist(list(rows), schema=schemas.SCHEMAS["calibration"])
+
+
+@pytest.fixture(scope="module")
+def confusion():
+    rows = list(calibration.confusion(shapes=[[128, 64]], layers=3, seed=0))
+    return pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["confusion"])
+
+
+def test_whole_sample_estimators_are_right_where_tail_estimators_are_not(table):
+    rows = {(row["estimator"], row["alpha"]): row for row in table.to_pylist() if row["k1"] is None}
+    for alpha in (1.5, 2.0):
+        for name in ("mmo_multivariate", "mmo_univariate", "characteristic_function", "quantiles"):
+            row = rows[name, alpha]
+            assert abs(row["bias"]) < 4 * row["spread"] / 5 + 0.01  # four standard errors; centring moves by 0.007
+            assert row["coverage"] > 0.7
+    # A Gaussian law has no power-law tail: Hill's estimate of 1/alpha tends to 0, not to 1/2.
+    assert rows["hill", 2.0]["bias"] < -0.3
+    assert rows["hill", 2.0]["coverage"] == 0
+
+
+def test_every_layer_is_read_once(confusion):
+    rows = confusion.to_pylist()
+    assert len(rows) == len(calibration.LAWS) * len(WORDS)
+    for law in calibration.LAWS:
+        assert sum(row["count"] for row in rows if row["law"] == law) == 3
+
+
+def test_figures_show_every_estimator_and_law(table, confusion):
+    figure = trust_figures.calibration(table)
+    assert [len(axes.get_lines()) for axes in figure.axes] == [11, 10, 10]  # and a line at no bias
+    figure = trust_figures.confusion(confusion)
+    assert len(figure.axes[0].get_yticklabels()) == len(calibration.LAWS)
+
+
+def test_bands_hold_what_has_no_heavy_tail_and_leave_out_what_has():
+    from sgdtails import stable
+
+    rng = np.random.default_rng(0)
+    initial = rng.uniform(-1, 1, (256, 40)).astype(np.float32)
+    for weight, heavy in ((rng.standard_normal((256, 40)), False), (stable.sample(1.5, (256, 40), rng=rng), True)):
+        rows = list(nulls.bands(weight.astype(np.float32), initial, head=False, replicates=19, seed=[0]))
+        series = {
+            (row["series"], row["k1"]): row for row in rows if row["estimator"] == "mmo_univariate" and row["k1"] <= 20
+        }
+        lengths = {k1 for _, k1 in series}
+        below = [series["observed", k1]["alpha"] < series["gaussian", k1]["alpha_low"] for k1 in lengths]
+        assert all(below) if heavy else sum(below) <= 1
+        # Shuffled entries are the same univariate sample.
+        inside = [
+            series["shuffled", k1]["alpha_low"] * 0.97
+            < series["observed", k1]["alpha"]
+            < series["shuffled", k1]["alpha_high"] * 1.03
+            for k1 in lengths
+        ]
+        assert all(inside)
+
+
+def test_profiles_draw_every_layer():
+    rng = np.random.default_rng(0)
+    common = {"run": "a", "dataset": "digits", "model": "fcn4", "reading": "undecided"}
+    rows = [
+        common | {"layer": layer, "layer_name": f"fc{layer}"} | row
+        for layer in (0, 1)
+        for row in nulls.bands(
+            rng.standard_normal((64, 9)), rng.standard_normal((64, 9)), head=False, replicates=2, seed=[0]
+        )
+    ]
+    figure = trust_figures.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"]))
+    assert len(figure.axes) == 4
+    assert all(len(axes.collections) == 3 and len(axes.get_lines()) == 1 for axes in figure.axes)
+    assert figure.axes[0].get_title() == "fc0: undecided"

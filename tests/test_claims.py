@@ -1,0 +1,398 @@
+"""Claims on simulated tables whose truth is known: every verdict comes as readily as the others."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from scipy.stats import binom
+
+from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, tables, verdicts
+from sgdtails.claim_kinds import Settings
+from sgdtails.claim_quantities import Study
+from sgdtails.errors import InputError
+from sgdtails.schemas import SCHEMAS
+from tests.conftest import ROOT, script
+
+SETTINGS = Settings(permutations=1999, bootstrap=500, level=0.05, fewest=5, seed=0)
+CLAIMS = claims_file.read(ROOT / "config/claims.yaml")
+LAYERS, HEAD = 4, 3
+METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
+
+
+def table(name, rows):
+    schema = SCHEMAS[name]
+    empty = dict.fromkeys(schema.names)
+    return pa.Table.from_pylist([empty | row for row in rows], schema=schema)
+
+
+def study(truth=1, *, runs=24, noise=0.01, error=None, seed=0, clip=False, batch_effect=0.0, diverged=3):
+    """A study of FCNs in which what the paper says is true (1), its opposite is (-1), or nothing depends on anything (0)."""
+    rng = np.random.default_rng(seed)
+    parts = {name: [] for name in ("runs", "tails", "compression", "pruning")}
+    ratios = np.repeat(np.geomspace(1e-3, 1e-1, runs // 2), 2)
+    for number, ratio in enumerate(ratios):
+        run, size = f"r{number}", (50, 100)[number % 2]
+        status = "diverged" if number >= runs - diverged else "converged"
+        heavy = truth * (math.log10(ratio) + 2) * 0.1  # -0.1 to 0.1
+        mean = 1.85 - heavy + batch_effect * (size == 100) + noise * rng.standard_normal()
+        parts["runs"].append(
+            {"run": run, "dataset": "digits", "model": "fcn4", "batch_size": size, "step_size": ratio * size}
+            | {"eta_over_b": ratio, "seed": 0, "status": status}
+            | {"test_accuracy": 0.9 + truth * (1.85 - mean) * 0.3 + 0.003 * rng.standard_normal()}
+        )
+        for weights, level in (("average", mean), ("initial", 2.01 if truth == 1 else 1.7)):
+            for layer in range(LAYERS):
+                alpha = level + 0.01 * layer + noise * rng.standard_normal()
+                row = {"run": run, "weights": weights, "layer": layer, "layer_name": f"l{layer}", "alpha": alpha}
+                row |= {"estimator": "mmo_multivariate", "alpha_published": min(alpha, 2), "observations": 128}
+                bounds = (
+                    {} if error is None else {"alpha_low": alpha - 1.96 * error, "alpha_high": alpha + 1.96 * error}
+                )
+                other = truth * (alpha - 1.8) if truth else noise * rng.standard_normal()
+                univariate = {"estimator": "mmo_univariate", "alpha": 1.8 + other, "observations": 16384}
+                parts["tails"] += [row | bounds, row | univariate, row | {"k1": 2, "alpha": 9.0}]
+                pruned = 0.3 - truth * 0.3 * (alpha - 1.85) + 0.003 * rng.standard_normal()
+                parts["compression"].append(
+                    {"run": run, "weights": "initial" if weights == "initial" else "final", "layer": layer}
+                    | {"structure": "entries", "p": 2.0, "epsilon": 0.1, "kappa": 1 - pruned}
+                )
+        for method in METHODS:
+            loss = 0.5 + truth * ((method == "node") * 0.2 + mean - 1.85) + 0.01 * rng.standard_normal()
+            for pruned in np.linspace(0, 1, 11):
+                parts["pruning"].append(
+                    {"run": run, "status": status, "weights": "final", "method": method}
+                    | {"pruned_ratio": pruned, "relative_test_accuracy": 1 - loss * pruned}
+                )
+    found = {name: table(name, rows) for name, rows in parts.items()}
+    return Study(**found, synthetic=synthetic(truth), histograms=histograms(truth), clip=clip)
+
+
+def synthetic(truth):
+    """Matrices whose curve for independent entries is that of the layers (truth 1), or whose other curves are (-1)."""
+    rows = []
+    for draw, alpha in enumerate(np.linspace(1.6, 2, 60)):
+        curve = 0.3 - truth * 0.3 * (alpha - 1.85)
+        for structure in ("independent", "columns", "layer"):
+            near = (structure == "independent") == (truth == 1)
+            kappa = 1 - curve - (0 if near or truth == 0 else 0.1)
+            rows.append(
+                {"draw": draw, "structure": structure, "alpha": alpha, "p": 2.0, "epsilon": 0.1, "kappa": kappa}
+            )
+    return table("synthetic", rows)
+
+
+def histograms(truth, shift=0.3):
+    edges = np.linspace(-1, 1, 22)
+    flat = np.full(21, 0.5)
+    tilted = flat * (1 + (0 if truth == 1 else shift) * np.linspace(-1, 1, 21))
+    series = {"half_a": flat, "half_b": tilted, "all": flat, "stable": tilted}
+    common = {"run": "r0", "dataset": "digits", "model": "fcn4", "layer_name": "l1", "alpha": 1.9}
+    return table(
+        "histograms",
+        [
+            common | {"series": name, "low": low, "high": high, "density": density}
+            for name, densities in series.items()
+            for low, high, density in zip(edges, edges[1:], densities, strict=False)
+        ],
+    )
+
+
+def said(of, settings=SETTINGS, chosen=None):
+    wanted = CLAIMS if chosen is None else {name: CLAIMS[name] for name in chosen}
+    return {row["claim"]: row for row in claims.rows(wanted, of, settings)}
+
+
+SIGNED = (
+    *("heavier_tails", "layers_prune", "prunable_layer_magnitude", "prunable_global_magnitude"),
+    *("prunable_singular_value", "generalises", "independent_entries_columns", "independent_entries_layer"),
+    *("node_weaker", "node_prunable", "random_halves", "stable_sample", "training_makes_tails"),
+    *("change_exceeds_error", "estimators_agree_mmo_univariate"),
+)
+
+
+@pytest.mark.parametrize(("truth", "verdict"), [(1, "supported"), (-1, "contradicted")])
+def test_every_claim_follows_the_truth(truth, verdict):
+    rows = said(study(truth, error=0.01))
+    assert {name: rows[name]["verdict"] for name in SIGNED} == dict.fromkeys(SIGNED, verdict)
+    for name in SIGNED:
+        low, effect, high = (rows[name][key] for key in ("effect_low", "effect", "effect_high"))
+        assert low - 1e-9 <= effect <= high + 1e-9
+        assert rows[name]["excluded"] == (0 if "histogram" in CLAIMS[name]["kind"] else 3)
+
+
+def test_where_nothing_depends_on_anything_nothing_is_decided():
+    # Seven tests at 5%: three decisions or more have a chance of 0.4% were they independent.
+    names = [name for name in SIGNED if CLAIMS[name]["kind"] in ("rank_correlation", "layer_correlation")]
+    names.remove("estimators_agree_mmo_univariate")
+    for seed in (1, 2):
+        rows = said(study(0, seed=seed), chosen=names)
+        assert sum(row["verdict"] != "undecided" for row in rows.values()) <= 2
+    assert said(study(0, seed=1), chosen=["heavier_tails"])["heavier_tails"]["verdict"] == "undecided"
+
+
+def test_estimators_that_have_nothing_in_common_do_not_agree():
+    name = "estimators_agree_mmo_univariate"
+    assert said(study(0, seed=1), chosen=[name])[name]["verdict"] == "contradicted"
+    hill = said(study(1), chosen=["estimators_agree_hill"])["estimators_agree_hill"]
+    assert (hill["panel"], hill["verdict"], hill["effect"]) == ("all", "undecided", None)
+    assert "No panel has" in hill["reason"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "noise", "verdict"), [(0, 0.01, "supported"), (0.15, 0.01, "contradicted"), (0.05, 0.02, "undecided")]
+)
+def test_batch_size_at_the_same_ratio(effect, noise, verdict):
+    row = said(study(1, batch_effect=effect, noise=noise), chosen=["batch_size_alone"])["batch_size_alone"]
+    assert row["verdict"] == verdict
+    assert (row["n"], row["excluded_why"]) == (10, "3 diverged; 1 with no other batch size at its eta/b")
+
+
+def test_accuracy_that_follows_eta_over_b_alone_is_not_put_down_to_alpha():
+    # Truth 1 with much noise in alpha: what is left of alpha given eta/b is noise that accuracy follows too.
+    row = said(study(1, noise=0.05, runs=48), chosen=["beyond_eta_over_b"])["beyond_eta_over_b"]
+    assert (row["verdict"], row["effect_name"]) == ("supported", "partial_spearman_rho")
+    of = study(1, noise=0.02, runs=48)
+    rows = of.runs.to_pylist()
+    for number, run in enumerate(rows):
+        run["test_accuracy"] = 0.9 + 0.01 * math.log10(run["eta_over_b"]) + 0.003 * math.sin(7 * number)
+    alone = Study(
+        of.runs.from_pylist(rows, of.runs.schema), of.tails, of.compression, of.pruning, of.synthetic, of.histograms
+    )
+    both = said(alone, chosen=["generalises", "beyond_eta_over_b"])
+    assert both["generalises"]["verdict"] == "supported"
+    assert both["beyond_eta_over_b"]["verdict"] == "undecided"
+
+
+def test_initial_networks_and_the_sweep_need_the_estimators_own_error():
+    names = ["initial_is_gaussian", "change_exceeds_error"]
+    without = said(study(1), chosen=names)
+    assert {row["verdict"] for row in without.values()} == {"undecided"}
+    assert all("no interval" in row["reason"] for row in without.values())
+    small, large = (said(study(1, error=error), chosen=names) for error in (0.01, 0.5))
+    assert (small["initial_is_gaussian"]["verdict"], small["initial_is_gaussian"]["n"]) == ("supported", 1)
+    assert large["initial_is_gaussian"]["verdict"] == "undecided"
+    assert (small["change_exceeds_error"]["verdict"], large["change_exceeds_error"]["verdict"]) == (
+        "supported",
+        "contradicted",
+    )
+    assert said(study(0, error=0.01), chosen=names)["initial_is_gaussian"]["verdict"] == "contradicted"
+
+
+def test_slope_is_that_of_alpha_per_decade():
+    row = said(study(1, noise=0), chosen=["heavier_tails"])["heavier_tails"]
+    assert row["slope"] == pytest.approx(-0.1)
+    assert row["effect"] == pytest.approx(-1, abs=1e-12)
+
+
+def test_layers_are_compared_with_the_same_layer_of_other_runs():
+    """Layers that differ among each other, but not from run to run, say nothing; pooled they would correlate perfectly."""
+    of = study(0, seed=3)
+    rows = of.tails.to_pylist()
+    kappas = of.compression.to_pylist()
+    noise = np.random.default_rng(0).standard_normal((2, len(rows))) * 1e-3
+    for row, value in zip(rows, noise[0], strict=True):
+        row["alpha"] = 1.6 + 0.1 * row["layer"] + value
+    for row, value in zip(kappas, noise[1], strict=False):
+        row["kappa"] = 0.6 + 0.05 * row["layer"] + value
+    shifted = Study(
+        of.runs, table("tails", rows), table("compression", kappas), of.pruning, of.synthetic, of.histograms
+    )
+    row = said(shifted, chosen=["layers_prune"])["layers_prune"]
+    assert row["verdict"] == "undecided"
+    assert abs(row["effect"]) < 0.5
+
+
+def test_too_few_and_constant_runs_are_undecided_with_a_reason():
+    few = said(study(1, runs=8, diverged=4), chosen=["heavier_tails", "node_weaker"])
+    assert few["heavier_tails"]["reason"] == "Only 4 points; at least 5 are needed."
+    assert few["node_weaker"]["p"] is None
+    none = said(study(1, diverged=24), chosen=["heavier_tails"])["heavier_tails"]
+    assert (none["n"], none["excluded_why"]) == (0, "24 diverged")
+    clipped = said(study(-1, clip=True), chosen=["training_makes_tails"])
+    assert clipped["training_makes_tails"]["verdict"] == "contradicted"
+    of = study(1)
+    same = of.runs.set_column(of.runs.schema.get_field_index("test_accuracy"), "test_accuracy", pa.array([0.9] * 24))
+    constant = Study(same, of.tails, of.compression, of.pruning, of.synthetic, of.histograms)
+    row = said(constant, chosen=["generalises"])["generalises"]
+    assert "test accuracy is the same in every run" in row["reason"]
+    assert row["effect"] is None
+
+
+def test_five_pairs_can_decide_nothing_and_the_row_says_so():
+    row = said(study(1, runs=8, diverged=3), chosen=["node_weaker"])["node_weaker"]
+    assert row["n"] == 5
+    assert row["verdict"] == "undecided"
+    assert "5 points can give no p-value below 0.062" in row["reason"]
+
+
+def test_infinite_indices_count_as_the_largest_rank():
+    of = study(1)
+    rows = of.tails.to_pylist()
+    for row in rows:
+        if row["run"] == "r0" and row["weights"] == "average" and row["k1"] is None:
+            row["alpha"] = math.inf
+    infinite = Study(of.runs, table("tails", rows), of.compression, of.pruning, of.synthetic, of.histograms)
+    both = said(infinite, chosen=["heavier_tails", "training_makes_tails", "layers_prune"])
+    assert both["heavier_tails"]["verdict"] == both["layers_prune"]["verdict"] == "supported"
+    assert both["heavier_tails"]["slope"] is None
+    assert "1 with an infinite tail index" in both["training_makes_tails"]["excluded_why"]
+
+
+def test_area_is_the_integral_of_the_curve():
+    of = study(1)
+    run = of.runs.to_pylist()[0]
+    ratios, accuracies = of.curves["node"]["r0"]
+    slope = (accuracies[-1] - accuracies[0]) / (ratios[-1] - ratios[0])
+    found = claim_quantities.area(of, run, method="node", low=0.55, high=0.95)
+    assert found == pytest.approx(1 + slope * 0.75)
+    assert claim_quantities.area(of, run, method="node", low=-0.1, high=1.0) is None
+    assert claim_quantities.area(of, run, method="kernel", low=0.0, high=1.0) is None
+
+
+DECISIONS = [
+    ("positive", 0.5, (0.1, 0.8), 0.01, "supported"),
+    ("positive", -0.5, (-0.8, -0.1), 0.01, "contradicted"),
+    ("negative", -0.5, (-0.8, -0.1), 0.01, "supported"),
+    ("positive", 0.5, (0.1, 0.8), 0.05, "undecided"),
+    ("positive", 0.5, (-0.1, 0.8), 0.01, "undecided"),
+    ("positive", 0.5, (math.nan, 0.8), 0.01, "undecided"),
+    ("positive", 0.5, (0.1, 0.8), math.nan, "undecided"),
+    ("within", 0.0, (-0.1, 0.1), math.nan, "supported"),
+    ("within", 0.5, (0.3, 0.7), 0.9, "contradicted"),
+    ("within", -0.5, (-0.7, -0.3), 0.9, "contradicted"),
+    ("within", 0.2, (0.1, 0.3), 0.9, "undecided"),
+    ("within", 0.0, (-0.3, 0.1), 0.9, "undecided"),
+    ("above", 0.5, (0.3, 0.7), 0.9, "supported"),
+    ("above", 0.1, (0.0, 0.1), 0.9, "contradicted"),
+    ("below", 0.1, (0.0, 0.1), 0.9, "supported"),
+    ("below", 0.3, (0.25, 0.4), 0.9, "contradicted"),
+    ("below", 0.3, (0.1, 0.4), 0.9, "undecided"),
+]
+
+
+@pytest.mark.parametrize(("supports", "effect", "interval", "p", "verdict"), DECISIONS)
+def test_the_rule(supports, effect, interval, p, verdict):
+    low, high = interval
+    found = verdicts.decide(supports, effect=effect, low=low, high=high, p_holm=p, level=0.05, margin=0.2)
+    assert found[0] == verdict
+    assert found[1].endswith(".")
+
+
+def test_simulated_studies_are_judged_as_their_truth_is():
+    studies = 40
+    rows = list(verdicts.simulate(studies=studies, permutations=499, bootstrap=300, level=0.05, seed=0))
+    whole = {(row["rule"], row["design"], row["truth"]): row for row in rows if row["n"] is None}
+    assert len(whole) == 2 * sum(len(rule.truths) for rule in verdicts.RULES.values())
+    for (rule, design, truth), row in whole.items():
+        assert sum(row[verdict] for verdict in verdicts.VERDICTS) == pytest.approx(1)
+        # A null study is decided at all with chance 5%, a study at the margin with 1 - 0.95^panels.
+        panels = len(verdicts.DESIGNS[design])
+        chance = 0.05 if verdicts.RULES[rule].supports in verdicts.SIGNS else 1 - 0.95**panels
+        assert row["any_wrong"] <= binom.ppf(0.9999, studies, chance) / studies, (rule, design, truth)
+        if design == "paper" and truth in ("positive", "inside", "above"):
+            assert row["supported"] > 0.5
+        if design == "paper" and truth in ("negative", "outside", "below"):
+            assert row["contradicted"] > 0.5
+        if truth in ("null", "at the margin"):
+            assert row["undecided"] > 0.8
+    mirrored = [whole["correlation", "paper", truth] for truth in ("positive", "negative")]
+    assert mirrored[0]["supported"] == pytest.approx(mirrored[1]["contradicted"], abs=0.15)
+
+
+ENTRY = {"statement": "s", "where": "w", "kind": "rank_correlation", "supports": "positive"} | {
+    "x": {"of": "alpha"},
+    "y": {"of": "area", "method": "node", "low": 0, "high": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"kind": "rank_correlations"},
+            "unknown kind 'rank_correlations' in claim 'a' of f: did you mean 'rank_correlation'",
+        ),
+        ({"statment": "s"}, "unknown key 'statment' in claim 'a' of f: did you mean 'statement'"),
+        ({"supports": "up"}, "unknown value of supports"),
+        ({"supports": "within"}, "give a margin"),
+        ({"margin": 0.1}, "give a margin"),
+        ({"supports": "within", "margin": "0.1"}, "margin of claim 'a' of f is '0.1'; it must be a number"),
+        ({"x": {"of": "alpha", "layer": 1}}, "unknown key 'layer' in x of claim 'a'"),
+        ({"x": {"of": "beta"}}, "unknown quantity 'beta'"),
+        ({"x": "alpha"}, "must be a mapping"),
+        ({"x": None}, "must be a mapping"),
+        ({"y": {"of": "area", "method": "nodes", "low": 0, "high": 1}}, "unknown method 'nodes'"),
+        ({"y": {"of": "area", "method": "node", "low": 1, "high": 1}}, "low must be below high"),
+        ({"y": {"of": "area", "method": "node"}}, "lacks low, high"),
+        ({"kind": "layer_correlation"}, "unknown key 'x'"),
+        ({"for_each": ["node"]}, "for_each must name one list"),
+    ],
+)
+def test_what_a_file_of_claims_may_not_say(change, message):
+    with pytest.raises(InputError) as error:
+        claims_file.checked({"a": ENTRY | change}, "f")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, [], {}, {"a": "text"}])
+def test_a_file_that_holds_no_claims(content):
+    with pytest.raises(InputError):
+        claims_file.checked(content, "f")
+
+
+def test_a_missing_or_damaged_file_of_claims(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the claims in .*config key claims.path"):
+        claims_file.read(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="cannot read"):
+        claims_file.read(tmp_path / "bad.yaml")
+
+
+def test_one_claim_per_value():
+    entry = ENTRY | {"statement": "{method}!", "for_each": {"method": ["node", "kernel"]}}
+    entry["y"] = entry["y"] | {"method": "{method}"}
+    found = claims_file.checked({"a": entry}, "f")
+    assert list(found) == ["a_node", "a_kernel"]
+    assert (found["a_kernel"]["statement"], found["a_kernel"]["y"]["method"]) == ("kernel!", "kernel")
+
+
+def test_the_job_writes_both_tables(tmp_path, config):
+    of = study(1)
+    paths = {}
+    for name in script("claims").TABLES:
+        paths[name] = tmp_path / f"{name}.parquet"
+        parquet.store(getattr(of, name), paths[name], provenance={})
+    source = tmp_path / "claims.yaml"
+    source.write_text(yaml.safe_dump({"a": ENTRY}))
+
+    class Inputs(dict):
+        claims = source
+
+    settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
+    smk = SimpleNamespace(
+        input=Inputs(paths),
+        output=SimpleNamespace(table=tmp_path / "claims.parquet", text=tmp_path / "claims.md"),
+        params=SimpleNamespace(settings=json.dumps(settings), code="c"),
+    )
+    script("claims").main(smk)
+    (row,) = tables.read(smk.output.table).to_pylist()
+    assert (row["claim"], row["panel"], row["verdict"]) == ("a", "FCN4, DIGITS", "contradicted")
+    text = smk.output.text.read_text()
+    assert "## s" in text
+    assert "| FCN4, DIGITS | spearman rho " in text
+    assert "**1 contradicted**" in text
+    assert "3 diverged" in text
+
+
+def test_every_line_of_the_report_has_the_same_cells():
+    rows = list(claims.rows(CLAIMS, study(1, error=0.01), SETTINGS))
+    lines = [line for line in claims_report.markdown(rows, level=0.05).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert sum("FCN4" in line or "| all |" in line for line in lines) == len(rows)
+    assert all(row["reason"] for row in rows)
+    for row in rows:
+        assert not any(isinstance(value, float) and math.isnan(value) for value in row.values())

@@ -1,0 +1,26 @@
+"""Test the claims on the tables of the study: as Parquet, and as Markdown."""
+
+import json
+from typing import Any
+
+from sgdtails import claims, claims_file, claims_report, jobs, storage, tables
+from sgdtails.claim_kinds import Settings
+from sgdtails.claim_quantities import Study
+
+TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
+
+
+def main(smk: Any) -> None:
+    values = json.loads(smk.params.settings)
+    clip, settings = values.pop("clip"), Settings(**values)
+    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip)
+    rows = list(claims.rows(claims_file.read(smk.input.claims), study, settings))
+    tables.write(
+        "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}
+    )
+    with storage.atomic(smk.output.text) as temporary:
+        temporary.write_text(claims_report.markdown(rows, level=settings.level), encoding="utf-8")
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

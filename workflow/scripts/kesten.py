@@ -1,0 +1,16 @@
+"""Simulate SGD whose tail index is known, and estimate it: the table of figure kesten."""
+
+import json
+from typing import Any
+
+from sgdtails import jobs, kesten, tables
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    provenance = {"code": smk.params.code, "settings": settings}
+    tables.write("kesten", kesten.table(**settings), smk.output[0], provenance=provenance)
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,28 @@
+"""Measure how far pruning moves one fully connected network's outputs, against the bounds of Lemma 1."""
+
+import json
+from typing import Any
+
+from sgdtails import data, jobs, layers, perturbation, storage, tables
+from sgdtails.errors import InputError
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    state, _ = storage.load_arrays(smk.input.trained)
+    (run,) = tables.joined_runs([smk.input.training], [smk.input.averaging])
+    rows = []
+    if run["status"] != "diverged" and layers.finite(state):
+        _, test = data.splits(data.read(smk.input.dataset), None)
+        try:
+            found = list(perturbation.rows(layers.weights(state), test, ratios=settings["ratios"]))
+        except InputError as error:
+            raise InputError(f"{smk.input.trained}: {error}") from error
+        common = {key: run[key] for key in ("run", "dataset", "model")} | {"weights": settings["weights"]}
+        rows = [common | row for row in found]
+    provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
+    tables.write("perturbation", rows, smk.output[0], provenance=provenance)
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821
