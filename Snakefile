@@ -1,6 +1,6 @@
 """The paper's study, or the one given with --configfile: from a run table to tables and figures.
 
-Targets: all (default), tables, figures.
+Targets: all (default), tables, figures, simulations (what needs no training run).
 """
 
 import sys
@@ -42,3 +42,8 @@ rule tables:
 rule figures:
     input:
         FIGURES,
+
+
+rule simulations:
+    input:
+        SIMULATIONS,

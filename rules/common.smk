@@ -76,6 +76,16 @@ TABLES = [
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
+SIMULATED = ["calibration", "confusion", "kesten", "theorems"]
+SIMULATIONS = [
+    *expand(TABLE, table=[*SIMULATED, "verdicts", "synthetic", "magnitudes", "theory"]),
+    *expand(
+        f"{FIGURE}.{{kind}}",
+        figure=[*SIMULATED, "fig08", "fig11", "fig12"],
+        kind=["pdf", "png"],
+    ),
+]
+
 
 wildcard_constraints:
     run="[A-Za-z0-9][A-Za-z0-9_.+-]*",

@@ -17,7 +17,6 @@ from sgdtails import layers, tail_index, uncertainty
 
 WORDS = ("stable-like", "finite-variance-like", "scale-mixture-like", "undecided")
 FEWEST_BLOCKS = 32  # of length b: fewer don't know their own spread
-MOST_BLOCKS = 4096  # enough for slopes known to 0.005: beyond it b grows, which brings finite variance nearer to 2
 LIGHT = 1.9  # a far slope is called light if its interval contains 2 and excludes tail indices up to this one
 DISPERSED = 3.0  # standard errors between the spread of log row norms and that of shuffled entries
 _COLUMNS = ("near", "near_low", "near_high", "far", "far_low", "far_high", "drift_low", "drift_high", "a", "b")
@@ -50,13 +49,12 @@ class Slopes:
 
 
 def lengths(n: int) -> tuple[int, int] | None:
-    """Block lengths a and b for n observations: b leaves FEWEST_BLOCKS or, of many observations, MOST_BLOCKS; a is near its root.
+    """Block lengths a and b for n observations: b is the longest that leaves sqrt(n) blocks, 32 at least; a is near its root.
 
-    None if no such b > a > 1 divides n.
+    Fewer blocks would decide little, more would stop short of the limit of finite variance. None if no b > a > 1 divides n.
     """
-    allowed = [k for k in tail_index.divisors(n) if n // k >= FEWEST_BLOCKS]
-    plenty = [k for k in allowed if n // k >= MOST_BLOCKS]
-    far = max(plenty) if plenty and max(plenty) >= 64 else max(allowed, default=1)
+    blocks = max(FEWEST_BLOCKS, math.isqrt(n))
+    far = max(k for k in tail_index.divisors(n) if k == 1 or n // k >= blocks)
     near = [k for k in tail_index.divisors(far) if 1 < k < far]
     return (min(near, key=lambda k: abs(math.log(k * k / far))), far) if near else None
 

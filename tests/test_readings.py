@@ -56,12 +56,12 @@ def test_the_rule(rows, entries, dispersed, word):
     assert readings.word(rows, entries, dispersed=dispersed) == word
 
 
-@pytest.mark.parametrize(("n", "expected"), [(2048, (8, 64)), (256, (2, 8)), (192, (3, 6)), (2048 * 784, (14, 392))])
+@pytest.mark.parametrize(("n", "expected"), [(2048, (4, 32)), (256, (2, 8)), (192, (3, 6)), (2048 * 784, (32, 1024))])
 def test_lengths_divide_and_leave_enough_blocks(n, expected):
     assert readings.lengths(n) == expected
     near, far = expected
     assert n % far == far % near == 0
-    assert n // far >= readings.FEWEST_BLOCKS
+    assert n // far >= max(readings.FEWEST_BLOCKS, n**0.5)
 
 
 @pytest.mark.parametrize("n", [2, 31, 2053, 95])
