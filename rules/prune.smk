@@ -81,7 +81,7 @@ rule latency:
     input:
         runs=TABLE.format(table="runs"),
         tails=TABLE.format(table="tails"),
-        weights=expand(f"{RUN}/final.safetensors", run=CHAINS),
+        weights=expand(pruned_weights(None), run=CHAINS),
         datasets=expand(
             DATASET, dataset=sorted({RUNS[run]["dataset"] for run in CHAINS})
         ),
@@ -99,6 +99,7 @@ rule latency:
     params:
         settings=settings(
             p=config["pruning"]["node"]["p"],
+            weights=config["pruning"]["weights"],
             device=config["device"],
             precision=config["precision"],
             threads=config["resources"]["threads"],

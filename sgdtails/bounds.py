@@ -65,7 +65,7 @@ def grid(*, epsilon: Sequence[float], points: int) -> Iterator[dict[str, Any]]:
 class Setting:
     """What the bounds are evaluated for. ``sizes`` are d_l and ``kappas`` kappa_l, layer by layer; logarithms are natural.
 
-    InputError if there are fewer than two layers or images, or a number is outside its range.
+    InputError if there is no layer or fewer than two images, or a number is outside its range.
     """
 
     images: int  # n
@@ -79,8 +79,8 @@ class Setting:
     log_radius: float  # log R(delta)
 
     def __post_init__(self) -> None:
-        if len(self.sizes) < 2 or len(self.sizes) != len(self.kappas) or self.images < 2:
-            raise InputError("a bound needs two layers or more, one kappa for each, and two training images or more.")
+        if not self.sizes or len(self.sizes) != len(self.kappas) or self.images < 2:
+            raise InputError("a bound needs a layer or more, one kappa for each, and two training images or more.")
         if not (self.reach > 0 and self.tau > 0 and 0 < self.epsilon <= 1 and all(0 <= k <= 1 for k in self.kappas)):
             raise InputError("a bound needs reach and tau above 0, epsilon in (0, 1] and every kappa in [0, 1].")
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import layer_tails, readings, stable
+from sgdtails.errors import InputError
 
 Sampler = Callable[[tuple[int, int], np.random.Generator], NDArray]
 
@@ -48,6 +49,10 @@ def rows(
             unique = [seed, number, *shape, round(1e4 * index), draw]
             layer = STRUCTURES[structure](index, shape, rng=np.random.default_rng(unique)).astype(np.float32)
             for row in layer_tails.of_layer(layer, seed=unique):
+                if row["reason"]:
+                    raise InputError(
+                        f"config key calibration.shapes: {shape[0]} x {shape[1]}: {row['reason']}; choose others."
+                    )
                 values = (row["alpha"], row["alpha_low"], row["alpha_high"])
                 found.setdefault((row["estimator"], row["k1"]), []).append(values)
         common = {"structure": structure, "observations": shape[0], "dimension": shape[1], "alpha": index}

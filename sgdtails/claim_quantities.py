@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sgdtails import paper_tables
+from sgdtails import tables
 from sgdtails.tail_index import CLIP
 
 Reals = NDArray[np.float64]
@@ -35,7 +35,7 @@ class Study:
     @cached_property
     def panels(self) -> dict[str, list[Run]]:
         """Every run by panel title, such as FCN4, DIGITS."""
-        groups = paper_tables.panels(self.runs)
+        groups = tables.panels(self.runs)
         return {f"{model.upper()}, {dataset.upper()}": rows for (dataset, model), rows in groups.items()}
 
     @cached_property
@@ -95,9 +95,22 @@ def test_accuracy(study: Study, run: Run) -> float | None:
 
 
 def alpha(study: Study, run: Run, *, estimator: str = "mmo_multivariate", weights: str = "average") -> float | None:
-    """Mean tail index over layers, as the paper takes it; None where a layer has no estimate."""
-    values = [row["alpha"] for row in study.layers(run["run"], estimator, weights).values()]
-    return None if not values or None in values else float(np.mean(values))
+    """Mean tail index over the layers that have one, as the paper takes it; None if none has.
+
+    Of estimators other than the paper's, which can be infinite, it is the harmonic mean: that of 1/alpha.
+    """
+    values = np.array([row["alpha"] for row in estimated(study.layers(run["run"], estimator, weights))])
+    if not len(values):
+        return None
+    if estimator.startswith("mmo"):
+        return float(values.mean())
+    inverse = float((1 / values).mean())
+    return 1 / inverse if inverse > 0 else math.inf
+
+
+def estimated(layers: Mapping[int, Any]) -> list[Any]:
+    """The rows of layers that have an estimate."""
+    return [row for row in layers.values() if row["alpha"] is not None]
 
 
 def area(study: Study, run: Run, *, method: str, low: float, high: float) -> float | None:
@@ -160,8 +173,8 @@ def measure(study: Study, run: Run, quantity: Mapping[str, Any]) -> float | None
 
 
 def standard_error(study: Study, run: Run) -> float | None:
-    """Standard error of the mean tail index from the layers' own 95% intervals; None where a layer has none."""
-    return interval_error(study.layers(run["run"], "mmo_multivariate", "average").values())
+    """Standard error of the mean tail index from the layers' own 95% intervals; None where an estimate has none."""
+    return interval_error(estimated(study.layers(run["run"], "mmo_multivariate", "average")))
 
 
 def interval_error(rows: Iterable[Mapping[str, Any]]) -> float | None:

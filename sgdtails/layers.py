@@ -37,6 +37,11 @@ def finite(state: Mapping[str, NDArray]) -> bool:
     return bool(found) and all(bool(np.isfinite(weight).all()) for weight in found)
 
 
+def constant(weights: Mapping[str, NDArray]) -> list[str]:
+    """Names of layers whose weights are all equal, as some networks start: there is nothing in them to prune or compress."""
+    return [name for name, weight in weights.items() if weight.min() == weight.max()]
+
+
 def check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], path: str | Path) -> None:
     """InputError, naming the file and the layer, if a file's layers are not those of the model."""
     found = {name: tuple(weight.shape) for name, weight in weights.items()}

@@ -5,20 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from sgdtails import layers, storage
-
-
-def panels(runs: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Rows of ``runs`` by (dataset, model), in the order of first appearance."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in runs.to_pylist():
-        groups.setdefault((row["dataset"], row["model"]), []).append(row)
-    return groups
+from sgdtails import layers, storage, tables
 
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Rows of table ``table1``; ``initial`` gives a file of weights for at least one run of each panel."""
-    for (dataset, model), rows in panels(runs).items():
+    for (dataset, model), rows in tables.panels(runs).items():
         path = next(initial[row["run"]] for row in rows if row["run"] in initial)
         weights = layers.weights(storage.load_arrays(path)[0])
         yield {"dataset": dataset, "model": model, "parameters": sum(weight.size for weight in weights.values())}
@@ -26,7 +18,7 @@ def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str,
 
 def ranges(runs: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows of table ``table2``."""
-    for (dataset, model), rows in panels(runs).items():
+    for (dataset, model), rows in tables.panels(runs).items():
         ratios = [row["eta_over_b"] for row in rows]
         yield {
             **{"dataset": dataset, "model": model},

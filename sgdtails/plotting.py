@@ -155,9 +155,11 @@ def figure_8(synthetic: pa.Table) -> Figure:
     for axes, (structure, title) in zip(grid, panels, strict=True):
         points = [(1 - row["kappa"], row["alpha"]) for row in rows if row["structure"] == structure]
         _scatter(axes, points, "o", BLUE, markersize=2)
-        axes.axvline(GAUSSIAN, color=GREY, linestyle="--", linewidth=0.7, zorder=0, label="Gaussian")
+        if (rows[0]["p"], rows[0]["epsilon"]) == (2.0, 0.1):
+            axes.axvline(GAUSSIAN, color=GREY, linestyle="--", linewidth=0.7, zorder=0, label="Gaussian")
         axes.set_title(title)
-    grid[-1].legend(loc="upper right")
+    if grid[-1].get_legend_handles_labels()[1]:
+        grid[-1].legend(loc="upper right")
     figure.supxlabel(rf"{KAPPA} at a relative $\ell_{{{rows[0]['p']:g}}}$ error of {rows[0]['epsilon']:g}", fontsize=8)
     figure.supylabel(r"tail index $\alpha$", fontsize=8)
     return figure

@@ -54,9 +54,11 @@ def lengths(n: int) -> tuple[int, int] | None:
     Fewer blocks would decide little, more would stop short of the limit of finite variance. None if no b > a > 1 divides n.
     """
     blocks = max(FEWEST_BLOCKS, math.isqrt(n))
-    far = max(k for k in tail_index.divisors(n) if k == 1 or n // k >= blocks)
-    near = [k for k in tail_index.divisors(far) if 1 < k < far]
-    return (min(near, key=lambda k: abs(math.log(k * k / far))), far) if near else None
+    for far in reversed([k for k in tail_index.divisors(n) if n // k >= blocks]):
+        near = [k for k in tail_index.divisors(far) if 1 < k < far]
+        if near:
+            return min(near, key=lambda k: abs(math.log(k * k / far))), far
+    return None
 
 
 def slopes(sample: NDArray, *, rng: np.random.Generator) -> Slopes | None:
@@ -121,8 +123,7 @@ def of_layer(weight: NDArray, *, head: bool, rng: np.random.Generator) -> dict[s
         if found:
             values = (*found.near, *found.far, *found.drift[1:], *found.lengths)
             result |= dict(zip((f"{name}_{column}" for column in _COLUMNS), values, strict=True))
-    if rows is None and entries is None:
-        result["reason"] = (
-            f"{len(rows_sample)} observations and {len(entries_sample)} entries make no two block lengths"
-        )
+    short = [f"{len(rows_sample)} rows"] * (rows is None) + [f"{len(entries_sample)} entries"] * (entries is None)
+    if short:
+        result["reason"] = f"no two block lengths for {' and '.join(short)}"
     return NOTHING | result

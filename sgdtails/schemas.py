@@ -110,6 +110,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "latency": schema(
         RUN,
         *PANEL,
+        WEIGHTS,
         ("ratio", REAL, "1", "share of columns removed from each layer but the head"),
         ("parameters", COUNT, "parameters", "of the network whose removed columns are 0"),
         ("smaller_parameters", COUNT, "parameters", "of the network without those columns and the rows that fed them"),

@@ -136,13 +136,23 @@ def _members(name: str, path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 yield PurePosixPath(file.relative_to(path).as_posix()), file.read_bytes()
         return
     try:
-        with tarfile.open(path, "r|*") as archive:  # read in memory: nothing is unpacked to disk
+        with tarfile.open(path, "r:*") as archive:  # read in memory: nothing is unpacked to disk
             for item in archive:
                 member = PurePosixPath(item.name)
                 if item.isfile() and member.suffix.lower() in IMAGE_SUFFIXES and len(member.parts) > 1:
                     yield member, archive.extractfile(item).read()  # type: ignore[union-attr]
+            _check_end(archive)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"dataset {name!r}: {path} is not a whole tar archive ({error}); fetch it again.") from error
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """ReadError or EOFError for an archive that was cut off: tarfile takes a cut before a header for the end."""
+    file: Any = archive.fileobj
+    file.seek(archive.offset)
+    rest = file.read()  # to the end, where compressed files have their checksum
+    if len(rest) < tarfile.BLOCKSIZE or any(rest[: tarfile.BLOCKSIZE]):
+        raise tarfile.ReadError("it ends too early")
 
 
 def _decode(where: str, content: bytes, settings: Mapping[str, Any]) -> NDArray[np.uint8]:

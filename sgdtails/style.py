@@ -39,15 +39,17 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
     The title says how many runs are shown and how many are left out, and why. ``among``: only these runs.
     """
     if among is not None:
-        runs = runs.filter(pc.field("run").isin(list(among)))
+        runs = runs.filter(pc.field("run").isin(pa.array(list(among), pa.string())))
     groups = grouped(runs.to_pylist())
     shown = grouped(converged(runs, tails))
-    columns = min(3, len(groups))
-    lines = -(-len(groups) // columns)
+    columns = max(1, min(3, len(groups)))
+    lines = max(1, -(-len(groups) // columns))
     figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), 2.1 * lines + 0.5), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for unused in grid[len(groups) :]:
+    for unused in grid[max(1, len(groups)) :]:
         unused.remove()
+    if not groups:
+        grid[0].text(0.5, 0.5, "no network has such a layer", ha="center", va="center", transform=grid[0].transAxes)
 
     def panels() -> Panels:
         for axes, (title, everything) in zip(grid, groups.items(), strict=False):

@@ -45,6 +45,14 @@ def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, A
     return [row | {"status": status[row["run"]]} for part in parts for row in read(part).to_pylist()]
 
 
+def panels(runs: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows of ``runs`` by (dataset, model), in the order of first appearance."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in runs.to_pylist():
+        groups.setdefault((row["dataset"], row["model"]), []).append(row)
+    return groups
+
+
 def published(tails: pa.Table, weights: str = "average") -> pa.Table:
     """The rows of ``tails`` that the paper reports: multivariate aggregates of the averaged weights, one per layer that has one."""
     wanted = (pc.field("weights") == weights) & (pc.field("estimator") == "mmo_multivariate")

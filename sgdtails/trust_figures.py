@@ -22,9 +22,10 @@ _TOP = 3.0  # of the axis of tail indices: estimates above are drawn at it
 def profiles(profiles: pa.Table) -> Figure:
     """Tail index against block length, layer by layer, of one run per model and dataset, over the bands of three nulls."""
     groups = grouped(profiles.to_pylist())
-    columns = max(len({row["layer"] for row in rows}) for rows in groups.values())
-    figure = Figure(figsize=(1.35 * columns + 0.6, 1.45 * len(_ESTIMATORS) * len(groups) + 0.4), layout="constrained")
-    grid = figure.subplots(len(_ESTIMATORS) * len(groups), columns, squeeze=False, sharey=True)
+    columns = max((len({row["layer"] for row in rows}) for rows in groups.values()), default=1)
+    lines = len(_ESTIMATORS) * max(1, len(groups))
+    figure = Figure(figsize=(1.35 * columns + 0.6, 1.45 * lines + 0.4), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for number, (title, rows) in enumerate(groups.items()):
         for offset, (estimator, kind) in enumerate(_ESTIMATORS):
             line = grid[len(_ESTIMATORS) * number + offset]
@@ -48,6 +49,8 @@ def profiles(profiles: pa.Table) -> Figure:
 def _profile(axes: Axes, rows: list[dict[str, Any]]) -> None:
     for name, label, colour in _NULLS:
         band = [row for row in rows if row["series"] == name]
+        if not band:  # initial weights that are all equal
+            continue
         ends = np.minimum([[row["alpha_low"], row["alpha_high"]] for row in band], _TOP)
         axes.fill_between([row["k1"] for row in band], *ends.T, color=colour, alpha=0.35, linewidth=0, label=label)
     line = [row for row in rows if row["series"] == "observed"]

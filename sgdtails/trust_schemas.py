@@ -23,7 +23,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the rows"),
         ("shuffled_dispersion", REAL, "1", "the same after a shuffle of the layer's entries"),
         ("dispersed", pa.bool_(), "", "whether the first exceeds the second by more than three standard errors"),
-        ("reason", TEXT, "", "why there is no reading; else null"),
+        ("reason", TEXT, "", "why rows or entries, or both, have no slopes; else null"),
         *(
             (f"{sample}_{column}", type_, unit, f"{sample}: {meaning}")
             for sample in ("rows", "entries")

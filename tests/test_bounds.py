@@ -140,7 +140,7 @@ def test_bounds_beyond_the_range_of_floats_stay_numbers():
 
 
 @pytest.mark.parametrize(
-    "change", [{"sizes": (5,), "kappas": (0.5,)}, {"kappas": (0.5,)}, {"tau": 0}, {"kappas": (2, 0, 0)}, {"images": 1}]
+    "change", [{"sizes": (), "kappas": ()}, {"kappas": (0.5,)}, {"tau": 0}, {"kappas": (2, 0, 0)}, {"images": 1}]
 )
 def test_settings_without_a_meaning(change):
     with pytest.raises(InputError, match="a bound needs"):

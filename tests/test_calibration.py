@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 
 from sgdtails import calibration, nulls, schemas, trust_figures
+from sgdtails.errors import InputError
 from sgdtails.readings import WORDS
 
 
@@ -81,3 +82,8 @@ def test_profiles_draw_every_layer():
     assert len(figure.axes) == 4
     assert all(len(axes.collections) == 3 and len(axes.get_lines()) == 1 for axes in figure.axes)
     assert figure.axes[0].get_title() == "fc0: undecided"
+
+
+def test_shapes_without_an_estimate_are_named():
+    with pytest.raises(InputError, match=r"calibration\.shapes: 127 x 10: 127 observations have no admissible"):
+        list(calibration.rows(structure="independent", shape=[127, 10], alpha=[1.5], layers=2, seed=0))

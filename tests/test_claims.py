@@ -396,3 +396,14 @@ def test_every_line_of_the_report_has_the_same_cells():
     assert all(row["reason"] for row in rows)
     for row in rows:
         assert not any(isinstance(value, float) and math.isnan(value) for value in row.values())
+
+
+def test_layers_without_an_estimate_are_left_out_of_the_mean():
+    def of(*alphas):
+        return SimpleNamespace(layers=lambda *_: {number: {"alpha": alpha} for number, alpha in enumerate(alphas)})
+
+    assert claim_quantities.alpha(of(1.5, None, 2.0), {"run": "a"}) == 1.75
+    assert claim_quantities.alpha(of(None), {"run": "a"}) is None
+    # Estimators that can be infinite are averaged as 1/alpha: one infinite layer of two is twice the other.
+    assert claim_quantities.alpha(of(math.inf, 2.0), {"run": "a"}, estimator="hill") == 4.0
+    assert claim_quantities.alpha(of(math.inf), {"run": "a"}, estimator="hill") == math.inf

@@ -158,9 +158,24 @@ def test_damaged_folders_and_archives(tmp_path):
     with tarfile.open(tmp_path / "three.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "three", "three")
     whole = (tmp_path / "three.tar.gz").read_bytes()
-    (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    load(tmp_path, kind="folder", path="three.tar.gz")
+    for end in range(30, len(whole) - 1, 67):
+        (tmp_path / "cut.tar.gz").write_bytes(whole[:end])
+        with pytest.raises(InputError, match="not a whole tar archive"):
+            load(tmp_path, kind="folder", path="cut.tar.gz")
+
+
+def test_a_plain_tar_cut_between_two_files(tmp_path):
+    make_folder(tmp_path / "pets", count=40)
+    with tarfile.open(tmp_path / "pets.tar", "w") as archive:
+        archive.add(tmp_path / "pets", "pets")
+    whole = (tmp_path / "pets.tar").read_bytes()
+    load(tmp_path, kind="folder", path="pets.tar")
+    with tarfile.open(tmp_path / "pets.tar") as archive:
+        last = archive.getmembers()[-1].offset
+    (tmp_path / "cut.tar").write_bytes(whole[:last])
     with pytest.raises(InputError, match="not a whole tar archive"):
-        load(tmp_path, kind="folder", path="cut.tar.gz")
+        load(tmp_path, kind="folder", path="cut.tar")
 
 
 def test_missing_and_damaged_mnist(tmp_path):

@@ -181,3 +181,11 @@ def test_figures_11_and_12_draw_their_tables():
     axes = plotting.figure_12(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["magnitudes"])).axes[0]
     assert sum(axes.patches[0].get_data().values) == 1000
     assert "1,000 draws" in axes.get_title()
+
+
+def test_figures_of_studies_without_what_they_show():
+    runs, tails = study()
+    figure = plotting.figure_10(runs, tails, pruning_table({"fcn4": ["other"], "cnn": ["other"]}))
+    assert "no network has such a layer" in [text.get_text() for text in figure.axes[0].texts]
+    empty = tables.SCHEMAS["profiles"].empty_table()
+    assert plotting.FIGURES["profiles"](empty).axes

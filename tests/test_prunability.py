@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, layers, models, prunability, training
+from sgdtails import data, layers, models, prunability, storage, tables, training
 from sgdtails.errors import InputError
+from tests.conftest import script
 
 CPU = torch.device("cpu")
 CONFIG = {"fcn": {"fcn": [24, 16]}, "cnn": {"cnn": [4, "M", 6, 8, "M"]}}
@@ -72,3 +75,21 @@ def test_files_of_another_model():
         layers.check(weights, {"fc1": (3, 4), "fc2": (3, 3), "head": (2, 3)}, "a")
     with pytest.raises(InputError, match="layer 'head' has shape .* but the model has no such layer"):
         layers.check(weights, {"fc1": (3, 4)}, "a")
+
+
+def test_a_network_that_starts_with_equal_weights_is_compressed_where_it_was_trained(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = {"fc1.weight": rng.standard_normal((6, 5)), "head.weight": rng.standard_normal((3, 6))}
+    storage.save_arrays(tmp_path / "initial", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
+    storage.save_arrays(tmp_path / "final", weights, {"run": "a"})
+    smk = SimpleNamespace(
+        params=SimpleNamespace(settings='{"weights": "final", "p": [2.0], "epsilon": [0.1]}', code=""),
+        input=SimpleNamespace(initial=tmp_path / "initial", trained=tmp_path / "final"),
+        wildcards=SimpleNamespace(run="a"),
+        output=[tmp_path / "out.parquet"],
+    )
+    script("compression").main(smk)
+    assert set(tables.read(tmp_path / "out.parquet")["weights"].to_pylist()) == {"final"}
+    storage.save_arrays(tmp_path / "final", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
+    with pytest.raises(InputError, match="final: layer 'head'"):
+        script("compression").main(smk)

@@ -56,7 +56,9 @@ def test_the_rule(rows, entries, dispersed, word):
     assert readings.word(rows, entries, dispersed=dispersed) == word
 
 
-@pytest.mark.parametrize(("n", "expected"), [(2048, (4, 32)), (256, (2, 8)), (192, (3, 6)), (2048 * 784, (32, 1024))])
+@pytest.mark.parametrize(
+    ("n", "expected"), [(2048, (4, 32)), (256, (2, 8)), (192, (3, 6)), (200, (2, 4)), (2048 * 784, (32, 1024))]
+)
 def test_lengths_divide_and_leave_enough_blocks(n, expected):
     assert readings.lengths(n) == expected
     near, far = expected
@@ -64,7 +66,7 @@ def test_lengths_divide_and_leave_enough_blocks(n, expected):
     assert n // far >= max(readings.FEWEST_BLOCKS, n**0.5)
 
 
-@pytest.mark.parametrize("n", [2, 31, 2053, 95])
+@pytest.mark.parametrize("n", [2, 31, 2053, 95, 64])
 def test_too_few_or_prime(n):
     assert readings.lengths(n) is None
 
@@ -106,4 +108,4 @@ def test_columns_are_those_of_the_table():
     assert {"run", "weights", "layer", "layer_name", *row} == set(schemas.SCHEMAS["readings"].names)
     small = readings.of_layer(layer[:3, :3], head=False, rng=rng())
     assert (small["reading"], small["rows_a"]) == ("undecided", None)
-    assert "no two block lengths" in small["reason"]
+    assert small["reason"] == "no two block lengths for 3 rows and 9 entries"

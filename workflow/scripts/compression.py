@@ -13,7 +13,8 @@ def main(smk: Any) -> None:
     rows = []
     for kind, path in (("initial", smk.input.initial), (trained, smk.input.trained)):
         state, record = storage.load_arrays(path)
-        if layers.finite(state):  # a diverged run has a row in table runs, none here
+        # A diverged run has a row in table runs, none here; nor has a start of equal weights.
+        if layers.finite(state) and not (kind == "initial" and layers.constant(layers.weights(state))):
             try:
                 found = list(compression.per_layer(layers.weights(state), **settings))
             except InputError as error:

@@ -18,7 +18,7 @@ def main(smk: Any) -> None:
             network = layers.weights(storage.load_arrays(weights[run["run"]])[0])
             _, test = data.splits(data.read(datasets[run["dataset"]]), device)
             found = latency.rows(layers.placed(network, device), test, ratios=settings["ratios"], p=settings["p"])
-            common = {key: run[key] for key in ("run", "dataset", "model")}
+            common = {key: run[key] for key in ("run", "dataset", "model")} | {"weights": settings["weights"]}
             rows += [common | row for row in found]
     tables.write("latency", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 

@@ -18,6 +18,9 @@ def main(smk: Any) -> None:
         dataset = data.read(smk.input.dataset)
         device = _device(settings)
         for kind, state in states.items():
+            if kind == "initial" and layers.constant(layers.weights(state)):
+                rows += [{"weights": kind} | row for row in prunability.missing(method=method, ratios=ratios)]
+                continue
             evaluate, weights, positions = _set_up(settings, dataset, state, files[kind], device)
             try:
                 found = list(
