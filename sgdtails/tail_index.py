@@ -80,10 +80,11 @@ def block_contrasts(sample: NDArray, lengths: Sequence[int]) -> list[NDArray[np.
 
     On independent observations they are independent and identically distributed; their mean is 1/alpha.
     """
-    contrasts = [log_norms(sums) for sums in _sums(sample, lengths)]
     logs = log_norms(sample)
-    for k1, values in zip(lengths, contrasts, strict=True):
-        values -= logs.reshape(-1, k1).mean(axis=1)
+    contrasts = [logs.reshape(-1, k1).mean(axis=1) for k1 in lengths]
+    del logs  # as large as the sample
+    for k1, values, sums in zip(lengths, contrasts, _sums(sample, lengths), strict=True):
+        np.subtract(log_norms(sums), values, out=values)
         values /= math.log(k1)
     return contrasts
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,16 @@ def test_readings_have_a_row_per_layer():
     rows = list(layer_tails.per_layer_readings(WEIGHTS, seed=0))
     assert [(row["layer"], row["layer_name"]) for row in rows] == [(0, "fc1"), (1, "head")]
     assert rows == list(layer_tails.per_layer_readings(WEIGHTS, seed=0))
+
+
+def test_memory_is_four_times_the_layer():
+    """Beside the weights: the sample, its signed permutation, logarithms and contrasts; and small change."""
+    weight = rng().standard_normal((2048, 1024), np.float32)
+    list(layer_tails.of_layer(weight[:64, :64]))  # what is imported now is not counted then
+    tracemalloc.start()
+    try:
+        list(layer_tails.of_layer(weight))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4.1 * weight.nbytes
