@@ -142,6 +142,11 @@ class PrunedNetwork:
     totals: Mapping[float, float]  # p: sum over the pruned layers of |centred weight|^p
 
     @property
+    def _subject(self) -> list[Layer]:
+        """The layers subject to pruning, in order: that of a set, and a sum over it, changes from process to process."""
+        return [layer for name, layer in self.layers.items() if name in self.pruned]
+
+    @property
     def parameters_left(self) -> int:
         """Numbers that define the network, medians and indices aside; layers not subject to pruning included."""
         return sum(layer.kept for layer in self.layers.values())
@@ -149,8 +154,7 @@ class PrunedNetwork:
     @property
     def pruned_ratio(self) -> float:
         """1 - kappa over the layers subject to pruning; negative where factors hold more numbers than their matrix."""
-        subject = [self.layers[name] for name in self.pruned]
-        return 1 - sum(layer.kept for layer in subject) / sum(layer.size for layer in subject)
+        return 1 - sum(layer.kept for layer in self._subject) / sum(layer.size for layer in self._subject)
 
     @property
     def stored_parameters(self) -> int:
@@ -163,7 +167,7 @@ class PrunedNetwork:
 
     def relative_error(self, p: float) -> float:
         """||w^ - w||_p / ||w||_p of the centred weights of all layers subject to pruning, for p in 1, 2."""
-        return (sum(self.layers[name].removed[p] for name in self.pruned) / self.totals[p]) ** (1 / p)
+        return (sum(layer.removed[p] for layer in self._subject) / self.totals[p]) ** (1 / p)
 
     @classmethod
     def unpruned(cls, weights: Mapping[str, Array]) -> "PrunedNetwork":
