@@ -35,8 +35,8 @@ class Study:
     @cached_property
     def panels(self) -> dict[str, list[Run]]:
         """Every run by panel title, such as FCN4, DIGITS."""
-        groups = tables.panels(self.runs)
-        return {f"{model.upper()}, {dataset.upper()}": rows for (dataset, model), rows in groups.items()}
+        groups = tables.panels(self.runs.to_pylist()).values()
+        return {tables.panel_title(rows[0]): rows for rows in groups}
 
     @cached_property
     def aggregates(self) -> dict[tuple[str, str], Layers]:

@@ -1,7 +1,7 @@
 """Images as uint8 arrays: where they come from, how they rest on disk, how batches of them reach a device."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from sgdtails import sources, storage
+from sgdtails import devices, sources, storage
 from sgdtails.errors import InputError
 
 
@@ -74,7 +74,7 @@ class Split:
         std = np.array(dataset.std).reshape(1, -1, 1, 1)
         mean = np.array(dataset.mean).reshape(1, -1, 1, 1)
         arrays = (images, labels, (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32))
-        self.images, self.labels, self._scale, self._shift = _placed(arrays, device)
+        self.images, self.labels, self._scale, self._shift = (devices.place(array, device) for array in arrays)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,14 +87,6 @@ class Split:
         images *= self._scale
         images -= self._shift
         return images, self.labels[index]
-
-
-def _placed(arrays: Iterable[NDArray], device: Any) -> list[Any]:
-    if device is None:
-        return list(arrays)
-    import torch
-
-    return [torch.from_numpy(array).to(device) for array in arrays]
 
 
 def splits(dataset: Dataset, device: Any) -> tuple[Split, Split]:

@@ -1,6 +1,7 @@
 """Where the arithmetic happens, and how exactly."""
 
 import os
+from typing import Any
 
 from sgdtails.errors import InputError
 
@@ -29,6 +30,15 @@ def select(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def place(array: Any, device: Any) -> Any:
+    """A numpy array as a torch tensor on a device, or as it is (device None)."""
+    if device is None:
+        return array
+    import torch
+
+    return torch.from_numpy(array).to(device)
 
 
 def describe(device) -> str:

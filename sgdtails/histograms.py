@@ -12,10 +12,8 @@ from sgdtails import layers, stable, storage, tables
 
 def representatives(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
     """Per model and dataset, the converged run whose mean tail index is the lower median: neither calm nor extreme."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in tables.converged(runs, tails):
-        groups.setdefault((row["model"], row["dataset"]), []).append(row)
-    return [sorted(rows, key=lambda row: row["alpha"])[(len(rows) - 1) // 2] for rows in groups.values()]
+    groups = tables.panels(tables.converged(runs, tails)).values()
+    return [sorted(rows, key=lambda row: row["alpha"])[(len(rows) - 1) // 2] for rows in groups]
 
 
 def rows(

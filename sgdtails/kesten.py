@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import tail_index
+from sgdtails import tail_index, uncertainty
 from sgdtails.errors import InputError
 from sgdtails.estimators import ESTIMATORS, MINIMUM
 
@@ -198,11 +198,9 @@ def _mohammadi(name: str, sample: Sample, rng: np.random.Generator) -> dict[tupl
 
 def interval(inverse: Sample) -> dict[str, float]:
     """alpha from the mean of independent estimates of 1/alpha, (parts,), with a 95% t-interval."""
-    from scipy.special import stdtrit
-
     middle = inverse.mean()
-    ends = np.array([np.inf, middle, -np.inf])  # of an estimate that failed in one part: everything
+    low, high = -np.inf, np.inf  # of an estimate that failed in one part: everything
     if np.isfinite(middle):
-        half = stdtrit(len(inverse) - 1, 0.975) * inverse.std(ddof=1) / np.sqrt(len(inverse))
-        ends = np.array([middle + half, middle, middle - half])
+        _, low, high = uncertainty.mean_interval(inverse)
+    ends = np.array([high, middle, low])
     return dict(zip(("alpha_low", "alpha", "alpha_high"), tail_index.alpha_of(ends).tolist(), strict=True))

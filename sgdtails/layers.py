@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sgdtails import devices
 from sgdtails.errors import InputError, unknown
 
 Purpose = Literal["multivariate", "univariate", "singular_value", "node", "kernel"]
@@ -24,11 +25,7 @@ def merged(state: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, An
 
 def placed(weights: Mapping[str, NDArray], device: Any) -> dict[str, Any]:
     """The same weights on a torch device, or as they are (device None)."""
-    if device is None:
-        return dict(weights)
-    import torch
-
-    return {name: torch.from_numpy(weight).to(device) for name, weight in weights.items()}
+    return {name: devices.place(weight, device) for name, weight in weights.items()}
 
 
 def finite(state: Mapping[str, NDArray]) -> bool:

@@ -10,7 +10,7 @@ from sgdtails import layers, storage, tables
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Rows of table ``table1``; ``initial`` gives a file of weights for at least one run of each panel."""
-    for (dataset, model), rows in tables.panels(runs).items():
+    for (dataset, model), rows in tables.panels(runs.to_pylist()).items():
         path = next(initial[row["run"]] for row in rows if row["run"] in initial)
         weights = layers.weights(storage.load_arrays(path)[0])
         yield {"dataset": dataset, "model": model, "parameters": sum(weight.size for weight in weights.values())}
@@ -18,7 +18,7 @@ def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str,
 
 def ranges(runs: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows of table ``table2``."""
-    for (dataset, model), rows in tables.panels(runs).items():
+    for (dataset, model), rows in tables.panels(runs.to_pylist()).items():
         ratios = [row["eta_over_b"] for row in rows]
         yield {
             **{"dataset": dataset, "model": model},

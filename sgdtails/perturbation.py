@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sgdtails import pruning
 from sgdtails.data import Split
-from sgdtails.evaluation import BATCH
+from sgdtails.evaluation import batches
 from sgdtails.pruned import PrunedNetwork
 
 Weights = Mapping[str, NDArray]
@@ -35,15 +35,12 @@ def distances(weights: Weights, moved: Weights) -> tuple[list[float], list[float
 
 def logits(network: Callable[[Any], Any], split: Split) -> NDArray[np.float64]:
     """What a network that maps images to logits gives for each image of a split (N, classes)."""
-    starts = range(0, len(split), BATCH)
-    return np.concatenate([network(split.batch(slice(start, start + BATCH))[0]).astype(np.float64) for start in starts])
+    return np.concatenate([network(images).astype(np.float64) for images, _ in batches(split)])
 
 
 def reach(split: Split) -> float:
     """B: the largest Euclidean norm of an image as the network sees it."""
-    starts = range(0, len(split), BATCH)
-    batches = (split.batch(slice(start, start + BATCH))[0] for start in starts)
-    return max(float(np.linalg.norm(images.reshape(len(images), -1), axis=1).max()) for images in batches)
+    return max(float(np.linalg.norm(images.reshape(len(images), -1), axis=1).max()) for images, _ in batches(split))
 
 
 def rows(weights: Weights, split: Split, *, ratios: Iterable[float]) -> Iterator[dict[str, Any]]:

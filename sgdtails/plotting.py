@@ -214,14 +214,15 @@ _ALL: tuple[Callable[..., Figure], ...] = (
     *(figure_1, figure_2, figure_3, figure_4, figure_5, figure_6),
     *(figure_7, figure_8, figure_9, figure_10, figure_11, figure_12),
 )
-FIGURES = {f"fig{number:02d}": function for number, function in enumerate(_ALL, start=1)}
-FIGURES |= {
+FIGURES: dict[str, Callable[..., Figure]] = {
+    **{f"fig{number:02d}": function for number, function in enumerate(_ALL, start=1)},
     "profiles": trust_figures.profiles,
     "calibration": trust_figures.calibration,
     "confusion": trust_figures.confusion,
+    "kesten": kesten_figures.kesten,
+    "theorems": theory_figures.theorems,
+    "perturbation": theory_figures.perturbation,
 }
-FIGURES |= {"kesten": kesten_figures.kesten}
-FIGURES |= {"theorems": theory_figures.theorems, "perturbation": theory_figures.perturbation}
 
 
 def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> None:

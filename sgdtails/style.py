@@ -1,6 +1,6 @@
 """How every figure looks: sizes, colours, type, panels and legends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib.ticker
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sgdtails.tables import converged
+from sgdtails.tables import converged, panel_title
 
 COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
 ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
@@ -29,8 +29,21 @@ def grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows by panel title, in the order of first appearance."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(f"{row['model'].upper()}, {row['dataset'].upper()}", []).append(row)
+        groups.setdefault(panel_title(row), []).append(row)
     return groups
+
+
+def panel_grid(count: int, *, height: float, nothing: str) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with ``count`` panels, three to a line, each ``height`` inches; with one that says ``nothing`` for a count of 0."""
+    columns = max(1, min(3, count))
+    lines = max(1, -(-count // columns))
+    figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), height * lines + 0.5), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for unused in grid[max(1, count) :]:
+        unused.remove()
+    if not count:
+        grid[0].text(0.5, 0.5, nothing, ha="center", va="center", transform=grid[0].transAxes)
+    return figure, list(grid[: max(1, count)])
 
 
 def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = None) -> tuple[Figure, Panels]:
@@ -42,14 +55,7 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
         runs = runs.filter(pc.field("run").isin(pa.array(list(among), pa.string())))
     groups = grouped(runs.to_pylist())
     shown = grouped(converged(runs, tails))
-    columns = max(1, min(3, len(groups)))
-    lines = max(1, -(-len(groups) // columns))
-    figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), 2.1 * lines + 0.5), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for unused in grid[max(1, len(groups)) :]:
-        unused.remove()
-    if not groups:
-        grid[0].text(0.5, 0.5, "no network has such a layer", ha="center", va="center", transform=grid[0].transAxes)
+    figure, grid = panel_grid(len(groups), height=2.1, nothing="no network has such a layer")
 
     def panels() -> Panels:
         for axes, (title, everything) in zip(grid, groups.items(), strict=False):

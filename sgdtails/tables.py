@@ -45,12 +45,17 @@ def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, A
     return [row | {"status": status[row["run"]]} for part in parts for row in read(part).to_pylist()]
 
 
-def panels(runs: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Rows of ``runs`` by (dataset, model), in the order of first appearance."""
+def panels(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows by (dataset, model), in the order of first appearance."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in runs.to_pylist():
+    for row in rows:
         groups.setdefault((row["dataset"], row["model"]), []).append(row)
     return groups
+
+
+def panel_title(row: Mapping[str, Any]) -> str:
+    """What the panel of a row is called, such as FCN4, DIGITS."""
+    return f"{row['model'].upper()}, {row['dataset'].upper()}"
 
 
 def published(tails: pa.Table, weights: str = "average") -> pa.Table:

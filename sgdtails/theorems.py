@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def rows(
 def kept_error(errors: Errors, kappa: float) -> float:
     """The relative error of keeping floor(kappa*d) of d terms, from ``compression.relative_errors``."""
     terms = len(errors) - 1
-    return float(errors[terms - math.floor(round(kappa * terms, 6))])
+    return float(errors[terms - math.floor(Fraction(str(kappa)) * terms)])  # exact, as compression.removed is
 
 
 def _vector(

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdtails.style import BLUE, COLUMN, GREY, MARKERS, ORANGE, PAGE, grouped, label_log
+from sgdtails.style import BLUE, GREY, MARKERS, ORANGE, PAGE, grouped, label_log, panel_grid, with_legend
 
 _PANELS = (
     ("theorem_2_global", "error", 1.0, "Theorem 2 (i): all weights together"),
@@ -56,10 +56,7 @@ def theorems(theorems: pa.Table) -> Figure:
 def perturbation(perturbation: pa.Table) -> Figure:
     """Largest change of the logits under layer-wise magnitude pruning against both bounds of Lemma 1, one panel per model."""
     groups = grouped([row for row in perturbation.to_pylist() if row["measured"] > 0])
-    columns = max(1, min(3, len(groups)))
-    lines = max(1, -(-len(groups) // columns))
-    figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), 2.5 * lines + 0.4), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    figure, grid = panel_grid(len(groups), height=2.4, nothing="no run to prune")
     for axes, (title, rows) in zip(grid, groups.items(), strict=False):
         measured = [row["measured"] for row in rows]
         for name, (marker, colour), label in (
@@ -73,14 +70,9 @@ def perturbation(perturbation: pa.Table) -> Figure:
         axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
         runs = len({row["run"] for row in rows})
         axes.set_title(f"{title}\n{runs} run{'s' * (runs > 1)}, {len(rows)} pruned networks")
-    for unused in grid[len(groups) :]:
-        unused.remove()
     figure.supxlabel("bound of the change of the logits", fontsize=8)
     figure.supylabel("largest change measured", fontsize=8)
-    if groups:
-        handles, labels = grid[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=3)
-    return figure
+    return with_legend(figure)
 
 
 def _band(axes: Axes, line: list[dict[str, Any]], colour: str, *, promised: bool) -> None:

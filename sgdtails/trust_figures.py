@@ -71,31 +71,18 @@ def calibration(calibration: pa.Table) -> Figure:
     lines.insert(1, ("mmo_multivariate", "elliptical"))
     figure = Figure(figsize=(max(PAGE, 1.6 * len(shapes) + 1.9), 5.2), layout="constrained")
     grid = figure.subplots(3, len(shapes), squeeze=False, sharex=True, sharey="row")
-    colours = [f"C{number}" for number in range(10)]
-    for column, shape in enumerate(shapes):
-        grid[0, column].set_title(f"{shape[0]} \u00d7 {shape[1]}")
+    for column, (observations, dimension) in enumerate(shapes):
+        here = [row for row in rows if (row["observations"], row["dimension"]) == (observations, dimension)]
+        grid[0, column].set_title(f"{observations} \u00d7 {dimension}")
         for quantity, axes in zip(("bias", "spread", "coverage"), grid[:, column], strict=True):
             for number, (estimator, structure) in enumerate(lines):
                 points = [
                     (row["alpha"], row[quantity])
-                    for row in rows
-                    if (row["estimator"], row["structure"]) == (estimator, structure)
-                    and (row["observations"], row["dimension"]) == shape
-                    and row[quantity] is not None
+                    for row in here
+                    if (row["estimator"], row["structure"]) == (estimator, structure) and row[quantity] is not None
                 ]
                 if points:
-                    mmo = estimator.startswith("mmo")
-                    label = estimator.replace("_", " ") + (", elliptical" if structure == "elliptical" else "")
-                    colour = {"mmo_multivariate": BLUE, "mmo_univariate": ORANGE}.get(estimator, colours[number % 10])
-                    axes.plot(
-                        *zip(*sorted(points), strict=True),
-                        "-" if mmo else "--",
-                        marker="s" if estimator == "mmo_univariate" else "o" if mmo else ".",
-                        color="black" if structure == "elliptical" else colour,
-                        linewidth=1.2 if mmo else 0.8,
-                        markersize=3.5 if mmo else 3,
-                        label=label,
-                    )
+                    axes.plot(*zip(*sorted(points), strict=True), **_line(estimator, structure, number))
     for axes in grid[0]:
         axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
         axes.set_yscale("symlog", linthresh=0.01)
@@ -112,6 +99,19 @@ def calibration(calibration: pa.Table) -> Figure:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
     return figure
+
+
+def _line(estimator: str, structure: str, number: int) -> dict[str, Any]:
+    """How the line of an estimator looks: the published ones stand out."""
+    label = estimator.replace("_", " ")
+    if not estimator.startswith("mmo"):
+        style = {"linestyle": "--", "marker": ".", "linewidth": 0.8, "markersize": 3}
+        return style | {"color": f"C{number % 10}", "label": label}
+    style = {"linestyle": "-", "linewidth": 1.2, "markersize": 3.5}
+    if structure == "elliptical":
+        return style | {"color": "black", "marker": "o", "label": f"{label}, elliptical"}
+    univariate = estimator == "mmo_univariate"
+    return style | {"color": ORANGE if univariate else BLUE, "marker": "s" if univariate else "o", "label": label}
 
 
 def confusion(confusion: pa.Table) -> Figure:

@@ -31,8 +31,8 @@ def mean_interval(values: NDArray[np.floating]) -> tuple[float, float, float]:
     """Mean of independent values (n,) and the ends of its 95% interval, by Student's t."""
     from scipy.special import stdtrit  # scipy takes a while to import: only here
 
-    middle = float(values.mean(dtype=np.float64))
-    half = _standard_error(values) * float(stdtrit(len(values) - 1, (1 + LEVEL) / 2))
+    middle, error = _mean_and_error(values)
+    half = error * float(stdtrit(len(values) - 1, (1 + LEVEL) / 2))
     return middle, middle - half, middle + half
 
 
@@ -42,30 +42,37 @@ def intervals(sample: NDArray, *, rng: np.random.Generator) -> tuple[list[tuple[
     The aggregate, a median over K1, has the errors of correlated Student variables, one for each K1, whose correlations
     are those of overlapping blocks; its interval is for stable data, whose 1/alpha is the same at each K1.
     """
+    from scipy.special import stdtrit
+
     lengths = tail_index.block_lengths(len(sample))
     contrasts = tail_index.block_contrasts(signed_permutation(sample, rng=rng), lengths)
-    single = [mean_interval(values)[1:] for values in contrasts]
-    errors = np.median(_errors(contrasts, lengths, rng), axis=1)
-    low, high = np.quantile(errors, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    middle = float(np.median([values.mean(dtype=np.float64) for values in contrasts]))
+    means, errors = np.array([_mean_and_error(values) for values in contrasts]).T
+    freedom = np.array([len(values) - 1 for values in contrasts])
+    half = errors * stdtrit(freedom, (1 + LEVEL) / 2)
+    draws = np.median(_student(contrasts, lengths, freedom, rng) * errors, axis=1)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    middle = float(np.median(means))
+    single = list(zip((means - half).tolist(), (means + half).tolist(), strict=True))
     return single, (middle - float(high), middle - float(low))
 
 
-def _standard_error(values: NDArray[np.floating]) -> float:
-    return float(values.std(ddof=1, dtype=np.float64)) / math.sqrt(len(values))
+def _mean_and_error(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Mean of independent values (n,) and its standard error."""
+    error = float(values.std(ddof=1, dtype=np.float64)) / math.sqrt(len(values))
+    return float(values.mean(dtype=np.float64)), error
 
 
-def _errors(contrasts: list[NDArray], lengths: Sequence[int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws of the errors of 1/alpha at every K1, (draws, K1s)."""
+def _student(
+    contrasts: list[NDArray], lengths: Sequence[int], freedom: NDArray[np.intp], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draws of the errors of 1/alpha at every K1 in standard errors, (draws, K1s)."""
     from scipy.special import ndtr, stdtrit
 
     values, vectors = np.linalg.eigh(_correlations(contrasts, lengths))
     root = vectors * np.sqrt(np.maximum(values, 0))
     normal = rng.standard_normal((_DRAWS, len(lengths))) @ root.T / np.linalg.norm(root, axis=1)
-    freedom = np.array([len(blocks) - 1 for blocks in contrasts])
     # Margins of Student's t, since few blocks know little of their own spread.
-    student = stdtrit(freedom, np.clip(ndtr(normal), 1e-12, 1 - 1e-12))
-    return student * [_standard_error(blocks) for blocks in contrasts]
+    return stdtrit(freedom, np.clip(ndtr(normal), 1e-12, 1 - 1e-12))
 
 
 def _correlations(contrasts: list[NDArray], lengths: Sequence[int]) -> NDArray[np.float64]:

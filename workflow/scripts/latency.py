@@ -9,7 +9,9 @@ from sgdtails import data, devices, histograms, jobs, latency, layers, storage, 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    device = None if settings["device"] == "cpu" else _device(settings)
+    device = None  # numpy
+    if settings["device"] != "cpu":
+        device = devices.select(settings["device"], settings["precision"], settings["threads"])
     weights = {Path(path).parent.name: path for path in smk.input.weights}
     datasets = {Path(path).stem: path for path in smk.input.datasets}
     rows = []
@@ -21,10 +23,6 @@ def main(smk: Any) -> None:
             common = {key: run[key] for key in ("run", "dataset", "model")} | {"weights": settings["weights"]}
             rows += [common | row for row in found]
     tables.write("latency", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
-
-
-def _device(settings: dict[str, Any]) -> Any:
-    return devices.select(settings["device"], settings["precision"], settings["threads"])
 
 
 if "snakemake" in globals():
