@@ -6,8 +6,9 @@ PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 SHELL := bash
 CONFIG ?= config/demo.yaml
+APPTAINER ?= apptainer
 
-.PHONY: demo figures bench test lint format lock clean
+.PHONY: demo figures bench test lint format lock clean image test-container test-cluster
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -17,11 +18,18 @@ figures: .venv/ready         ## all figures of the study of CONFIG anew, from it
 	snakemake --cores all --configfile $(CONFIG) --quiet rules --forcerun figure --allowed-rules figure figures -- figures
 
 bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
+	python -m benchmarks.training --threads 2 $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
 
 test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
 	pytest
+
+test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test`; DEMO=1: the demo as well
+	$(if $(DEMO),SGDTAILS_TEST_DEMO=1 )pytest --no-cov -rs tests/cluster
+
+test-container: .venv/ready  ## builds an image and runs the demo in it: half an hour
+	SGDTAILS_TEST_CONTAINER=1 pytest --no-cov tests/container
 
 lint: .venv/ready            ## style, types and workflow checks
 	ruff check .
@@ -47,6 +55,16 @@ format: .venv/ready          ## put the code into its style
 lock: .venv/ready            ## after an edit of requirements.in
 	uv pip compile requirements.in --output-file requirements.lock --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make lock"
+	@sed -i '/- pip:/q' envs/sgdtails.yaml  # then what stands before Snakemake, and what that needs
+	sed '/^snakemake/,$$d' requirements.in | uv pip compile - --constraint requirements.lock --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 --no-annotate --no-header --no-emit-index-url --quiet \
+	  | sed 's/^/      - /' >> envs/sgdtails.yaml
+
+# Named by what it is built from, as config key container expects.
+image:                       ## the Apptainer image for --sdm apptainer; IMAGE_ARGS are for `apptainer build`
+	@set -e; digest=$$($(PYTHON) -m sgdtails.containers); image=containers/sgdtails-$$digest.sif; \
+	if [ -e $$image ]; then echo "$$image is there."; exit; fi; set -x; \
+	$(APPTAINER) build --force $(IMAGE_ARGS) $$image.part containers/sgdtails.def; mv $$image.part $$image
 
 clean:                       ## the environment and what Snakemake remembers; results stay
 	rm -rf .venv .snakemake

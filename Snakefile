@@ -15,6 +15,11 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/common.smk"
+
+
+container: IMAGE  # of every rule, with --sdm apptainer
+
+
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/tails.smk"
@@ -47,3 +52,7 @@ rule figures:
 rule simulations:
     input:
         SIMULATIONS,
+
+
+onstart:
+    check_machine()

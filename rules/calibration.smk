@@ -21,8 +21,8 @@ rule calibration_sample:
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=1000,
-        runtime=600,
+        mem_mb=retried(1000),
+        runtime=retried(600),
     params:
         settings=lambda wildcards: settings(
             structure=wildcards.structure,
@@ -63,8 +63,8 @@ rule confusion:
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=retried(1000),
+        runtime=retried(60),
     params:
         settings=settings(**config["confusion"]),
         code=code("confusion.py"),

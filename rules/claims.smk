@@ -23,6 +23,8 @@ rule claims:
         text=f"{STUDY}/tables/claims.md",
     log:
         f"{LOGS}/claims.log",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

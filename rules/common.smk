@@ -1,15 +1,23 @@
 """The run table, the names of all outputs, and what each rule's results depend on. No rules."""
 
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
-from sgdtails import grid, provenance
+from sgdtails import cluster, containers, grid, leases, provenance
 from sgdtails.errors import InputError
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 BASE = Path(str(workflow.basedir))
+CONTAINERS = (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+)
+if CONTAINERS:
+    containers.bind_driver()
 
 try:
     grid.validate(
@@ -21,6 +29,7 @@ try:
         models=config["models"],
         base=BASE,
     )
+    IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None
 
@@ -31,6 +40,18 @@ DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
 PRUNED = f"{RUN}/pruned/{{method}}.parquet"
 TABLE = f"{STUDY}/tables/{{table}}.parquet"
 FIGURE = f"{STUDY}/figures/{{figure}}"
+CHECKPOINTS = f"{STUDY}/checkpoints"
+
+# On a GPU the number of slots decides which kernels compute a step, to the last bit.
+SLOTS = (
+    {}
+    if config["device"] == "cpu"
+    else {"slots": min(config["slots"], config["runs_per_job"])}
+)
+
+# Jobs of one run that a cluster gets as one; those that use a GPU apart from those that do not.
+ANALYSIS = "analysis_{run}"
+PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
 
 METHODS = {
     run: grid.pruning_methods(config["models"][row["model"]])
@@ -149,6 +170,46 @@ def one_run_per_panel(_):
     return expand(f"{RUN}/initial.safetensors", run=first.values())
 
 
+def stage_settings(stage, run):
+    """The settings of a run's training or averaging job."""
+    run = SimpleNamespace(run=run)
+    if stage == "train":
+        return run_settings(run, stop=config["stop"], **SLOTS)
+    return run_settings(run, average=config["average"], **SLOTS)
+
+
+def stage_code(stage, run):
+    """The digest of what computes it."""
+    return model_code(SimpleNamespace(run=run), f"{stage}.py")
+
+
+def fleet_mark(stage, run):
+    """An empty file that says that a fleet has brought the run to the end of a stage; named after what that depends on."""
+    key = f"{stage_settings(stage, run)} {stage_code(stage, run)}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return f"{STUDY}/fleets/{stage}/{run}-{digest}"
+
+
+def fleet_marks(stage):
+    """The input of a training or averaging job that has to wait for a fleet."""
+    if config["runs_per_job"] == 1:
+        return []
+    return lambda wildcards: fleet_mark(stage, wildcards.run)
+
+
+def fleets():
+    """Stage, name and runs of jobs that bring several runs through a stage: only those that no fleet has finished.
+
+    So a new row of the run table trains alone. The name is the same whatever is finished: a cluster's job reads this anew.
+    """
+    if config["runs_per_job"] == 1:
+        return
+    for stage in ("train", "average"):
+        for name, runs in grid.fleets(RUNS, config["runs_per_job"]).items():
+            if left := [r for r in runs if not Path(fleet_mark(stage, r)).exists()]:
+                yield stage, name, sorted(left)
+
+
 def source_files(wildcards):
     """The file of a dataset described by a path, so that replacing it is noticed; a missing one is the job's to report."""
     path = config["datasets"]["sources"][wildcards.dataset].get("path")
@@ -160,3 +221,23 @@ def claims_file(_):
     """The file of claims: in the working directory, else beside the Snakefile."""
     path = Path(config["claims"]["path"])
     return str(path if path.exists() else BASE / path)
+
+
+def retried(amount):
+    """A resource that doubles with each attempt at a job."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
+def check_machine():
+    """One sentence about GPUs or partitions that are asked for and do not exist, before any job starts."""
+    gpus = workflow.global_resources.get("gpu")
+    partitions = getattr(workflow.executor_settings, "partition_config", None)
+    try:
+        if workflow.local_exec and gpus:
+            leases.check_request(gpus.value)
+        elif partitions:
+            file = Path(partitions)
+            names = yaml.safe_load(file.read_text())["partitions"]
+            cluster.check_partitions(names, str(file))
+    except InputError as error:
+        raise WorkflowError(f"{error}") from None

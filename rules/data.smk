@@ -14,8 +14,8 @@ rule dataset:
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=retried(4000),
+        runtime=retried(60),
     params:
         settings=lambda wildcards: settings(
             name=wildcards.dataset,

@@ -12,6 +12,8 @@ rule figure:
         f"{FIGURE}.png",
     log:
         f"{LOGS}/figures/{{figure}}.log",
+    group:
+        "figures"
     conda:
         "../envs/sgdtails.yaml"
     params:
@@ -31,6 +33,8 @@ rule paper_table:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
         table="table[12]",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

@@ -14,8 +14,8 @@ rule kesten:
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=retried(1000),
+        runtime=retried(60),
     params:
         settings=settings(**config["kesten"]),
         code=code("kesten.py"),

@@ -14,11 +14,13 @@ rule compression:
         f"{LOGS}/compression/{{run}}.log",
     benchmark:
         f"{LOGS}/compression/{{run}}.tsv"
+    group:
+        ANALYSIS
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=retried(2000),
+        runtime=retried(30),
     params:
         settings=settings(weights=config["pruning"]["weights"], **config["compression"]),
         code=code("compression.py"),
@@ -37,13 +39,15 @@ rule prune:
         f"{LOGS}/prune/{{run}}_{{method}}.log",
     benchmark:
         f"{LOGS}/prune/{{run}}_{{method}}.tsv"
+    group:
+        PRUNING
     conda:
         "../envs/sgdtails.yaml"
     threads: config["resources"]["threads"]
     resources:
         gpu=int(config["device"] != "cpu"),
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=retried(3000),
+        runtime=retried(60),
     params:
         settings=lambda wildcards: run_settings(
             wildcards,
@@ -69,6 +73,8 @@ rule pruning:
         TABLE.format(table="pruning"),
     log:
         f"{LOGS}/pruning.log",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:
@@ -94,8 +100,8 @@ rule latency:
     threads: config["resources"]["threads"]
     resources:
         gpu=int(config["device"] != "cpu"),
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=retried(3000),
+        runtime=retried(30),
     params:
         settings=settings(
             p=config["pruning"]["node"]["p"],

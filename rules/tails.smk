@@ -16,11 +16,13 @@ rule tails:
         f"{LOGS}/tails/{{run}}.log",
     benchmark:
         f"{LOGS}/tails/{{run}}.tsv"
+    group:
+        ANALYSIS
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=retried(1000),
+        runtime=retried(30),
     params:
         settings=settings(**config["tails"]),
         code=code("tails.py"),
@@ -37,6 +39,8 @@ rule histograms:
         TABLE.format(table="histograms"),
     log:
         f"{LOGS}/histograms.log",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:
@@ -57,11 +61,13 @@ rule profiles:
         TABLE.format(table="profiles"),
     log:
         f"{LOGS}/profiles.log",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=retried(1000),
+        runtime=retried(60),
     params:
         settings=settings(**config["profiles"]),
         code=code("profiles.py"),

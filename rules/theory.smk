@@ -15,8 +15,8 @@ rule theory:
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=retried(1000),
+        runtime=retried(30),
     params:
         settings=lambda wildcards: settings(**config[wildcards.table]),
         code=code("theory.py"),
@@ -36,11 +36,13 @@ rule perturbation:
         f"{LOGS}/perturbation/{{run}}.log",
     benchmark:
         f"{LOGS}/perturbation/{{run}}.tsv"
+    group:
+        ANALYSIS
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=retried(3000),
+        runtime=retried(60),
     params:
         settings=settings(
             weights=config["pruning"]["weights"],
@@ -64,11 +66,13 @@ rule bounds:
         f"{LOGS}/bounds/{{run}}.log",
     benchmark:
         f"{LOGS}/bounds/{{run}}.tsv"
+    group:
+        ANALYSIS
     conda:
         "../envs/sgdtails.yaml"
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=retried(3000),
+        runtime=retried(30),
     params:
         settings=lambda wildcards: settings(
             weights=config["pruning"]["weights"],
@@ -93,6 +97,8 @@ rule collect_theory:
         f"{LOGS}/theory/{{table}}.log",
     wildcard_constraints:
         table="perturbation|bounds",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

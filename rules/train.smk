@@ -1,11 +1,48 @@
 """Networks trained to the stop rule, and their ergodic averages.
 
 Outputs: runs/<run>/initial, final and average.safetensors; training, history and averaging.parquet beside them.
+With runs_per_job above 1 runs train side by side in fleets first, and a run's own job only writes its files.
 """
+
+for stage, fleet, members in fleets():
+
+    rule:
+        name:
+            f"{stage}_{fleet}"
+        input:
+            dataset=DATASET.format(dataset=RUNS[members[0]]["dataset"]),
+            finals=(
+                expand(f"{RUN}/final.safetensors", run=members)
+                if stage == "average"
+                else []
+            ),
+        output:
+            [fleet_mark(stage, run) for run in members],
+        log:
+            f"{LOGS}/fleets/{stage}_{fleet}.log",
+        benchmark:
+            f"{LOGS}/fleets/{stage}_{fleet}.tsv"
+        conda:
+            "../envs/sgdtails.yaml"
+        threads: config["resources"]["threads"]
+        resources:
+            gpu=int(config["device"] != "cpu"),
+            mem_mb=retried(config["resources"]["mem_mb"]),
+            runtime=retried(config["resources"]["runtime"]),
+        params:
+            stage=stage,
+            settings=settings(
+                **{run: json.loads(stage_settings(stage, run)) for run in members}
+            ),
+            code=stage_code(stage, members[0]),
+            checkpoints=CHECKPOINTS,
+        script:
+            "../workflow/scripts/fleet.py"
 
 
 rule train:
     input:
+        fleet_marks("train"),
         dataset=dataset_of,
     output:
         initial=f"{RUN}/initial.safetensors",
@@ -21,17 +58,19 @@ rule train:
     threads: config["resources"]["threads"]
     resources:
         gpu=int(config["device"] != "cpu"),
-        mem_mb=config["resources"]["mem_mb"],
-        runtime=config["resources"]["runtime"],
+        mem_mb=retried(config["resources"]["mem_mb"]),
+        runtime=retried(config["resources"]["runtime"]),
     params:
-        settings=lambda wildcards: run_settings(wildcards, stop=config["stop"]),
-        code=lambda wildcards: model_code(wildcards, "train.py"),
+        settings=lambda wildcards: stage_settings("train", wildcards.run),
+        code=lambda wildcards: stage_code("train", wildcards.run),
+        checkpoints=CHECKPOINTS,
     script:
         "../workflow/scripts/train.py"
 
 
 rule average:
     input:
+        fleet_marks("average"),
         dataset=dataset_of,
         final=f"{RUN}/final.safetensors",
     output:
@@ -46,11 +85,12 @@ rule average:
     threads: config["resources"]["threads"]
     resources:
         gpu=int(config["device"] != "cpu"),
-        mem_mb=config["resources"]["mem_mb"],
-        runtime=config["resources"]["runtime"],
+        mem_mb=retried(config["resources"]["mem_mb"]),
+        runtime=retried(config["resources"]["runtime"]),
     params:
-        settings=lambda wildcards: run_settings(wildcards, average=config["average"]),
-        code=lambda wildcards: model_code(wildcards, "average.py"),
+        settings=lambda wildcards: stage_settings("average", wildcards.run),
+        code=lambda wildcards: stage_code("average", wildcards.run),
+        checkpoints=CHECKPOINTS,
     script:
         "../workflow/scripts/average.py"
 
@@ -63,6 +103,8 @@ rule runs:
         TABLE.format(table="runs"),
     log:
         f"{LOGS}/runs.log",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:
@@ -80,6 +122,8 @@ rule collect:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
         table="history|tails|readings|compression",
+    group:
+        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

@@ -66,6 +66,11 @@ def read(path: str | Path) -> Dataset:
     return Dataset(**fields)
 
 
+RESIDENT = (
+    2**30
+)  # bytes: float32 images up to this much are normalised once and stay so; more are normalised batch by batch
+
+
 class Split:
     """One split as arrays of numpy (device None) or of torch: uint8 images, labels, and batches of them as normalised float32."""
 
@@ -75,18 +80,30 @@ class Split:
         mean = np.array(dataset.mean).reshape(1, -1, 1, 1)
         arrays = (images, labels, (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32))
         self.images, self.labels, self._scale, self._shift = (devices.place(array, device) for array in arrays)
+        resident = device is not None and 4 * images.size <= RESIDENT
+        self._normalised = self._normalise(self.images) if resident else None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, index: Any) -> tuple[Any, Any]:
-        """Normalised images and labels at ``index`` (a slice or an index array)."""
-        images = self.images[index]
+        """Normalised images and labels at ``index`` (a slice or an index array); not to be changed."""
+        if self._normalised is None:
+            return self._normalise(self._at(self.images, index)), self._at(self.labels, index)
+        return self._at(self._normalised, index), self._at(self.labels, index)
+
+    @staticmethod
+    def _at(array: Any, index: Any) -> Any:
+        if isinstance(index, slice):
+            return array[index]
+        return array_namespace(array).take(array, index, axis=0)  # several times faster than array[index]
+
+    def _normalise(self, images: Any) -> Any:
         xp = array_namespace(images)
         images = xp.astype(images, xp.float32)
         images *= self._scale
         images -= self._shift
-        return images, self.labels[index]
+        return images
 
 
 def splits(dataset: Dataset, device: Any) -> tuple[Split, Split]:

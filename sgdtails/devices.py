@@ -1,9 +1,13 @@
 """Where the arithmetic happens, and how exactly."""
 
 import os
+from pathlib import Path
 from typing import Any
 
+from sgdtails import leases
 from sgdtails.errors import InputError
+
+_DEVICES = Path("/dev")
 
 
 def select(
@@ -13,6 +17,8 @@ def select(
 
     InputError if CUDA is asked for and absent.
     """
+    if device != "cpu":
+        leases.take()  # before torch counts devices
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic matrix products need
     import torch
 
@@ -23,6 +29,8 @@ def select(
     # Convolutions default to TF32 while matrix products do not: say both.
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    if device != "cpu" and not torch.cuda.is_available():
+        _refuse_an_unused_gpu()
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "config key device: 'cuda' was asked for, but torch sees no CUDA device; set device: auto or cpu."
@@ -30,6 +38,34 @@ def select(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def _refuse_an_unused_gpu() -> None:
+    """InputError if this process may use a GPU that torch cannot use: on the CPU a study would take weeks, unasked."""
+    import torch
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles") or not (node := _gpu_node()):
+        return
+    try:
+        torch.cuda.init()
+        reason = "it counts no GPU"
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition(". ")[0].rstrip(".")
+    raise InputError(
+        f"there is a GPU ({node}), but torch {torch.__version__} cannot use it: {reason}; install a driver for CUDA "
+        f"{torch.version.cuda} or newer (a container also needs --nv), or set config key device: cpu."
+    )
+
+
+def _gpu_node() -> Path | None:
+    """A GPU's device node that this process may open: not one that a scheduler keeps from it, nor one without a driver."""
+    for node in sorted(_DEVICES.glob("nvidia[0-9]*")):
+        try:
+            os.close(os.open(node, os.O_RDWR))
+        except OSError:
+            continue
+        return node
+    return None
 
 
 def place(array: Any, device: Any) -> Any:

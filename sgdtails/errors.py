@@ -14,3 +14,7 @@ def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputE
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names)}."
     return InputError(f"unknown {kind} {str(name)!r} in {where}: {hint}")
+
+
+class Interrupted(Exception):
+    """A signal has asked the process to end; what was done is saved."""

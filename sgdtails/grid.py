@@ -80,6 +80,22 @@ def read_runs(
     return table
 
 
+def fleets(runs: Mapping[str, Run], size: int) -> dict[str, list[str]]:
+    """Runs that can train side by side, by a name for each group: of one model, dataset and batch size, at most ``size``."""
+    groups: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        groups.setdefault(f"{run['model']}_{run['dataset']}_b{run['batch_size']}", []).append(name)
+    return {
+        f"{group}_{number}": list(part)
+        for group, members in groups.items()
+        for number, part in enumerate(_batched(members, size))
+    }
+
+
+def _batched(items: list[str], size: int) -> Iterable[list[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
 def pruning_methods(model: Mapping[str, Any]) -> tuple[str, ...]:
     """The pruning methods for an entry of ``models``: nodes are of linear layers, kernels of convolutions; an own model may have both."""
     structured = ("node",) if "fcn" in model else ("kernel",) if "cnn" in model else ("node", "kernel")

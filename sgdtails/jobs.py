@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sgdtails.errors import InputError
+from sgdtails.errors import InputError, Interrupted
 
 
 def run(main: Callable[[Any], None], smk: Any) -> None:
@@ -18,6 +18,8 @@ def run(main: Callable[[Any], None], smk: Any) -> None:
             main(smk)
         except InputError as error:
             _fail(f"sgdtails: {error}")
+        except Interrupted:
+            _fail("sgdtails: asked to end; what was done is saved, and the next start goes on from there.")
         except OSError as error:  # a full disk, a missing right: the message says what and where
             traceback.print_exc()
             _fail(

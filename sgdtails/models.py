@@ -3,11 +3,13 @@
 import importlib
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sgdtails.architectures import fully_connected_shapes
 from sgdtails.errors import InputError, unknown
@@ -111,3 +113,27 @@ def _own(
             f"{where}: {path!r} maps (2, {', '.join(map(str, input_shape))}) to {shape}; it must map it to (2, {classes})."
         )
     return module
+
+
+def state(model: nn.Module) -> dict[str, NDArray]:
+    """A copy of the model's state, by name, in order, on the CPU."""
+    return {name: np.array(value.detach().cpu().numpy(), order="C") for name, value in model.state_dict().items()}
+
+
+def load(model: nn.Module, state: Mapping[str, NDArray]) -> None:
+    """Put a state into a model."""
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+
+
+def network(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model in evaluation mode, without gradients: images to logits."""
+
+    @torch.no_grad()
+    def logits(images: Tensor) -> Tensor:
+        training = model.training
+        model.eval()
+        result = model(images)
+        model.train(training)
+        return result
+
+    return logits

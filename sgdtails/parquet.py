@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sgdtails import image
 from sgdtails.storage import atomic
 
 _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
@@ -31,8 +32,8 @@ def read(path: str | Path) -> pa.Table:
 
 
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
-    """Write a table with what it depends on, and the versions of the libraries that made it, in its metadata."""
+    """Write a table with, in its metadata, what it depends on, the libraries' versions and the container image or None."""
     libraries = {library: version(library) for library in _LIBRARIES}
-    record = json.dumps({"libraries": libraries, **provenance}, sort_keys=True)
+    record = json.dumps({"image": image.digest(), "libraries": libraries, **provenance}, sort_keys=True)
     with atomic(path) as temporary:
         pq.write_table(table.replace_schema_metadata({"sgdtails": record}), temporary)

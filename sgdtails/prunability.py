@@ -32,14 +32,14 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
     """Evaluation of any module, into which pruned weights are put; its other parameters and buffers stay as they are."""
     import torch
 
-    from sgdtails import training
+    from sgdtails import models
 
-    state = model.state_dict()
+    state, network = model.state_dict(), models.network(model)
 
-    def evaluate(network: PrunedNetwork) -> dict[str, tuple[float, float]]:
-        pruned = {name: torch.as_tensor(weight) for name, weight in network.weights().items()}
-        model.load_state_dict(layers.merged(state, pruned))
-        return {name: training.evaluate(model, split) for name, split in splits.items()}
+    def evaluate(pruned: PrunedNetwork) -> dict[str, tuple[float, float]]:
+        weights = {name: torch.as_tensor(weight) for name, weight in pruned.weights().items()}
+        model.load_state_dict(layers.merged(state, weights))
+        return {name: evaluation.evaluate(network, split) for name, split in splits.items()}
 
     return evaluate
 

@@ -50,7 +50,12 @@ TRAINED = (
     TEST_ACCURACY,
 )
 AVERAGED = ("average_test_accuracy", REAL, "1", "test accuracy of the averaged weights; null where there are none")
-SECONDS = ("seconds", REAL, "s", "wall time of training, and of averaging in table runs")
+SECONDS = (
+    "seconds",
+    REAL,
+    "s",
+    "wall time of training, and of averaging in table runs; runs side by side in one job share it equally",
+)
 MACHINE = (("device", TEXT, "", "cpu, or the GPU's name"), ("precision", TEXT, "", "fp32 or tf32"))
 WEIGHTS = ("weights", TEXT, "", "initial, final (last iterate of training) or average (ergodic average)")
 LAYER = (("layer", COUNT, "", "index from 0"), ("layer_name", TEXT, "", "name in the network"))
@@ -63,5 +68,12 @@ SCHEMAS: dict[str, pa.Schema] = {
     "averaging": schema(
         RUN, ("status", TEXT, "", "averaged, diverged, or skipped (training did not converge)"), AVERAGED, SECONDS
     ),
-    "history": schema(RUN, ("iteration", COUNT, "steps", "SGD steps done at this gate"), TRAIN_NLL, TRAIN_ACCURACY),
+    "history": schema(
+        RUN,
+        ("iteration", COUNT, "steps", "SGD steps done at this gate"),
+        TRAIN_NLL,
+        TRAIN_ACCURACY,
+        TEST_NLL,
+        TEST_ACCURACY,
+    ),
 }

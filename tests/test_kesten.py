@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from sgdtails import averaging, kesten, plotting, tables, tail_index, training
+from sgdtails import kesten, lanes, models, plotting, tables, tail_index
 from sgdtails.errors import InputError
 from tests.conftest import ROOT, script
 
@@ -121,16 +121,18 @@ class Chains(torch.nn.Module):
 def averaged_chains(eta: float, count: int, *, burn_in: int, length: int) -> np.ndarray:
     generator = torch.Generator().manual_seed(0)
 
-    def data():
-        while True:
-            yield tuple(torch.randn(2, count, dtype=torch.float64, generator=generator))
-
     def loss(prediction, target):
         return ((prediction - target) ** 2).sum() / 2
 
+    samples = torch.randn(2, burn_in + length, count, dtype=torch.float64, generator=generator)
     model = Chains(count)
-    averaging.ergodic_average(model, training.sgd(model, data(), eta, loss), burn_in=burn_in, length=length)
-    return model.weight.detach().numpy()
+    lane = lanes.Module(model, *samples, batch_size=1, loss=loss)
+    lane.put(0, models.state(model), eta)
+    order = torch.arange(burn_in + length)[:, None, None]
+    lane.advance(order[:burn_in])
+    lane.accumulate(True)
+    lane.advance(order[burn_in:])
+    return lane.sum_of(0)["weight"] / length
 
 
 # Averages of finitely many iterates are only nearly stable: what that adds to 1/alpha at K1 = 64, as seen

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, layers, models, prunability, storage, tables, training
+from sgdtails import data, layers, models, prunability, storage, tables
 from sgdtails.errors import InputError
 from tests.conftest import script
 
@@ -21,7 +21,7 @@ def rows(dataset, name, method, *, device=CPU, chain=False, evaluate=("test", "t
     train, test = data.splits(dataset, device)
     splits = {key: split for key, split in (("test", test), ("train", train)) if key in evaluate}
     model = models.build(name, dataset.shape, 10, CONFIG, seed=1)
-    weights = layers.weights(training.arrays(model))
+    weights = layers.weights(models.state(model))
     if chain:
         weights, how, positions = layers.placed(weights, device), prunability.fully_connected(splits), {}
     else:

@@ -6,7 +6,10 @@ import pytest
 from sgdtails import storage, tables
 from sgdtails.errors import InputError
 
-ROW = {"run": "a", "iteration": 200, "train_nll": 0.5, "train_accuracy": 0.9}
+ROW = {
+    **{"run": "a", "iteration": 200, "train_nll": 0.5, "train_accuracy": 0.9},
+    **{"test_nll": 0.7, "test_accuracy": 0.8},
+}
 PROVENANCE = {"run": "a", "code": "0123"}
 
 

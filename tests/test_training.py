@@ -1,13 +1,42 @@
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from sgdtails import averaging, data, devices, evaluation, models, training
-from sgdtails.errors import InputError
+from sgdtails import data, devices, evaluation, lanes, models, training
+from sgdtails.errors import InputError, Interrupted
+from sgdtails.gates import Stop
 from sgdtails.progress import Progress
 
-STOP = training.Stop(train_nll=0.05, train_accuracy=1.0, gate=20, budget=1000, chance_after=200, chance_accuracy=0.1)
-CONFIG = {"fcn": {"fcn": [16]}}
+STOP = Stop(
+    **{"train_nll": 0.05, "train_accuracy": 1.0, "gate": 20, "budget": 1000, "chance_after": 200},
+    **{"chance_accuracy": 0.1, "history": 5},
+)
+SPECS = {"fcn": {"fcn": [16]}, "cnn": {"cnn": [4, "M", 8, "M"]}, "wide": {"fcn": [lanes.STACKED_BELOW]}}
+
+
+class Keeper:
+    """Keeps what it is given; asks to end after so many pieces of work."""
+
+    def __init__(self, pieces=float("inf"), always_due=False):
+        self.pieces, self.always_due = pieces, always_due
+        self.saved, self.finished = [], {}
+
+    @property
+    def interrupted(self):
+        self.pieces -= 1
+        return self.pieces < 0
+
+    def due(self):
+        return self.always_due
+
+    def save(self, run):
+        self.saved.append(copy.deepcopy(run))
+
+    def ended(self, run):
+        self.finished[run.name] = run
 
 
 @pytest.fixture(scope="module")
@@ -16,166 +45,175 @@ def digits():
     return dataset, *data.splits(dataset, torch.device("cpu"))
 
 
-def train(digits, *, step_size=0.3, stop=STOP, seed=0):
+def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None):
     dataset, train, test = digits
-    model = models.build("fcn", dataset.shape, 10, CONFIG, seed=seed)
-    progress = Progress(stop.budget)
-    row, history = training.train(
-        model, train, test, batch_size=50, step_size=step_size, seed=seed, stop=stop, progress=progress
-    )
-    return model, row, history
+    keeper = keeper or Keeper()
+
+    def build(seed=0):
+        return models.build(model, dataset.shape, 10, SPECS, seed=seed)
+
+    task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
+    rows = lanes.build(SPECS[model], build, train, batch_size=50, slots=slots)
+    training.Fleet(rows, task, keeper, Progress(stop.budget)).train(runs)
+    return keeper.finished
 
 
-def test_a_step_is_the_gradient_of_the_mean_loss(digits):
-    """Against the gradient of softmax regression written out, in float64."""
-    _, split, _ = digits
-    images, labels = split.batch(torch.arange(30))
-    inputs = images.flatten(1).double()
-    model = torch.nn.Linear(64, 10, bias=False).double()
-    before = model.weight.detach().clone()
-    softmax = torch.softmax(inputs @ before.T, dim=1)
-    gradient = (softmax - torch.nn.functional.one_hot(labels, 10)).T @ inputs / 30
-    next(training.sgd(model, [(inputs, labels)], 0.3))
-    torch.testing.assert_close(model.weight.detach(), before - 0.3 * gradient, rtol=0, atol=1e-14)
+def train(digits, *, step_size=0.3, seed=0, **more):
+    (run,) = fleet(digits, [training.Run("one", step_size, seed)], **more).values()
+    return run
 
 
-def test_steps_are_bit_equal_to_torchs_own_optimiser(digits):
-    dataset, split, _ = digits
-    ours, theirs = (models.build("fcn", dataset.shape, 10, CONFIG) for _ in range(2))
-    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1)
-    steps = training.sgd(ours, training.batches(split, 50, seed=3), 0.1)
-    for _, (images, labels) in zip(range(50), training.batches(split, 50, seed=3), strict=False):
-        next(steps)
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(theirs(images), labels).backward()
-        optimizer.step()
-    for name, value in training.arrays(ours).items():
-        np.testing.assert_array_equal(value, training.arrays(theirs)[name])
+def assert_equal(one, other):
+    assert (one.outcome, one.history) == (other.outcome, other.history)
+    for name, value in one.state.items():
+        assert value.tobytes() == other.state[name].tobytes()
 
 
-def test_an_epoch_sees_every_image_once(digits):
-    _, split, _ = digits
-    per_epoch = len(split) // 50
-    stream = training.batches(split, 50, seed=4)
+def test_an_epoch_sees_every_image_once():
+    order = training.Order(103, 10, seed=4)
     for epoch in range(2):
-        seen = torch.cat([next(stream)[1] for _ in range(per_epoch)])
-        order = training.permutation(len(split), 4, epoch)
-        assert sorted(order.tolist()) == list(range(len(split)))
-        assert torch.equal(seen, split.labels[order[: per_epoch * 50]])
+        seen = order.take(10 * epoch, 10).flatten()
+        expected = training.permutation(103, 4, epoch)
+        assert sorted(expected.tolist()) == list(range(103))
+        assert torch.equal(seen, expected[:100])
     assert not torch.equal(training.permutation(9, 4, 0), training.permutation(9, 4, 1))
 
 
-def test_batches_can_start_anywhere(digits):
-    _, split, _ = digits
-    stream = training.batches(split, 100, seed=1)
-    skipped = [next(stream)[1] for _ in range(40)]
-    assert torch.equal(next(training.batches(split, 100, seed=1, start=37))[1], skipped[37])
+def test_batches_can_start_anywhere():
+    whole = training.Order(103, 10, seed=1).take(0, 60)
+    for start, steps in ((37, 1), (5, 44), (59, 1), (10, 10)):
+        assert torch.equal(training.Order(103, 10, seed=1).take(start, steps), whole[start : start + steps])
 
 
-def test_a_batch_larger_than_the_data(digits):
-    with pytest.raises(InputError, match=r"batch_size 2000 is larger than the training set of 14\d\d"):
-        next(training.batches(digits[1], 2000, seed=0))
+def test_a_batch_larger_than_the_data():
+    with pytest.raises(InputError, match=r"batch_size 2000 is larger than the training set of 1437 images"):
+        training.Order(1437, 2000, seed=0)
 
 
 def test_evaluation_is_the_mean_over_the_split(digits, monkeypatch):
     dataset, split, _ = digits
-    model = models.build("fcn", dataset.shape, 10, CONFIG)
+    model = models.build("fcn", dataset.shape, 10, SPECS)
     images, labels = split.batch(slice(None))
     expected = torch.nn.functional.cross_entropy(model(images), labels).item()
-    nll, accuracy = training.evaluate(model, split)
+    nll, accuracy = evaluation.evaluate(models.network(model), split)
     assert nll == pytest.approx(expected, rel=1e-6)
     assert accuracy == (model(images).argmax(1) == labels).double().mean().item()
     monkeypatch.setattr(evaluation, "BATCH", 7)
-    assert training.evaluate(model, split)[0] == pytest.approx(expected, rel=1e-6)
+    assert evaluation.evaluate(models.network(model), split)[0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_images_are_normalised(digits):
-    _, split, _ = digits
+def test_images_are_normalised(digits, monkeypatch):
+    dataset, split, _ = digits
     images, _ = split.batch(slice(None))
     assert images.mean().item() == pytest.approx(0, abs=1e-5)
     assert images.std(correction=0).item() == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("iteration", "nll", "accuracy", "finite", "status"),
-    [
-        (20, 0.04, 1.0, True, "converged"),
-        (20, 0.05, 1.0, True, None),
-        (20, 0.04, 0.999, True, None),
-        (20, float("nan"), 0.1, True, "diverged"),
-        (20, float("inf"), 0.5, True, "diverged"),
-        (20, 0.04, 1.0, False, "diverged"),
-        (180, 2.3, 0.1, True, None),
-        (200, 2.3, 0.1, True, "diverged"),
-        (200, 2.3, 0.11, True, None),
-        (1000, 2.3, 0.5, True, "budget"),
-        (1000, 0.04, 1.0, True, "converged"),
-    ],
-)
-def test_stop_rule(iteration, nll, accuracy, finite, status):
-    assert STOP.status(iteration, nll, accuracy, finite) == status
+    monkeypatch.setattr(data, "RESIDENT", 1000)  # too many to be kept as float32
+    again, _ = data.splits(dataset, torch.device("cpu"))
+    index = torch.tensor([5, 0, 1436])
+    for part in (slice(3, 9), index):
+        assert torch.equal(again.batch(part)[0], split.batch(part)[0])
+        assert torch.equal(again.batch(part)[1], split.batch(part)[1])
 
 
 def test_a_run_converges_at_a_gate_and_says_so(digits):
-    model, row, history = train(digits)
+    run = train(digits)
+    row, history = run.outcome, run.history
     assert row["status"] == "converged"
-    assert row["iterations"] == history[-1]["iteration"] == 20 * (len(history) - 1)
+    assert row["iterations"] == run.iteration == history[-1]["iteration"]
+    assert [h["iteration"] for h in history[:-1]] == list(range(0, row["iterations"], 100))
     assert history[-1]["train_nll"] == row["train_nll"] < 0.05
     assert row["train_accuracy"] == 1
-    assert history[-2]["train_nll"] >= 0.05 or history[-2]["train_accuracy"] < 1
-    assert row["test_accuracy"] == training.evaluate(model, digits[2])[1] > 0.9
+    assert history[-1]["test_accuracy"] == row["test_accuracy"] > 0.9
+    dataset, split, _ = digits
+    model = models.build("fcn", dataset.shape, 10, SPECS)
+    models.load(model, run.state)
+    assert evaluation.evaluate(models.network(model), split) == (row["train_nll"], 1.0)
+
+
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_runs_stop_at_the_gate_where_a_full_pass_says_so(digits, model):
+    """The plain loop: a module, a full pass at every gate."""
+    stop = dataclasses.replace(STOP, train_nll=0.2, train_accuracy=0.97)
+    run = train(digits, model=model, step_size=0.1, stop=stop)
+    dataset, split, _ = digits
+    network = models.build(model, dataset.shape, 10, SPECS)
+    order = training.Order(len(split), 50, 0)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    iteration = 0
+    while not (status := stop.status(iteration, *evaluation.evaluate(models.network(network), split), True)):
+        for index in order.take(iteration, stop.gate):
+            optimizer.zero_grad()
+            images, labels = split.batch(index)
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+        iteration += stop.gate
+    assert (status, iteration) == (run.outcome["status"], run.outcome["iterations"])
 
 
 def test_divergence_is_a_result(digits):
-    _, row, history = train(digits, step_size=1e6)
-    assert row["status"] == "diverged"
-    assert row["train_nll"] is row["test_nll"] is row["test_accuracy"] is None or row["iterations"] == STOP.chance_after
-    assert len(history) < 30
+    run = train(digits, step_size=1e6)
+    assert run.outcome["status"] == "diverged"
+    assert run.outcome["iterations"] <= STOP.chance_after
+    assert run.outcome["train_nll"] is run.outcome["test_nll"] is run.outcome["test_accuracy"] is None
 
 
 def test_budget(digits):
-    _, row, _ = train(digits, step_size=0.01)
-    assert (row["status"], row["iterations"]) == ("budget", 1000)
-    assert row["test_accuracy"] is not None
+    outcome = train(digits, step_size=0.01).outcome
+    assert (outcome["status"], outcome["iterations"]) == ("budget", 1000)
+    assert outcome["test_accuracy"] is not None
 
 
 def test_the_same_seed_gives_the_same_bytes(digits):
-    (one, row, history), (two, row2, history2) = (train(digits) for _ in range(2))
-    assert history == history2
-    assert {**row, "seconds": 0} == {**row2, "seconds": 0}
-    for name, value in training.arrays(one).items():
-        assert value.tobytes() == training.arrays(two)[name].tobytes()
+    assert_equal(train(digits), train(digits))
 
 
-def test_average_is_the_mean_of_the_iterates_after_burn_in(digits):
-    dataset, split, _ = digits
+@pytest.mark.parametrize("model", ["fcn", "cnn", "wide"])
+def test_a_member_of_a_fleet_is_bit_equal_to_itself_alone(digits, model):
+    """Five runs in two slots: slots are refilled, moved, and one run among them leaves the finite numbers."""
+    step_sizes = (0.3, 0.1, 1e6, 0.2, 0.25)
+    stop = dataclasses.replace(STOP, train_nll=0.1, train_accuracy=0.98)
 
-    def steps(model):
-        return training.sgd(model, training.batches(split, 50, seed=3), 0.1)
+    def runs():
+        return [training.Run(f"{s}-{seed}", s, seed) for seed, s in enumerate(step_sizes)]
 
-    plain, averaged = (models.build("fcn", dataset.shape, 10, CONFIG) for _ in range(2))
-    iterates = []
-    for _ in zip(range(9), steps(plain), strict=False):
-        iterates.append(training.arrays(plain))
-    averaging.ergodic_average(averaged, steps(averaged), burn_in=4, length=5)
-    for name, value in training.arrays(averaged).items():
-        expected = np.mean([iterate[name].astype(np.float64) for iterate in iterates[4:9]], axis=0)
-        np.testing.assert_allclose(value, expected, rtol=2**-24, atol=0)  # one rounding to float32
+    together = fleet(digits, runs(), model=model, slots=2, stop=stop)
+    assert {run.outcome["status"] for run in together.values()} == {"converged", "diverged"}
+    for run in runs():
+        alone = fleet(digits, [run], model=model, stop=stop)
+        assert_equal(alone[run.name], together[run.name])
+        for name, value in alone[run.name].initial.items():
+            np.testing.assert_array_equal(value, together[run.name].initial[name])
 
 
-def test_continuing_from_the_final_weights_continues_the_trajectory(digits):
-    dataset, split, _ = digits
-    straight, halves = (models.build("fcn", dataset.shape, 10, CONFIG) for _ in range(2))
-    for _ in zip(range(60), training.sgd(straight, training.batches(split, 50, seed=3), 0.1), strict=False):
-        pass
-    for start in (0, 30):
-        for _ in zip(
-            range(30), training.sgd(halves, training.batches(split, 50, seed=3, start=start), 0.1), strict=False
-        ):
-            pass
-        training.load(halves, training.arrays(halves))
-    for name, value in training.arrays(straight).items():
-        np.testing.assert_array_equal(value, training.arrays(halves)[name])
+def test_smallest_step_size_first(digits):
+    ended = fleet(digits, [training.Run(str(s), s, 0) for s in (1e6, 1e8, 1e4, 1e7)], slots=1)
+    assert list(ended) == ["10000.0", "1000000.0", "10000000.0", "100000000.0"]
+
+
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_going_on_from_any_gate_is_bit_equal_to_no_stop(digits, model):
+    straight = Keeper(always_due=True)
+    fleet(digits, [training.Run("one", 0.1, 3)], model=model, keeper=straight)
+    assert len(straight.saved) > 10
+    for saved in straight.saved[:: 3 if model == "fcn" else 8]:
+        resumed = dataclasses.replace(saved, history=list(saved.history))
+        assert_equal(fleet(digits, [resumed], model=model)["one"], straight.finished["one"])
+
+
+@pytest.mark.parametrize("pieces", [1, 47, 130, 131])
+def test_interrupted_anywhere_and_gone_on(digits, pieces):
+    """Also between gates, with several runs that are not equally far."""
+    runs = [training.Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
+    whole = fleet(digits, [dataclasses.replace(run) for run in runs], slots=2)
+    keeper = Keeper(pieces)
+    with pytest.raises(Interrupted):
+        fleet(digits, [dataclasses.replace(run, history=[]) for run in runs], slots=2, keeper=keeper)
+    saved = {run.name: run for run in keeper.saved} | keeper.finished
+    assert any(run.iteration % STOP.gate for run in saved.values()) or pieces == 1
+    left = [saved.get(run.name, run) for run in runs if run.name not in keeper.finished]
+    ended = fleet(digits, left, slots=2) | keeper.finished
+    for name, run in whole.items():
+        assert_equal(ended[name], run)
 
 
 def test_devices(monkeypatch):
@@ -191,11 +229,10 @@ def test_devices(monkeypatch):
 
 def test_progress_is_one_line_at_a_human_pace(capsys):
     progress = Progress(1000, every=0.0)
-    progress.report(0, NLL=2.3)
-    progress.report(100, NLL=0.25, accuracy=0.5)
-    assert "iteration 100  NLL 0.25  accuracy 0.5" in capsys.readouterr().err
+    progress.report("a", 0, NLL=2.3)
+    progress.report("a", 100, NLL=0.25, accuracy=0.5)
+    assert "a: iteration 100  NLL 0.25  accuracy 0.5" in capsys.readouterr().err
     slow = Progress(1000)
     for iteration in range(1, 100):
-        slow.report(iteration)
-    assert list(slow.track(iter([None] * 200))) == [None] * 200
+        slow.report("a", iteration)
     assert capsys.readouterr().err == ""

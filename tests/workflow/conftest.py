@@ -16,7 +16,7 @@ TINY = {
     "study": "tiny",
     "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": [0.1, 0.3, 1e6], "seed": 0}],
     "models": {"fcn4": {"fcn": [16, 16]}},
-    "stop": {"train_nll": 0.05, "gate": 100, "budget": 4000, "chance_after": 500},
+    "stop": {"train_nll": 0.05, "gate": 100, "budget": 4000, "chance_after": 500, "history": 5},
     "average": {"burn_in": 20, "length": 30},
     "profiles": {"replicates": 2},
     "calibration": {"shapes": [[32, 8]], "alpha": [1.8], "layers": 2},
@@ -49,15 +49,20 @@ class Workflow:
         shutil.copy(ROOT / "Snakefile", folder)
 
     def run(self, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+        driver = self.start(config, *arguments)
+        output, _ = driver.communicate()
+        return subprocess.CompletedProcess(driver.args, driver.returncode, output)
+
+    def start(self, config: dict, *arguments: str) -> subprocess.Popen:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "COVERAGE_"))}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.run(command, cwd=self.folder, env=environment, text=True, check=False, **streams)  # type: ignore[call-overload]
+        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **streams)  # type: ignore[call-overload]
 
-    def planned(self, config: dict) -> dict[str, int]:
+    def planned(self, config: dict, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run plans; targets left out."""
-        result = self.run(config, "--dry-run")
+        result = self.run(config, "--dry-run", *arguments)
         assert result.returncode == 0, result.stdout
         if "Nothing to be done" in result.stdout:
             return {}

@@ -30,9 +30,9 @@ PRUNE = {
     [
         ("sgdtails/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
         ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
-        ("sgdtails/training.py", "alpha=step_size", "alpha=1 * step_size", TRAIN),
+        ("sgdtails/lanes.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
         ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
-        ("sgdtails/averaging.py", "sums[name] / length", "sums[name] / float(length)", AVERAGE),
+        ("sgdtails/averaging.py", "total / length", "total / float(length)", AVERAGE),
         ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
         (
             "sgdtails/histograms.py",

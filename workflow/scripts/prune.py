@@ -57,12 +57,12 @@ def _set_up(
         )
         layers.check(weights, shapes, path)
         return prunability.fully_connected(splits), layers.placed(weights, device), {}
-    from sgdtails import models, training
+    from sgdtails import models
 
     name = settings["run"]["model"]
     model = models.build(name, dataset.shape, len(dataset.classes), {name: settings["model"]})
     layers.check(weights, {key: tuple(value.shape) for key, value in layers.weights(model.state_dict()).items()}, path)
-    training.load(model, state)
+    models.load(model, state)
     positions = prunability.output_positions(model.to(device), dataset.shape)
     # On a CPU numpy sorts many times faster than torch.
     weights = layers.placed(weights, None if device.type == "cpu" else device)

@@ -1,48 +1,35 @@
-"""Train one network to the stop rule."""
+"""Train one network to the stop rule, unless a fleet has done so, and write what came of it."""
 
 import json
 from typing import Any
 
-from sgdtails import data, devices, jobs, parquet, run_schemas, storage
+from sgdtails import jobs, parquet, run_schemas, stages, storage, train_stage
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    run, stop = settings["run"], settings["stop"]
-    device = devices.select(settings["device"], settings["precision"], settings["threads"])
-    from sgdtails import models, training
-    from sgdtails.progress import Progress
+    run = settings["run"]
+    name = run["run"]
+    store = stages.store("train", {name: settings}, smk.params, {name: smk.input.dataset})
+    with stages.locked(store):
+        train_stage.train({name: settings}, store, smk.input.dataset, **stages.limits(smk.config))
+        arrays, record = stages.finished(store[name])
+        _write(smk, settings, arrays, record)
+        store[name].remove()
 
-    dataset = data.read(smk.input.dataset)
-    train, test = data.splits(dataset, device)
-    model = models.build(
-        run["model"], dataset.shape, len(dataset.classes), {run["model"]: settings["model"]}, seed=run["seed"]
-    )
-    initial = training.arrays(model)
-    outcome, history = training.train(
-        model.to(device),
-        train,
-        test,
-        **{key: run[key] for key in ("batch_size", "step_size", "seed")},
-        stop=training.Stop(**stop),
-        progress=Progress(stop["budget"]),
-    )
+
+def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any]) -> None:
+    run, outcome = settings["run"], record["outcome"]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     state = {key: outcome[key] for key in ("status", "iterations")}
-    storage.save_arrays(smk.output.initial, initial, provenance)
-    storage.save_arrays(smk.output.final, training.arrays(model), provenance | state)
+    storage.save_arrays(smk.output.initial, stages.group(arrays, "initial"), provenance)
+    storage.save_arrays(smk.output.final, stages.group(arrays, "state"), provenance | state)
+    history = ({"run": run["run"]} | row for row in record["history"])
+    parquet.write(run_schemas.SCHEMAS["history"], history, smk.output.history, provenance=provenance)
+    row = run | outcome | {"eta_over_b": run["step_size"] / run["batch_size"], "precision": settings["precision"]}
     parquet.write(
-        run_schemas.SCHEMAS["history"],
-        ({"run": run["run"]} | row for row in history),
-        smk.output.history,
-        provenance=provenance,
+        run_schemas.SCHEMAS["training"], [row | {"seconds": record["seconds"]}], smk.output.row, provenance=provenance
     )
-    machine = {
-        "eta_over_b": run["step_size"] / run["batch_size"],
-        "device": devices.describe(device),
-        "precision": settings["precision"],
-    }
-    parquet.write(run_schemas.SCHEMAS["training"], [run | outcome | machine], smk.output.row, provenance=provenance)
 
 
 if "snakemake" in globals():

@@ -1,0 +1,93 @@
+"""How far a run has come, on disk: found again by what it depends on, locked against a second process, checked when read.
+
+A checkpoint lies where Snakemake does not look, ``checkpoints/<stage>/<run>/<digest>/``, with a digest of the settings and
+the code; so one of other settings or other code is never taken for this one's. The last two are kept: a damaged one falls
+back to the one before.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sgdtails import storage
+from sgdtails.errors import InputError
+
+Arrays = dict[str, NDArray]
+
+
+class Checkpoints:
+    """The checkpoints of one run in one stage (``train`` or ``average``) below ``folder``."""
+
+    def __init__(self, folder: Path, stage: str, run: str, *, depends: Mapping[str, Any]) -> None:
+        """``depends`` is all that the run's results depend on, as JSON has it."""
+        self._depends = dict(depends)
+        key = hashlib.sha256(json.dumps(self._depends, sort_keys=True).encode()).hexdigest()[:16]
+        self._run = folder / stage / run
+        self._folder = self._run / key
+        self._lock = folder / stage / f"{run}.lock"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by one process at a time, to the end of the block; the kernel lets go of it however the process ends."""
+        while True:
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock.open("a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    print(f"waiting for another process that works on {self._run.name}", file=sys.stderr, flush=True)
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is(file.fileno(), self._lock):
+                    continue  # its last holder has removed it
+                try:
+                    yield
+                finally:
+                    self._lock.unlink(missing_ok=True)
+                return
+
+    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
+        """Arrays and record of the newest checkpoint that is whole, or None."""
+        for path in reversed(self._files()):
+            try:
+                arrays, record = storage.load_arrays(path)
+            except InputError as error:
+                print(f"{error} The checkpoint before it is taken.", file=sys.stderr, flush=True)
+                continue
+            if record.pop("depends") == self._depends:
+                return arrays, record
+            print(f"{path} was made by other settings or other code; it is not used.", file=sys.stderr, flush=True)
+        others = [path.name for path in self._run.glob("*") if path != self._folder]
+        if others:
+            print(f"{self._run} has checkpoints of other settings or other code; they are not used.", file=sys.stderr)
+        return None
+
+    def save(self, arrays: Mapping[str, NDArray], record: Mapping[str, Any]) -> None:
+        """Write a checkpoint beside the last one, and remove those before that."""
+        files = self._files()
+        number = int(files[-1].stem) + 1 if files else 0
+        storage.save_arrays(self._folder / f"{number:08d}.safetensors", arrays, {"depends": self._depends, **record})
+        for path in files[:-1]:
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the run's checkpoints in this stage, those of other settings and code too."""
+        shutil.rmtree(self._run, ignore_errors=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*.safetensors") if path.stem.isdecimal())
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,129 @@
+"""What training and averaging jobs do: bring runs to their end, from wherever their checkpoints are, and leave them finished.
+
+A finished run stays a checkpoint until its own job makes the run's files of it. So several runs can share a process
+(``workflow/scripts/fleet.py``) while Snakemake still sees one job per run.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgdtails import data, devices, storage
+from sgdtails.checkpoints import Arrays, Checkpoints
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sgdtails.lanes import Lane
+
+Settings = Mapping[str, Any]  # a rule's parameter ``settings``: the run, its model, device and precision, and more
+Store = Mapping[str, Checkpoints]  # by run
+Packed = tuple[Arrays, dict[str, Any]]  # a run as arrays and record
+
+
+class Keeper:
+    """Saves runs: every so many minutes, when a signal asks the process to end, and at their end."""
+
+    def __init__(self, store: Store, pack: Callable[[Any], Packed], minutes: float) -> None:
+        self._store, self._pack, self._seconds = store, pack, 60 * minutes
+        self._last = time.monotonic()
+        self.interrupted = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._interrupt)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self.interrupted = True
+
+    def due(self) -> bool:
+        if time.monotonic() - self._last < self._seconds:
+            return False
+        self._last = time.monotonic()
+        return True
+
+    def save(self, run: Any) -> None:
+        self._store[run.name].save(*self._pack(run))
+
+    def ended(self, run: Any) -> None:
+        self.save(run)
+        run.release()
+
+
+def store(stage: str, settings: Mapping[str, Settings], params: Any, *files: Mapping[str, str]) -> Store:
+    """Checkpoints of runs, by name: below the folder ``params.checkpoints``, of code ``params.code``, from ``files`` by run."""
+    checkpoints = {}
+    for run, values in settings.items():
+        inputs = [storage.digest(paths[run]) for paths in files]
+        depends = {"settings": values, "code": params.code, "inputs": inputs}
+        checkpoints[run] = Checkpoints(Path(params.checkpoints), stage, run, depends=depends)
+    return checkpoints
+
+
+def limits(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job takes from the config that changes no result."""
+    return {"slots": min(config["slots"], config["runs_per_job"]), "minutes": config["checkpoint_minutes"]}
+
+
+@contextmanager
+def locked(store: Store) -> Iterator[None]:
+    """No other process works on these runs; in an order that cannot deadlock."""
+    with ExitStack() as stack:
+        for run in sorted(store):
+            stack.enter_context(store[run].lock())
+        yield
+
+
+def finished(checkpoints: Checkpoints) -> Packed:
+    """Arrays, by group and name, and record of a run that has ended."""
+    loaded = checkpoints.load()
+    assert loaded is not None
+    return loaded
+
+
+def group(arrays: Arrays, name: str) -> Arrays:
+    """The arrays of one group of a checkpoint (initial, state or sums), by their own names."""
+    return {key.partition("/")[2]: array for key, array in arrays.items() if key.partition("/")[0] == name}
+
+
+class Bench:
+    """Device, data and networks for runs whose settings differ in step size and seed alone."""
+
+    def __init__(self, settings: Settings, dataset: str) -> None:
+        self.settings, self.batch_size = settings, settings["run"]["batch_size"]
+        device = devices.select(settings["device"], settings["precision"], settings["threads"])
+        read = data.read(dataset)
+        self._shape, self._classes = read.shape, len(read.classes)
+        self.train, self.test = data.splits(read, device)
+
+    def model(self, seed: int = 0) -> "nn.Module":
+        from sgdtails import models
+
+        name = self.settings["run"]["model"]
+        return models.build(name, self._shape, self._classes, {name: self.settings["model"]}, seed=seed)
+
+    def lanes(self, slots: int, runs: int) -> "list[Lane]":
+        """Lanes for so many runs, at most ``slots`` of them at once."""
+        from sgdtails import lanes
+
+        if not self.train.labels.is_cuda:  # on a GPU the number of slots decides the last bits
+            slots = min(slots, runs)
+        return lanes.build(self.settings["model"], self.model, self.train, batch_size=self.batch_size, slots=slots)
+
+
+def unfinished(store: Store) -> dict[str, Packed]:
+    """The runs that are not finished, with what their checkpoints hold: nothing at first."""
+    loaded = {run: checkpoints.load() or ({}, {}) for run, checkpoints in store.items()}
+    return {run: packed for run, packed in loaded.items() if packed[1].get("outcome") is None}
+
+
+def steps(settings: Settings) -> dict[str, Any]:
+    """In what runs of one job differ."""
+    return {key: settings["run"][key] for key in ("step_size", "seed")}
+
+
+def packed(run: Any, groups: tuple[str, ...], fields: tuple[str, ...]) -> Packed:
+    """A run's groups of arrays, as ``group/name``, and its other fields."""
+    arrays = {f"{g}/{name}": array for g in groups for name, array in (getattr(run, g) or {}).items()}
+    return arrays, {field: getattr(run, field) for field in fields}

@@ -1,0 +1,44 @@
+"""Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sgdtails import stages
+
+if TYPE_CHECKING:
+    from sgdtails.training import Run
+
+
+def train(
+    settings: Mapping[str, stages.Settings], store: stages.Store, dataset: str, *, slots: int, minutes: float
+) -> None:
+    """Train runs of one model, dataset and batch size, by name, as far as they are not finished."""
+    todo = stages.unfinished(store)
+    if not todo:
+        return
+    bench = stages.Bench(settings[next(iter(todo))], dataset)
+    from sgdtails import models, training
+    from sgdtails.progress import Progress
+
+    runs = []
+    for name, (arrays, record) in todo.items():
+        states: dict[str, Any] = {
+            "initial": stages.group(arrays, "initial") or None,
+            "state": stages.group(arrays, "state") or None,
+        }
+        runs.append(training.Run(name, **stages.steps(settings[name]), **states, **record))
+    task = training.Task(
+        bench.train,
+        bench.test,
+        batch_size=bench.batch_size,
+        stop=training.Stop(**bench.settings["stop"]),
+        build=lambda seed: models.state(bench.model(seed)),
+    )
+    fleet = training.Fleet(
+        bench.lanes(slots, len(runs)), task, stages.Keeper(store, _packed, minutes), Progress(task.stop.budget)
+    )
+    fleet.train(runs)
+
+
+def _packed(run: "Run") -> stages.Packed:
+    return stages.packed(run, ("initial", "state"), ("iteration", "history", "seconds", "outcome"))

@@ -1,0 +1,98 @@
+"""On a GPU: graphs against eager steps, stacks against single runs, the same bytes each time. Skipped where there is none."""
+
+import numpy as np
+import pytest
+import torch
+
+from sgdtails import graphs, lanes, models, training
+from tests.test_lanes import BATCH, CONFIG, SHAPE, N, apart, orders, plain
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+STEPS = 5 * graphs.LENGTH + 7
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (N,), generator=generator)
+    noise = torch.randn(N, *SHAPE, generator=generator, dtype=torch.float64)
+    return (noise + labels[:, None, None, None] * 0.3).cuda(), labels.cuda()
+
+
+def build(name, seed=0, dtype=torch.float64):
+    return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
+
+
+def stack(images, slots, dtype=torch.float64):
+    shapes = {key: tuple(weight.shape) for key, weight in build("fcn").state_dict().items()}
+    return lanes.FullyConnected(shapes, images[0].to(dtype), images[1], batch_size=BATCH, slots=slots)
+
+
+def advanced(lane, seeds, name="fcn", dtype=torch.float64):
+    with lane.scope():
+        for slot, seed in enumerate(seeds):
+            lane.put(slot, models.state(build(name, seed, dtype)), 0.02 * (seed + 1))
+    lanes.interleave([(lane, orders(STEPS, seeds))], lambda: False)
+    torch.cuda.synchronize()
+    return [lane.get(slot) for slot in range(len(seeds))]
+
+
+def test_replayed_steps_are_the_plain_loops(images):
+    for slot, state in enumerate(advanced(stack(images, 3), range(3))):
+        expected = plain(build("fcn", slot).cuda(), images, orders(STEPS, [slot])[:, 0].cuda(), 0.02 * (slot + 1))
+        assert apart(state, expected) < 1e-12
+
+
+def test_a_replayed_module_is_the_plain_loop(images):
+    lane = lanes.Module(build("cnn"), *images, batch_size=BATCH)
+    (state,) = advanced(lane, [0], "cnn")
+    assert apart(state, plain(build("cnn").cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02)) < 1e-11
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1], [0, 3, 2]])
+def test_a_slot_does_not_depend_on_who_is_beside_it(images, seeds):
+    full = advanced(stack(images, 4, torch.float32), [0, 5, 6, 7], dtype=torch.float32)
+    (first, *_) = advanced(stack(images, 4, torch.float32), seeds, dtype=torch.float32)
+    for name, weight in full[0].items():
+        np.testing.assert_array_equal(weight, first[name])
+
+
+def test_sums_begin_and_end_while_graphs_are_replayed(images):
+    lane, reference = stack(images, 2), stack(images, 2)
+    for each in (lane, reference):
+        with each.scope():
+            each.put(0, models.state(build("fcn")), 0.02)
+    order = orders(STEPS, [0])
+    lane.accumulate(True)
+    lanes.interleave([(lane, order)], lambda: False)
+    total = {name: np.zeros_like(value) for name, value in lane.sum_of(0).items()}
+    for index in order:
+        lanes.interleave([(reference, index[None])], lambda: False)
+        torch.cuda.synchronize()
+        for name, value in reference.get(0).items():
+            total[name] += value
+    torch.cuda.synchronize()
+    for name, value in lane.sum_of(0).items():
+        np.testing.assert_allclose(value, total[name], rtol=1e-10)
+    lane.accumulate(False)
+    lanes.interleave([(lane, order)], lambda: False)
+    torch.cuda.synchronize()
+    assert training.finite(lane.get(0))
+
+
+def test_streams_of_their_own_give_the_same_bytes_each_time(images):
+    def run():
+        several = [
+            lanes.Module(build("cnn", seed, torch.float32), images[0].float(), images[1], batch_size=BATCH)
+            for seed in range(4)
+        ]
+        for seed, lane in enumerate(several):
+            with lane.scope():
+                lane.put(0, models.state(build("cnn", seed, torch.float32)), 0.1)
+        lanes.interleave([(lane, orders(STEPS, [seed])) for seed, lane in enumerate(several)], lambda: False)
+        torch.cuda.synchronize()
+        return [lane.get(0) for lane in several]
+
+    for one, two in zip(run(), run(), strict=True):
+        for name, value in one.items():
+            assert value.tobytes() == two[name].tobytes()

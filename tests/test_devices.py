@@ -1,0 +1,58 @@
+"""A GPU that torch cannot use is an error, not a reason to train on the CPU for weeks."""
+
+import pytest
+import torch
+
+from sgdtails import devices
+from sgdtails.errors import InputError
+
+OLD = (
+    "The NVIDIA driver on your system is too old (found version 12020). Please update your GPU driver by downloading "
+    "and installing a new version from the URL: ... Alternatively, ..."  # torch/csrc/cuda's own words
+)
+
+
+@pytest.fixture
+def unusable_gpu(tmp_path, monkeypatch):
+    """A GPU's device node that can be opened, and a torch that refuses the driver."""
+
+    def init():
+        raise RuntimeError(OLD)
+
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr(devices.leases, "take", lambda: None)  # no GPU of this machine is asked for
+    monkeypatch.setattr(devices, "_DEVICES", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tmp_path / "nvidia0"
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_driver_too_old_is_one_sentence(unusable_gpu, device):
+    with pytest.raises(InputError) as error:
+        devices.select(device, "fp32", 1)
+    message = str(error.value)
+    assert "driver on your system is too old (found version 12020);" in message
+    assert f"{unusable_gpu}" in message
+    assert f"CUDA {torch.version.cuda} or newer" in message
+    assert "device: cpu" in message
+    assert "\n" not in message
+
+
+def test_a_gpu_that_is_not_wanted_or_not_given_is_no_error(unusable_gpu, monkeypatch):
+    assert devices.select("cpu", "fp32", 1).type == "cpu"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.select("auto", "fp32", 1).type == "cpu"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    unusable_gpu.unlink()
+    unusable_gpu.mkdir()  # cannot be opened for writing, as a node that a scheduler's cgroup keeps from the job
+    assert devices.select("auto", "fp32", 1).type == "cpu"
+
+
+def test_without_a_gpu_cuda_is_an_error_and_auto_is_the_cpu(unusable_gpu):
+    unusable_gpu.unlink()
+    assert devices.select("auto", "fp32", 1).type == "cpu"
+    with pytest.raises(InputError, match="torch sees no CUDA device; set device: auto or cpu"):
+        devices.select("cuda", "fp32", 1)

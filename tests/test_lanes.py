@@ -1,0 +1,164 @@
+"""Every way to step against the plain one: a module, autograd and torch's own optimiser."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from sgdtails import lanes, models, training
+
+CONFIG = {"fcn": {"fcn": [16, 12, 16]}, "cnn": {"cnn": [4, "M", 6, 6]}}
+SHAPE = (2, 8, 8)
+N, BATCH = 120, 20
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (N,), generator=generator)
+    noise = torch.randn(N, *SHAPE, generator=generator, dtype=torch.float64)
+    return noise + labels[:, None, None, None] * 0.3, labels
+
+
+def build(name, seed=0, dtype=torch.float64):
+    return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
+
+
+def lane(name, images, dtype=torch.float64, slots=1):
+    inputs, labels = images
+    model = build(name, dtype=dtype)
+    if name == "cnn":
+        return lanes.Module(model, inputs.to(dtype), labels, batch_size=BATCH)
+    shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
+    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots)
+
+
+def plain(model, images, order, step_size):
+    """What everybody writes."""
+    inputs, labels = images
+    optimizer = torch.optim.SGD(model.parameters(), lr=step_size)
+    for index in order:
+        optimizer.zero_grad()
+        cross_entropy(model(inputs[index]), labels[index]).backward()
+        optimizer.step()
+    return models.state(model)
+
+
+def orders(steps, seeds):
+    return torch.stack([training.Order(N, BATCH, seed).take(0, steps) for seed in seeds], dim=1)
+
+
+def apart(one, other):
+    """Largest difference of two states, relative to the largest weight."""
+    return max(np.abs(one[name] - other[name]).max() / np.abs(other[name]).max() for name in other)
+
+
+@pytest.mark.parametrize(("name", "slots"), [("fcn", 1), ("fcn", 3), ("cnn", 1)])
+def test_two_hundred_steps_are_the_plain_loops(images, name, slots):
+    """In float64, at step sizes that are stable: at larger ones one rounding grows exponentially, to 1e-10 at 0.2."""
+    tested = lane(name, images, slots=slots)
+    order = orders(200, range(slots))
+    for slot in range(slots):
+        tested.put(slot, models.state(build(name, seed=slot)), 0.02 * (slot + 1))
+    tested.advance(order)
+    for slot in range(slots):
+        expected = plain(build(name, seed=slot), images, order[:, slot], 0.02 * (slot + 1))
+        assert apart(tested.get(slot), expected) < 1e-12
+        assert apart(models.state(build(name, seed=slot)), expected) > 0.01  # it has moved
+
+
+@pytest.mark.parametrize("name", ["fcn", "cnn"])
+@pytest.mark.parametrize("steps_before", [0, 2000])
+def test_one_step_in_single_precision(images, name, steps_before):
+    """From random weights, and from weights whose losses are almost zero."""
+    start = plain(build(name), images, orders(steps_before, [0])[:, 0], 0.2)
+    if steps_before:
+        model = build(name)
+        models.load(model, start)
+        assert cross_entropy(model(images[0]), images[1]).item() < 1e-3
+    start = {key: value.astype(np.float32) for key, value in start.items()}
+    tested = lane(name, images, torch.float32)
+    order = orders(1, [5])
+    tested.put(0, start, 0.2)
+    tested.advance(order)
+    model = build(name, dtype=torch.float32)
+    models.load(model, start)
+    assert apart(tested.get(0), plain(model, (images[0].float(), images[1]), order[:, 0], 0.2)) < 1e-6
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+def test_a_member_of_a_stack_is_bit_equal_to_itself_alone(images, slots):
+    alone, stacked = (lane("fcn", images, torch.float32, slots=count) for count in (1, slots))
+    order = orders(150, range(slots))
+    for slot in range(slots):
+        stacked.put(slot, models.state(build("fcn", slot, torch.float32)), 0.1 + slot)
+    stacked.advance(order)
+    for slot in range(slots):
+        alone.put(0, models.state(build("fcn", slot, torch.float32)), 0.1 + slot)
+        alone.advance(order[:, slot : slot + 1])
+        for name, weight in alone.get(0).items():
+            np.testing.assert_array_equal(weight, stacked.get(slot)[name])
+
+
+def test_slots_that_stand_still_and_slots_not_in_use_keep_their_bytes(images):
+    tested = lane("fcn", images, torch.float32, slots=3)
+    states = [models.state(build("fcn", seed, torch.float32)) for seed in range(3)]
+    for slot, step_size in enumerate((0.1, 0.0, 0.1)):
+        tested.put(slot, states[slot], step_size)
+    tested.advance(orders(50, [0, 1]))
+    for slot in (1, 2):
+        for name, weight in states[slot].items():
+            assert weight.tobytes() == tested.get(slot)[name].tobytes()
+
+
+def test_what_is_infinite_in_one_slot_stays_there(images):
+    tested = lane("fcn", images, torch.float32, slots=2)
+    for slot, step_size in enumerate((1e30, 0.1)):
+        tested.put(slot, models.state(build("fcn", slot, torch.float32)), step_size)
+    tested.advance(orders(60, [0, 1]))
+    assert not training.finite(tested.get(0))
+    assert training.finite(tested.get(1))
+
+
+@pytest.mark.parametrize("name", ["fcn", "cnn"])
+def test_growth_bounds_the_logits(images, name):
+    inputs, _ = images
+    tested = lane(name, images)
+    for seed in range(5):
+        tested.put(0, models.state(build(name, seed)), 0.1)
+        logits = tested.network(0)(inputs)
+        ratio = logits.norm(dim=1) / inputs.flatten(1).norm(dim=1)
+        bound = tested.growth(0).item()
+        assert ratio.max().item() <= bound < 1e6
+
+
+def test_growth_of_a_module_of_ones_own_is_not_known(images):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 5))  # a bias
+    assert lanes.Module(model.double(), *images, batch_size=BATCH).growth(0) is None
+    pool = torch.nn.Sequential(torch.nn.MaxPool2d(3, stride=1), torch.nn.Flatten())
+    assert lanes.Module(pool, *images, batch_size=BATCH).growth(0) is None
+
+
+def test_sums_are_of_every_iterate(images):
+    for name, slots in (("fcn", 2), ("cnn", 1)):
+        tested, reference = (lane(name, images, slots=slots) for _ in range(2))
+        for each in (tested, reference):
+            for slot in range(slots):
+                each.put(slot, models.state(build(name, slot)), 0.1)
+        order = orders(7, range(slots))
+        tested.accumulate(True)
+        tested.advance(order)
+        iterates = []
+        for index in order:
+            reference.advance(index[None])
+            iterates.append([reference.get(slot) for slot in range(slots)])
+        for slot in range(slots):
+            for key, total in tested.sum_of(slot).items():
+                np.testing.assert_allclose(total, sum(states[slot][key] for states in iterates), rtol=1e-14)
+
+
+def test_lanes_take_turns_and_stop_between_pieces(images):
+    two = [lane("fcn", images), lane("fcn", images)]
+    asked = iter([False, False, True])
+    assert lanes.interleave([(one, orders(9, [0])) for one in two], lambda: next(asked)) == [2, 2]
+    assert lanes.interleave(zip(two, (orders(3, [0]), orders(5, [0])), strict=True), lambda: False) == [3, 5]
