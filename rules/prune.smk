@@ -1,6 +1,6 @@
 """How compressible networks are: by relative error, by what a pruned network still does, and by time.
 
-Outputs: runs/<run>/compression.parquet and pruned/<method>.parquet; tables/pruning.parquet and latency.parquet.
+Outputs: runs/<run>/compression.parquet and pruned.parquet; tables/pruning.parquet and latency.parquet.
 """
 
 
@@ -34,11 +34,11 @@ rule prune:
         initial=f"{RUN}/initial.safetensors",
         trained=pruned_weights,
     output:
-        PRUNED,
+        f"{RUN}/pruned.parquet",
     log:
-        f"{LOGS}/prune/{{run}}_{{method}}.log",
+        f"{LOGS}/prune/{{run}}.log",
     benchmark:
-        f"{LOGS}/prune/{{run}}_{{method}}.tsv"
+        f"{LOGS}/prune/{{run}}.tsv"
     group:
         PRUNING
     conda:
@@ -51,10 +51,11 @@ rule prune:
     params:
         settings=lambda wildcards: run_settings(
             wildcards,
-            method=wildcards.method,
             weights=config["pruning"]["weights"],
             evaluate=config["pruning"]["evaluate"],
-            **{"p": 2.0, **config["pruning"][wildcards.method]},
+            methods={
+                method: config["pruning"][method] for method in METHODS[wildcards.run]
+            },
         ),
         code=lambda wildcards: model_code(wildcards, "prune.py"),
     script:
@@ -64,11 +65,7 @@ rule prune:
 rule pruning:
     input:
         runs=TABLE.format(table="runs"),
-        parts=[
-            PRUNED.format(run=run, method=method)
-            for run, methods in METHODS.items()
-            for method in methods
-        ],
+        parts=per_run(f"{RUN}/pruned.parquet"),
     output:
         TABLE.format(table="pruning"),
     log:

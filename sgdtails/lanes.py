@@ -241,7 +241,10 @@ def interleave(work: Iterable[tuple[Lane, Tensor]], stopped: Callable[[], bool])
 
     Returns the steps done in each: all of them unless ``stopped`` in between.
     """
-    pieces = [(lane, deque(order.to(lane.device).split(lane.stride))) for lane, order in work]
+    pieces = []
+    for lane, order in work:
+        with lane.scope():  # memory belongs to the stream on which it is taken
+            pieces.append((lane, deque(order.to(lane.device).split(lane.stride))))
     done = [0] * len(pieces)
     while any(left for _, left in pieces) and not stopped():
         for number, (lane, left) in enumerate(pieces):
@@ -262,12 +265,17 @@ def build(
     """
     images, labels = train.batch(slice(None))
     on_gpu = images.is_cuda
+    found: list[Lane]
     if "fcn" not in spec:
-        return [Module(model(), images, labels, batch_size=batch_size) for _ in range(slots if on_gpu else 1)]
-    shapes = {name: tuple(weight.shape) for name, weight in model().state_dict().items()}
-    if not on_gpu and max(spec["fcn"]) >= STACKED_BELOW:
-        slots = 1
-    return [FullyConnected(shapes, images, labels, batch_size=batch_size, slots=slots)]
+        found = [Module(model(), images, labels, batch_size=batch_size) for _ in range(slots if on_gpu else 1)]
+    else:
+        shapes = {name: tuple(weight.shape) for name, weight in model().state_dict().items()}
+        if not on_gpu and max(spec["fcn"]) >= STACKED_BELOW:
+            slots = 1
+        found = [FullyConnected(shapes, images, labels, batch_size=batch_size, slots=slots)]
+    if on_gpu:
+        torch.cuda.synchronize()  # what was made so far is there for every stream
+    return found
 
 
 def _copied(tensor: Tensor) -> NDArray:

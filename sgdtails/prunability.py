@@ -34,6 +34,7 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
 
     from sgdtails import models
 
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are faster
     state, network = model.state_dict(), models.network(model)
 
     def evaluate(pruned: PrunedNetwork) -> dict[str, tuple[float, float]]:

@@ -157,12 +157,11 @@ class Fleet:
                 if run.state is None:
                     run.initial = run.state = self._task.build(run.seed)
                 task = self._task
-                slot = _Slot(
-                    run, Order(len(task.train), task.batch_size, run.seed), Gate(task.train, task.stop, self._reach)
-                )
                 with lane.scope():
+                    order = Order(len(task.train), task.batch_size, run.seed)
+                    slot = _Slot(run, order, Gate(task.train, task.stop, self._reach))
                     lane.put(len(slots), run.state, run.step_size)
-                    begun = run.iteration > 0 or not self._judge(lane, len(slots), slot)
+                    begun = bool(run.history) or not self._judge(lane, len(slots), slot)
                 if begun:
                     slots.append(slot)
                 else:

@@ -110,10 +110,8 @@ def test_a_gpu_job_gets_the_gpu_and_the_partition_of_the_site(cluster):
         "extra": "--nice=7",
         "partitions": {"main": {}, "gpu": {"max_gpu": 4}},
     }
-    pruned = "results/cluster/runs/fcn4-digits-b10-lr0.3-s0/pruned"
-    result = cluster.submit(
-        STUDY | {"device": "auto"}, f"{pruned}/node.parquet", f"{pruned}/layer_magnitude.parquet", site=site
-    )
+    pruned = "results/cluster/runs/fcn4-digits-b10-lr0.3-s0/pruned.parquet"
+    result = cluster.submit(STUDY | {"device": "auto"}, pruned, site=site)
     assert result.returncode == 0, result.stdout
     jobs = {rule(comment): job for job, comment in cluster.slurm.jobs().items()}  # the latest of each rule
     requests = {
@@ -123,8 +121,7 @@ def test_a_gpu_job_gets_the_gpu_and_the_partition_of_the_site(cluster):
     assert requests == {
         "dataset": ["main", "gres:gpu:pretend:0", "cpu=1,mem=4000M,node=1,billing=1", "01:00:00"],
         "train": ["gpu", "gres:gpu:pretend:1", "cpu=1,mem=2000M,node=1,billing=1", "12:00:00"],
-        # a group of two jobs, one after the other
-        "pruning": ["gpu", "gres:gpu:pretend:1", "cpu=1,mem=3000M,node=1,billing=1", "02:00:00"],
+        "pruning": ["gpu", "gres:gpu:pretend:1", "cpu=1,mem=3000M,node=1,billing=1", "01:00:00"],
     }
     assert {cluster.slurm.field(jobs[name], "Nice") for name in requests} == {"7"}
     assert {cluster.slurm.field(jobs[name], "Account") for name in requests} == {"physics"}

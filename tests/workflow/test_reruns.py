@@ -16,11 +16,11 @@ AVERAGE = {
     **{"average": 3, "runs": 1, "paper_table": 2, "pruning": 1, "perturbation": 3},
     **TAILS | {"collect_theory": 2, "figure": 10},
 }
-TRAIN = {"train": 3, "prune": 12, "compression": 3, **AVERAGE, "collect": 4}
+TRAIN = {"train": 3, "prune": 3, "compression": 3, **AVERAGE, "collect": 4}
 SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "kesten": 1}
 COMPRESSION = {"compression": 3, "collect": 1, "claims": 1, "figure": 1}
 PRUNE = {
-    **{"prune": 12, "pruning": 1, "latency": 1, "claims": 1},
+    **{"prune": 3, "pruning": 1, "latency": 1, "claims": 1},
     **{"bounds": 3, "perturbation": 3, "collect_theory": 2, "figure": 5},
 }
 
@@ -78,7 +78,7 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("tails", "seed"), 1, TAILS),
         (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 1}),
         (("compression", "epsilon"), [0.1], COMPRESSION),
-        (("pruning", "evaluate"), ["test"], {"prune": 12, "pruning": 1, "claims": 1, "figure": 4}),
+        (("pruning", "evaluate"), ["test"], {"prune": 3, "pruning": 1, "claims": 1, "figure": 4}),
         (
             ("pruning", "layer_magnitude"),
             {"ratios": [0, 0.5]},
@@ -110,7 +110,7 @@ def test_a_new_row_trains_one_run(finished):
     more = {
         "perturbation": 1,
         "claims": 1,
-        "prune": 4,
+        "prune": 1,
         "paper_table": 2,
         "collect": 4,
         "collect_theory": 2,

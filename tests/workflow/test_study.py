@@ -111,7 +111,7 @@ def test_weights_of_another_model_name_file_and_layer(finished):
     state, record = storage.load_arrays(path)
     try:
         storage.save_arrays(path, state | {"fc2.weight": load_file(path)["fc2.weight"][:7]}, record)
-        target = "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/pruned/node.parquet"
+        target = "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/pruned.parquet"
         result = finished.run(TINY, "--forcerun", "prune", "--allowed-rules", "prune", "--", target)
         assert result.returncode != 0
         assert "final.safetensors: layer 'fc2' has shape (7, 16), but the model needs shape (16, 16)" in result.stdout

@@ -1,4 +1,4 @@
-"""Prune one run's initial and trained network by one method, at all ratios."""
+"""Prune one run's initial and trained network by each method, at all its ratios."""
 
 import json
 import math
@@ -10,31 +10,40 @@ from sgdtails.errors import InputError
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    method, ratios, p = (settings[key] for key in ("method", "ratios", "p"))
     files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained}
     states = {kind: storage.load_arrays(path)[0] for kind, path in files.items()}
     rows: list[dict[str, Any]] = []
     if layers.finite(states[settings["weights"]]):
-        dataset = data.read(smk.input.dataset)
-        device = _device(settings)
+        dataset, device = data.read(smk.input.dataset), _device(settings)
         for kind, state in states.items():
-            if kind == "initial" and layers.constant(layers.weights(state)):
-                rows += [{"weights": kind} | row for row in prunability.missing(method=method, ratios=ratios)]
-                continue
-            evaluate, weights, positions = _set_up(settings, dataset, state, files[kind], device)
-            try:
-                found = list(
-                    prunability.rows(weights, evaluate, method=method, ratios=ratios, p=p, positions=positions)
-                )
-            except InputError as error:
-                raise InputError(f"{files[kind]}: {error}") from error
+            found = _pruned(settings, kind, state, files[kind], dataset, device)
             rows += [{"weights": kind} | row for row in found]
     else:
-        missing = prunability.missing(method=method, ratios=ratios)
-        rows += [{"weights": settings["weights"]} | row for row in missing]
+        rows += [{"weights": settings["weights"]} | row for row in _missing(settings)]
     run = settings["run"]["run"]
     provenance = {"run": run, "code": smk.params.code, "settings": settings}
     tables.write("pruned", [{"run": run} | row for row in rows], smk.output[0], provenance=provenance)
+
+
+def _pruned(
+    settings: dict[str, Any], kind: str, state: dict[str, Any], path: str, dataset: data.Dataset, device: Any
+) -> list[dict[str, Any]]:
+    if kind == "initial" and layers.constant(layers.weights(state)):
+        return _missing(settings)
+    evaluate, weights, positions = _set_up(settings, dataset, state, path, device)
+    rows: list[dict[str, Any]] = []
+    try:
+        for method, how in settings["methods"].items():
+            how = {"p": 2.0, **how}
+            rows += prunability.rows(weights, evaluate, method=method, positions=positions, **how)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return rows
+
+
+def _missing(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    methods = settings["methods"].items()
+    return [row for method, how in methods for row in prunability.missing(method=method, ratios=how["ratios"])]
 
 
 def _device(settings: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Put the pruning of all runs and methods below each other, with each run's status."""
+"""Put the pruning of all runs below each other, with each run's status."""
 
 from typing import Any
 
