@@ -1,7 +1,7 @@
 """Images as uint8 arrays: where they come from, how they rest on disk, how batches of them reach a device."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,10 @@ class Split:
         if self._normalised is None:
             return self._normalise(self._at(self.images, index)), self._at(self.labels, index)
         return self._at(self._normalised, index), self._at(self.labels, index)
+
+    def source(self) -> tuple[Any, Callable[[Any], Any] | None]:
+        """All images as they lie on the device, and what normalises a part of them (None: they are normalised)."""
+        return (self.images, self._normalise) if self._normalised is None else (self._normalised, None)
 
     @staticmethod
     def _at(array: Any, index: Any) -> Any:

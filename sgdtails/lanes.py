@@ -23,6 +23,7 @@ from sgdtails.evaluation import Network
 from sgdtails.graphs import Replayed
 
 State = dict[str, NDArray]
+Prepare = Callable[[Tensor], Tensor]
 _relu_backward = torch.ops.aten.threshold_backward
 STACKED_BELOW = 256  # widest layer of networks whose slots pay on a CPU: wider ones fill it alone
 
@@ -70,15 +71,26 @@ class FullyConnected:
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, int]], images: Tensor, labels: Tensor, *, batch_size: int, slots: int
+        self,
+        shapes: Mapping[str, tuple[int, int]],
+        images: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        slots: int,
+        prepare: Prepare | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        """``shapes`` (out, in) by name, in order; images (N, ...) of the weights' dtype and labels (N,), on their device."""
-        self.slots = slots
-        self._names, self.device = list(shapes), images.device
-        self._images = images.flatten(1)
-        self._targets = one_hot(labels, list(shapes.values())[-1][0]).to(images.dtype)
-        self._weights = [images.new_zeros(slots, *shape) for shape in shapes.values()]
-        self._scales = images.new_zeros(slots, 1, 1)
+        """``shapes`` (out, in) by name, in order; images (N, ...) and labels (N,) on their device.
+
+        ``prepare`` makes inputs of ``dtype`` of images where they are not that already.
+        """
+        self.slots, self._names, self.device = slots, list(shapes), images.device
+        self._images, self._prepare = images, prepare or _as_they_are
+        new: dict[str, Any] = {"dtype": dtype, "device": images.device}
+        self._targets = one_hot(labels, list(shapes.values())[-1][0]).to(dtype)
+        self._weights = [torch.zeros(slots, *shape, **new) for shape in shapes.values()]
+        self._scales = torch.zeros(slots, 1, 1, **new)
         self._batch_size = batch_size
         self._sums: list[Tensor] | None = None
         self._views: dict[int, list[tuple[Tensor, Tensor]]] = {}  # weights of the first k slots, and transposed
@@ -108,7 +120,7 @@ class FullyConnected:
         scales = self._scales[:used]
         for index in order:
             chosen = index.reshape(-1)
-            inputs = [self._images.index_select(0, chosen).view(used, self._batch_size, -1)]
+            inputs = [self._prepare(self._images.index_select(0, chosen)).view(used, self._batch_size, -1)]
             for weight in transposed[:-1]:
                 inputs.append(torch.bmm(inputs[-1], weight).relu_())
             delta = torch.softmax(torch.bmm(inputs[-1], transposed[-1]), 2)
@@ -142,6 +154,10 @@ class FullyConnected:
         return _product([torch.linalg.vector_norm(weight[slot]) for weight in self._weights])
 
 
+def _as_they_are(images: Tensor) -> Tensor:
+    return images
+
+
 @torch.no_grad()
 def _chain(transposed: Sequence[Tensor], images: Tensor) -> Tensor:
     *hidden, head = transposed
@@ -163,6 +179,7 @@ class Module:
         labels: Tensor,
         *,
         batch_size: int,
+        prepare: Prepare | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
     ) -> None:
         """The module on the device of images (N, ...) and labels (N, ...); its weights change in place."""
@@ -171,7 +188,8 @@ class Module:
         self._model = model.to(images.device, memory_format=self._format)  # type: ignore[call-overload]
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._images, self._labels, self._loss, self.device = images, labels, loss, images.device
-        self._step_size = images.new_zeros(())
+        self._prepare = prepare or _as_they_are
+        self._step_size = torch.zeros((), dtype=self._parameters[0].dtype, device=images.device)
         self._sums: dict[str, Tensor] | None = None
         self._replayed = Replayed(self._steps, (1, batch_size), images.device)
         self.stride, self.scope = self._replayed.stride, self._replayed.scope
@@ -188,7 +206,7 @@ class Module:
 
     def _steps(self, order: Tensor) -> None:
         for index in order[:, 0]:
-            images = self._images.index_select(0, index).contiguous(memory_format=self._format)
+            images = self._prepare(self._images.index_select(0, index)).contiguous(memory_format=self._format)
             loss = self._loss(self._model(images), self._labels.index_select(0, index))
             gradients = torch.autograd.grad(loss * self._step_size, self._parameters, allow_unused=True)
             with torch.no_grad():
@@ -263,16 +281,17 @@ def build(
 
     On a GPU there are always as many slots: how many a stack has decides which kernels compute it, to the last bit.
     """
-    images, labels = train.batch(slice(None))
+    (images, prepare), labels = train.source(), train.labels
     on_gpu = images.is_cuda
     found: list[Lane]
     if "fcn" not in spec:
-        found = [Module(model(), images, labels, batch_size=batch_size) for _ in range(slots if on_gpu else 1)]
+        count = slots if on_gpu else 1
+        found = [Module(model(), images, labels, batch_size=batch_size, prepare=prepare) for _ in range(count)]
     else:
         shapes = {name: tuple(weight.shape) for name, weight in model().state_dict().items()}
         if not on_gpu and max(spec["fcn"]) >= STACKED_BELOW:
             slots = 1
-        found = [FullyConnected(shapes, images, labels, batch_size=batch_size, slots=slots)]
+        found = [FullyConnected(shapes, images, labels, batch_size=batch_size, slots=slots, prepare=prepare)]
     if on_gpu:
         torch.cuda.synchronize()  # what was made so far is there for every stream
     return found

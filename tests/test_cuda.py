@@ -25,7 +25,7 @@ def build(name, seed=0, dtype=torch.float64):
 
 def stack(images, slots, dtype=torch.float64):
     shapes = {key: tuple(weight.shape) for key, weight in build("fcn").state_dict().items()}
-    return lanes.FullyConnected(shapes, images[0].to(dtype), images[1], batch_size=BATCH, slots=slots)
+    return lanes.FullyConnected(shapes, images[0].to(dtype), images[1], batch_size=BATCH, slots=slots, dtype=dtype)
 
 
 def advanced(lane, seeds, name="fcn", dtype=torch.float64):

@@ -30,7 +30,7 @@ def lane(name, images, dtype=torch.float64, slots=1):
     if name == "cnn":
         return lanes.Module(model, inputs.to(dtype), labels, batch_size=BATCH)
     shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
-    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots)
+    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots, dtype=dtype)
 
 
 def plain(model, images, order, step_size):
@@ -135,7 +135,8 @@ def test_growth_bounds_the_logits(images, name):
 def test_growth_of_a_module_of_ones_own_is_not_known(images):
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 5))  # a bias
     assert lanes.Module(model.double(), *images, batch_size=BATCH).growth(0) is None
-    pool = torch.nn.Sequential(torch.nn.MaxPool2d(3, stride=1), torch.nn.Flatten())
+    overlapping = torch.nn.MaxPool2d(3, stride=1), torch.nn.Flatten(), torch.nn.Linear(72, 5, bias=False)
+    pool = torch.nn.Sequential(*overlapping).double()
     assert lanes.Module(pool, *images, batch_size=BATCH).growth(0) is None
 
 

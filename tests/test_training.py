@@ -185,6 +185,15 @@ def test_a_member_of_a_fleet_is_bit_equal_to_itself_alone(digits, model):
             np.testing.assert_array_equal(value, together[run.name].initial[name])
 
 
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_images_too_many_to_stay_normalised_train_to_the_same_bytes(digits, model, monkeypatch):
+    dataset = digits[0]
+    monkeypatch.setattr(data, "RESIDENT", 1000)
+    batchwise = (dataset, *data.splits(dataset, torch.device("cpu")))
+    stop = dataclasses.replace(STOP, budget=60)
+    assert_equal(train(batchwise, model=model, stop=stop), train(digits, model=model, stop=stop))
+
+
 def test_smallest_step_size_first(digits):
     ended = fleet(digits, [training.Run(str(s), s, 0) for s in (1e6, 1e8, 1e4, 1e7)], slots=1)
     assert list(ended) == ["10000.0", "1000000.0", "10000000.0", "100000000.0"]
