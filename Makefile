@@ -18,7 +18,7 @@ figures: .venv/ready         ## all figures of the study of CONFIG anew, from it
 	snakemake --cores all --configfile $(CONFIG) --quiet rules --forcerun figure --allowed-rules figure figures -- figures
 
 bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
-	python -m benchmarks.training --threads 2 $(if $(MNIST),--root $(MNIST))
+	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
 

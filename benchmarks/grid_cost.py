@@ -9,7 +9,7 @@ peaks in FLOP/s and byte/s, the least that its arithmetic and its memory allow: 
 
 import argparse
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def table(
     runs = grid.read_runs(
         str(BASE / config["runs"]), datasets=config["datasets"]["sources"], models=config["models"], base=BASE
     )
-    hours: Counter[str] = Counter()
+    hours: dict[str, float] = defaultdict(float)
     counts: Counter[str] = Counter()
     unknown = set()
     for run in runs.values():

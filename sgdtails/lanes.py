@@ -25,7 +25,7 @@ from sgdtails.graphs import Replayed
 State = dict[str, NDArray]
 Prepare = Callable[[Tensor], Tensor]
 _relu_backward = torch.ops.aten.threshold_backward
-STACKED_BELOW = 256  # widest layer of networks whose slots pay on a CPU: wider ones fill it alone
+STACKED_BELOW = 256  # width of networks that a stack makes faster on a CPU: wider ones fill a core alone
 
 
 class Lane(Protocol):
@@ -289,7 +289,8 @@ def build(
         found = [Module(model(), images, labels, batch_size=batch_size, prepare=prepare) for _ in range(count)]
     else:
         shapes = {name: tuple(weight.shape) for name, weight in model().state_dict().items()}
-        if not on_gpu and max(spec["fcn"]) >= STACKED_BELOW:
+        # With several threads a product in a stack is computed in another order than a single one, to other last bits.
+        if not on_gpu and (max(spec["fcn"]) >= STACKED_BELOW or torch.get_num_threads() > 1):
             slots = 1
         found = [FullyConnected(shapes, images, labels, batch_size=batch_size, slots=slots, prepare=prepare)]
     if on_gpu:

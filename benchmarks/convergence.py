@@ -1,0 +1,143 @@
+"""Seconds to convergence: this library against what a user would write instead. A part of ``benchmarks.training``."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from benchmarks import roofline
+from sgdtails import data, evaluation, lanes, models, training
+from sgdtails.gates import Stop
+from sgdtails.progress import Progress
+
+SPEC = {"fcn": [256] * 4}
+
+
+class Keeper:
+    """Keeps runs as they end."""
+
+    interrupted = False
+
+    def __init__(self) -> None:
+        self.runs: list[training.Run] = []
+
+    def due(self) -> bool:
+        return False
+
+    def save(self, run: training.Run) -> None: ...
+
+    def ended(self, run: training.Run) -> None:
+        self.runs.append(run)
+
+
+def converge(dataset: data.Dataset, device: torch.device, stop: Stop) -> dict[str, float]:
+    """(a), run: seconds in steps and elsewhere (gates, history), iterations; and those of 1,000 averaged iterations."""
+    train, test = data.splits(dataset, device)
+
+    def build(seed: int = 0) -> nn.Module:
+        return models.build("m", dataset.shape, len(dataset.classes), {"m": SPEC}, seed=seed)
+
+    stepping = 0.0
+    interleave = training.interleave
+
+    def timed(*arguments: Any) -> list[int]:
+        nonlocal stepping
+        begin = time.perf_counter()
+        done = interleave(*arguments)
+        stepping += time.perf_counter() - begin
+        return done
+
+    training.interleave = timed  # type: ignore[assignment]
+    task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
+    keeper = Keeper()
+    rows = lanes.build(SPEC, build, train, batch_size=50, slots=1)
+    begin = time.perf_counter()
+    training.Fleet(rows, task, keeper, Progress(stop.budget)).train([training.Run("run", 0.1, 0)])
+    total = time.perf_counter() - begin
+    training.interleave = interleave
+    (run,) = keeper.runs
+    assert run.outcome is not None
+    assert run.outcome["status"] == "converged"
+    rows[0].accumulate(True)
+    order = training.Order(len(train), 50, 0).take(0, 1000)[:, None]
+    averaging = roofline.best(lambda: lanes.interleave([(rows[0], order)], lambda: False), 1, device)
+    full = roofline.best(lambda: [evaluation.evaluate(rows[0].network(0), s) for s in (train, test)], 1, device)
+    history = (len(run.history)) * full
+    return {
+        **{"iterations": run.outcome["iterations"], "ours": total, "steps": stepping, "history": history},
+        **{"gates": total - stepping - history, "averaging of 1,000": averaging, "full pass": full},
+    }
+
+
+def loader_way(root: str | None, dataset: data.Dataset, device: torch.device) -> dict[str, float]:
+    """Seconds of (c)'s and (d)'s step, of a pass over the training set and of one over the test set."""
+    from torch.utils.data import DataLoader
+
+    sets = [_images(root, dataset, train) for train in (True, False)]
+    model = models.build("m", dataset.shape, 10, {"m": SPEC}).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def steps() -> Iterator[None]:
+        for inputs, labels in DataLoader(sets[0], batch_size=50, shuffle=True):
+            optimizer.zero_grad()
+            cross_entropy(model(inputs.to(device)), labels.to(device)).backward()
+            optimizer.step()
+            yield
+
+    @torch.no_grad()
+    def evaluate(images: Any) -> None:
+        for inputs, labels in DataLoader(images, batch_size=100):
+            logits = model(inputs.to(device))
+            cross_entropy(logits, labels.to(device)).item()
+            (logits.argmax(1).cpu() == labels).sum().item()
+
+    stream, count = steps(), min(300, len(sets[0]) // 50 - 1)
+    next(stream)
+    step = roofline.best(lambda: [next(stream) for _ in range(count)], 1, device) / count
+    train, test = (roofline.best(lambda s=s: evaluate(s), 1, device) for s in sets)  # type: ignore[misc]
+    return {"step": step, "train": train, "test": test}
+
+
+def _images(root: str | None, dataset: data.Dataset, train: bool) -> Any:
+    """torchvision's MNIST, or the dataset's images as PIL ones, with transforms that are applied image by image."""
+    from torchvision import datasets, transforms
+
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)])
+    if root:
+        return datasets.MNIST(root, train=train, transform=transform)
+    arrays = (dataset.train_images, dataset.train_labels) if train else (dataset.test_images, dataset.test_labels)
+    pictures = [transforms.functional.to_pil_image(torch.from_numpy(image)) for image in arrays[0]]
+
+    class Pictures(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(pictures)
+
+        def __getitem__(self, index: int) -> Any:
+            return transform(pictures[index]), int(arrays[1][index])
+
+    return Pictures()
+
+
+def table(
+    root: str | None, dataset: data.Dataset, device: torch.device, stop: Stop, plain_step: float
+) -> dict[str, float]:
+    """Seconds to convergence of all four ways, and where ours go."""
+    run = converge(dataset, device, stop)
+    loader = loader_way(root, dataset, device)
+    iterations, n = run["iterations"], len(dataset.train_labels)
+    gates, passes = iterations / stop.gate + 1, loader["train"] + loader["test"]
+    ways = {
+        "(b) module, full pass at every gate": iterations * plain_step + gates * run["full pass"],
+        "(c) loader, both sets every epoch": iterations * loader["step"] + iterations / (n // 50) * passes,
+        "(d) loader, both sets at every gate": iterations * loader["step"] + gates * passes,
+    }
+    print(
+        f"\n(a) ours: {run['ours']:.1f} s for {iterations:,} iterations: steps {run['steps']:.1f}, gates {run['gates']:.1f} "
+        f"({run['gates'] / run['ours']:.1%}), history {run['history']:.1f}; 1,000 averaged iterations {run['averaging of 1,000']:.1f}"
+    )
+    for name, seconds in ways.items():
+        print(f"{name}: {seconds:.0f} s, {seconds / run['ours']:.1f} times ours")
+    return run | {f"loader {key}": value for key, value in loader.items()} | ways
