@@ -78,10 +78,12 @@ class Split:
         # (x/255 - mean)/std in one multiplication and one subtraction
         std = np.array(dataset.std).reshape(1, -1, 1, 1)
         mean = np.array(dataset.mean).reshape(1, -1, 1, 1)
-        arrays = (images, labels, (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32))
-        self.images, self.labels, self._scale, self._shift = (devices.place(array, device) for array in arrays)
+        self._scale, self._shift = (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32)
+        # By numpy, which keeps large arrays in huge pages: images are gathered from there faster than from torch's own.
         resident = device is not None and 4 * images.size <= RESIDENT
-        self._normalised = self._normalise(self.images) if resident else None
+        self._normalised = devices.place(self._normalise(images), device) if resident else None
+        arrays = (images, labels, self._scale, self._shift)
+        self.images, self.labels, self._scale, self._shift = (devices.place(array, device) for array in arrays)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -17,12 +17,15 @@ class Replayed:
     workspace, and lanes run at once. What is left of an order after whole graphs is called step by step.
     """
 
-    def __init__(self, steps: Callable[[Tensor], None], shape: tuple[int, int], device: torch.device) -> None:
+    def __init__(
+        self, steps: Callable[[Tensor], None], shape: tuple[int, int], device: torch.device, *, stride: int = 1
+    ) -> None:
+        """``stride``: steps of one call on a CPU."""
         self._steps, self._shape, self._device = steps, shape, device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._graph: Any = None
         self._warm = False
-        self.stride = LENGTH if self._stream else 1
+        self.stride = LENGTH if self._stream else stride
 
     def scope(self) -> AbstractContextManager[Any]:
         """Where the work is to be queued."""

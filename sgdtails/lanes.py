@@ -20,11 +20,12 @@ from torch.nn.functional import cross_entropy, one_hot
 from sgdtails import models
 from sgdtails.data import Split
 from sgdtails.evaluation import Network
-from sgdtails.graphs import Replayed
+from sgdtails.graphs import LENGTH, Replayed
 
 State = dict[str, NDArray]
 Prepare = Callable[[Tensor], Tensor]
 _relu_backward = torch.ops.aten.threshold_backward
+A_MOMENT = 10**10  # operations: a tenth of a second on a core
 STACKED_BELOW = 256  # width of networks that a stack makes faster on a CPU: wider ones fill a core alone
 
 
@@ -94,7 +95,9 @@ class FullyConnected:
         self._batch_size = batch_size
         self._sums: list[Tensor] | None = None
         self._views: dict[int, list[tuple[Tensor, Tensor]]] = {}  # weights of the first k slots, and transposed
-        self._replayed = Replayed(self._steps, (slots, batch_size), images.device)
+        products = 6 * batch_size * sum(weight.numel() for weight in self._weights)
+        stride = max(1, min(LENGTH, A_MOMENT // products))
+        self._replayed = Replayed(self._steps, (slots, batch_size), images.device, stride=stride)
         self.stride, self.scope = self._replayed.stride, self._replayed.scope
 
     def put(self, slot: int, state: Mapping[str, NDArray], step_size: float) -> None:
