@@ -25,7 +25,7 @@ def select(
     torch.set_num_threads(threads)
     # The same as use_deterministic_algorithms(True), which imports torch's compiler first: seconds in every job.
     torch.set_deterministic_debug_mode("error")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what it has not written
     torch.backends.cudnn.benchmark = False
     # Convolutions default to TF32 while matrix products do not: say both.
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

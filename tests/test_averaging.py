@@ -63,7 +63,8 @@ def test_side_by_side_and_alone(digits):  # noqa: F811
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
 @pytest.mark.parametrize("pieces", [3, 17, 20, 31, 49])
-def test_interrupted_anywhere_and_gone_on(digits, model, pieces):  # noqa: F811
+def test_interrupted_anywhere_and_gone_on(digits, model, pieces, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
     whole = run(digits, averages(digits, model), model=model, burn_in=20, length=30)["3"]
     keeper = Keeper(pieces)
     with pytest.raises(Interrupted):

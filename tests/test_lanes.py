@@ -158,7 +158,8 @@ def test_sums_are_of_every_iterate(images):
                 np.testing.assert_allclose(total, sum(states[slot][key] for states in iterates), rtol=1e-14)
 
 
-def test_lanes_take_turns_and_stop_between_pieces(images):
+def test_lanes_take_turns_and_stop_between_pieces(images, monkeypatch):
+    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
     two = [lane("fcn", images), lane("fcn", images)]
     asked = iter([False, False, True])
     assert lanes.interleave([(one, orders(9, [0])) for one in two], lambda: next(asked)) == [2, 2]

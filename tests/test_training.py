@@ -210,8 +210,9 @@ def test_going_on_from_any_gate_is_bit_equal_to_no_stop(digits, model):
 
 
 @pytest.mark.parametrize("pieces", [0, 1, 47, 130, 131])
-def test_interrupted_anywhere_and_gone_on(digits, pieces):
+def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
     """Also between gates, with several runs that are not equally far."""
+    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
     runs = [training.Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
     whole = fleet(digits, [dataclasses.replace(run) for run in runs], slots=2)
     keeper = Keeper(pieces)
