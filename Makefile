@@ -6,9 +6,11 @@ PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 SHELL := bash
 CONFIG ?= config/demo.yaml
+FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
+FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
 
-.PHONY: demo figures bench test lint format lock clean image test-container test-cluster
+.PHONY: fuzz demo figures bench test lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -25,11 +27,24 @@ bench: .venv/ready           ## what a user would write instead, side by side: m
 test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
 	pytest
 
+verify: .venv/ready          ## every result to its last bit: is it still what was written?
+	python -m sgdtails.integrity results
+
+soak: .venv/ready            ## an hour of kills and damaged files; SOAK="--kills 30 --damages 30 --seed 2" for less
+	python -m tests.faults.harness $(SOAK)
+
 test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test`; DEMO=1: the demo as well
 	$(if $(DEMO),SGDTAILS_TEST_DEMO=1 )pytest --no-cov -rs tests/cluster
 
-test-container: .venv/ready  ## builds an image and runs the demo in it: half an hour
+test-container: .venv/ready  ## builds an image and runs the demo in it: up to an hour
 	SGDTAILS_TEST_CONTAINER=1 pytest --no-cov tests/container
+
+# Atheris is no part of the lock: it has wheels for few systems, and nothing else needs it.
+fuzz: .venv/ready            ## looks for files that the readers of files cannot take: FUZZ_SECONDS for each of FUZZ
+	@VIRTUAL_ENV=.venv uv pip install --quiet --target .venv/fuzz atheris || { echo "skipped: atheris cannot be installed here"; exit 0; }; \
+	set -e; for target in $(FUZZ); do echo "$$target: $(FUZZ_SECONDS) seconds"; \
+	  PYTHONPATH=.venv/fuzz OMP_NUM_THREADS=1 python -m tests.fuzz.harness $$target --seconds $(FUZZ_SECONDS) 2> .venv/fuzz/$$target.log \
+	  || { cat .venv/fuzz/$$target.log; exit 1; }; grep -E "^Done|peak_rss" .venv/fuzz/$$target.log; done
 
 lint: .venv/ready            ## style, types and workflow checks
 	ruff check .

@@ -10,6 +10,7 @@ import yaml
 from sgdtails import cluster, containers, grid, leases, provenance
 from sgdtails.errors import InputError
 from snakemake.exceptions import WorkflowError
+from snakemake.persistence import MetadataRecord
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 BASE = Path(str(workflow.basedir))
@@ -37,7 +38,6 @@ STUDY = f"results/{config['study']}"
 LOGS = f"{STUDY}/logs"
 RUN = f"{STUDY}/runs/{{run}}"
 DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
-PRUNED = f"{RUN}/pruned/{{method}}.parquet"
 TABLE = f"{STUDY}/tables/{{table}}.parquet"
 FIGURE = f"{STUDY}/figures/{{figure}}"
 CHECKPOINTS = f"{STUDY}/checkpoints"
@@ -94,6 +94,7 @@ TABLES = [
     *expand(TABLE, table=["history", "readings", "table1", "table2", "bounds"]),
     *expand(TABLE, table=["latency"] if CHAINS else []),
     *expand(TABLE, table=["claims", "verdicts"]),
+    *expand(f"{STUDY}/tables/{{text}}.md", text=["claims", "table1", "table2"]),
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
@@ -113,7 +114,6 @@ wildcard_constraints:
     dataset="[A-Za-z0-9][A-Za-z0-9_]*",
     table="[a-z]+[0-9]?",
     figure="[a-z]+[0-9]*",
-    method="[a-z_]+",
 
 
 def per_run(pattern):
@@ -226,6 +226,36 @@ def claims_file(_):
 def retried(amount):
     """A resource that doubles with each attempt at a job."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
+def check_results():
+    """Remove results that are not what was written, before Snakemake plans with them: they are made again.
+
+    While another run is under way in this folder its results are left alone. Weights are checked by the jobs that read them.
+    """
+    from sgdtails import integrity  # imports numpy
+
+    notes = Path(".snakemake")
+    if integrity.locked(notes):
+        return
+    try:
+        if workflow.output_settings.dryrun:
+            found = [why for _, why in integrity.damaged(Path(STUDY), weights=False)]
+        else:
+            integrity.check_room(Path(STUDY))
+            found = [
+                *integrity.repair(Path(STUDY)),
+                *integrity.repair_notes(notes, MetadataRecord.model_validate),
+            ]
+    except OSError as error:
+        raise WorkflowError(
+            f"{error.filename}: {error.strerror}; make room or grant access, then run again."
+        ) from None
+    print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
+
+
+if workflow.is_main_process:
+    check_results()
 
 
 def check_machine():

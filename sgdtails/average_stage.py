@@ -1,7 +1,7 @@
 """Averaging jobs: converged runs brought to their ergodic average, from wherever their checkpoints are."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import stages, storage
@@ -20,10 +20,20 @@ def average(
     minutes: float,
 ) -> None:
     """Average the iterates of converged runs, whose trained weights are in files ``finals``, as far as they are not finished."""
-    todo = stages.unfinished(store)
-    if not todo:
-        return
-    bench = stages.Bench(settings[next(iter(todo))], dataset)
+    setup = cache(
+        lambda: (stages.Bench(next(iter(settings.values())), dataset), stages.Keeper(store, _packed, minutes))
+    )
+    stages.while_memory_lasts(store, slots, lambda todo, slots: _average(settings, todo, finals, slots, *setup()))
+
+
+def _average(
+    settings: Mapping[str, stages.Settings],
+    todo: Mapping[str, stages.Packed],
+    finals: Mapping[str, str],
+    slots: int,
+    bench: stages.Bench,
+    keeper: stages.Keeper,
+) -> None:
     from sgdtails import averaging
     from sgdtails.progress import Progress
 
@@ -52,7 +62,7 @@ def average(
         bench.test,
         batch_size=bench.batch_size,
         **length,
-        keeper=stages.Keeper(store, _packed, minutes),
+        keeper=keeper,
         progress=Progress(sum(length.values())),
     )
 

@@ -30,9 +30,9 @@ class Checkpoints:
     def __init__(self, folder: Path, stage: str, run: str, *, depends: Mapping[str, Any]) -> None:
         """``depends`` is all that the run's results depend on, as JSON has it."""
         self._depends = dict(depends)
-        key = hashlib.sha256(json.dumps(self._depends, sort_keys=True).encode()).hexdigest()[:16]
+        self.key = hashlib.sha256(json.dumps(self._depends, sort_keys=True).encode()).hexdigest()[:16]
         self._run = folder / stage / run
-        self._folder = self._run / key
+        self._folder = self._run / self.key
         self._lock = folder / stage / f"{run}.lock"
 
     @contextmanager
@@ -74,7 +74,9 @@ class Checkpoints:
         """Write a checkpoint beside the last one, and remove those before that."""
         files = self._files()
         number = int(files[-1].stem) + 1 if files else 0
-        storage.save_arrays(self._folder / f"{number:08d}.safetensors", arrays, {"depends": self._depends, **record})
+        record = {"depends": self._depends, **record}
+        # Not read back: a damaged one falls back to the one before, and a process asked to end has seconds.
+        storage.save_arrays(self._folder / f"{number:08d}.safetensors", arrays, record, read_back=False)
         for path in files[:-1]:
             path.unlink(missing_ok=True)
 

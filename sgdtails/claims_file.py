@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sgdtails import inputs
 from sgdtails.claim_kinds import KINDS
 from sgdtails.claim_quantities import QUANTITIES
 from sgdtails.errors import InputError, unknown
 from sgdtails.verdicts import SIGNS, SUPPORTS
 
 Claims = dict[str, dict[str, Any]]
+MOST_COPIES = 1000  # of one claim
 _COMMON = {"statement": str, "where": str, "kind": str, "supports": str}
 # The parameters of each kind of test, and their types; a dict is a quantity.
 _PARAMETERS: dict[str, dict[str, type]] = {
@@ -32,15 +34,7 @@ _CHOICES = {
 
 def read(path: str | Path) -> Claims:
     """Claims by name. InputError if the file cannot be read, or says anything that ``checked`` refuses."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(
-            f"cannot read the claims in {path} ({error}); config key claims.path names the file."
-        ) from error
-    return checked(content, str(path))
+    return checked(inputs.read_yaml(path, "config key claims.path"), str(path))
 
 
 def checked(content: Any, path: str) -> Claims:
@@ -64,6 +58,8 @@ def _expanded(entry: dict[str, Any], where: str) -> list[tuple[list[str], dict[s
     each = entry["for_each"]
     if not isinstance(each, dict) or len(each) != 1 or not isinstance(values := next(iter(each.values())), list):
         raise InputError(f"{where}: for_each must name one list, such as {{method: [node, kernel]}}.")
+    if len(values) > MOST_COPIES:
+        raise InputError(f"{where}: for_each has {len(values)} values; it may have {MOST_COPIES}.")
     key = next(iter(each))
     return [([str(value)], _replaced(rest, f"{{{key}}}", str(value))) for value in values]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -28,13 +29,22 @@ def image(container: str | None, base: Path) -> str:
             "give the path of an image, or leave that option out."
         )
     if "://" in container:
-        return container
+        return _quoted(container)
     path = container.replace(_DIGEST, recipe_digest(base)) if _DIGEST in container else container
     found = next((file for file in (Path(path), base / path) if file.exists()), None)
     if found is None:
         make = "build it with `make image`" if _DIGEST in container else "give the path of an image"
         raise InputError(f"config key container: there is no image {path}; {make}, or leave --sdm apptainer out.")
-    return str(found)
+    return _quoted(str(found))
+
+
+def _quoted(name: str) -> str:
+    """The name, if a shell takes it as it is: Snakemake puts it into command lines without quotes."""
+    if shlex.quote(name) != name:
+        raise InputError(
+            f"config key container: {name!r} has a space or another character that a shell would take apart; rename it or move it."
+        )
+    return name
 
 
 def bind_driver(environment: MutableMapping[str, str] = os.environ, *, devices: Path = Path("/dev")) -> None:

@@ -10,10 +10,23 @@ class InputError(ValueError):
 
 def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputError:
     """The error for a name that is not in ``valid``, with the nearest valid one."""
-    names = sorted(valid)
-    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    names, given = sorted(valid), str(name)[:100]
+    close = get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names)}."
-    return InputError(f"unknown {kind} {str(name)!r} in {where}: {hint}")
+    return InputError(f"unknown {kind} {given!r} in {where}: {hint}")
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory has run out, the machine's or a GPU's. Torch often says so in words only; it is not imported for that."""
+    if error is None:
+        return False
+    if any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__):
+        return True
+    words = isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
+    return words or out_of_memory(error.__context__)  # a graph whose capture it ended complains of that
 
 
 class Interrupted(Exception):

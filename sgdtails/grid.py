@@ -2,27 +2,35 @@
 
 import csv
 import itertools
+import math
+import os
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sgdtails import inputs
 from sgdtails.errors import InputError, unknown
 
 Run = dict[str, Any]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
+MOST_RUNS = 100_000  # Snakemake plans a dozen jobs for each
+_LARGEST = 2**63 - 1  # what Parquet and torch have room for
+_STEP_SIZES = (1e-30, 1e30)  # float32 has no room for more
 _COLUMNS = {"dataset": str, "model": str, "batch_size": int, "step_size": float, "seed": int}
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """InputError for the first thing in the config that the schema refuses, unknown keys at any level included."""
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator, validators
 
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path))
-    )
-    if errors:
-        raise _explained(errors[0])
+    inputs.plain(config, "the config")
+    # JSON calls 200.0 an integer, which Python's ranges are not
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    validator = validators.extend(Draft202012Validator, type_checker=whole)(schema)
+    if error := next(validator.iter_errors(config), None):
+        raise _explained(error)
 
 
 def _explained(error: Any) -> InputError:
@@ -45,7 +53,8 @@ def _explained(error: Any) -> InputError:
         if error.validator == "type" and isinstance(error.instance, str)
         else ""
     )
-    return InputError(f"{where}: {error.message}{hint}; see config/config.yaml for what it means.")
+    said = textwrap.shorten(error.message, 300)
+    return InputError(f"{where}: {said}{hint}; see config/config.yaml for what it means.")
 
 
 def read_runs(
@@ -56,9 +65,7 @@ def read_runs(
     A path is looked up in the working directory, then in ``base``.
     InputError for an unknown column, dataset or model, a number out of range, or a run listed twice.
     """
-    rows = (
-        _from_csv(Path(runs) if Path(runs).exists() else base / runs) if isinstance(runs, str) else _from_blocks(runs)
-    )
+    rows = _from_csv(runs, base) if isinstance(runs, str) else _from_blocks(runs)
     datasets, models = list(datasets), list(models)
     table: dict[str, Run] = {}
     first: dict[str, str] = {}
@@ -73,6 +80,8 @@ def read_runs(
                 f"{where}: run {name} is already listed at {first[name]}; remove one, or give it another seed."
             )
         table[name], first[name] = run, where
+        if len(table) > MOST_RUNS:
+            raise InputError(f"{where}: this is more than {MOST_RUNS:,} runs; split them into several studies.")
     if not table:
         raise InputError(
             f"the run table {runs if isinstance(runs, str) else '(config key runs)'} has no rows; add one run per row."
@@ -107,16 +116,25 @@ def run_id(run: Mapping[str, Any]) -> str:
     return f"{run['model']}-{run['dataset']}-b{run['batch_size']}-lr{run['step_size']:.12g}-s{run['seed']}"
 
 
-def _from_csv(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _from_csv(runs: str, base: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    # os.path.exists is false for any path that cannot be, where Path's own raises
+    path = Path(runs) if os.path.exists(runs) else base / runs  # noqa: PTH110
+    inputs.regular(path, "config key runs", largest=inputs.LARGEST_TEXT_FILE)
+    rows: list[tuple[str, Mapping[str, Any]]] = []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             _check_columns(reader.fieldnames or (), str(path))
-            return [(f"{path}, line {reader.line_num}", row) for row in reader]
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if None in row:
+                    raise InputError(f"{where} has more values than there are columns; remove what is too much.")
+                rows.append((where, row))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"config key runs: cannot read the run table {path} ({error}); give the path of a CSV file."
         ) from error
+    return rows
 
 
 def _from_blocks(blocks: list[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -124,6 +142,8 @@ def _from_blocks(blocks: list[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping
         where = f"config key runs, block {number + 1}"
         _check_columns(block, where)
         values = [value if isinstance(value, list) else [value] for value in block.values()]
+        if math.prod(map(len, values)) > MOST_RUNS:
+            raise InputError(f"{where} has more than {MOST_RUNS:,} runs; shorten its lists.")
         for combination in itertools.product(*values):
             yield where, dict(zip(block, combination, strict=True))
 
@@ -133,6 +153,8 @@ def _check_columns(columns: Iterable[str], where: str) -> None:
     for column in columns:
         if column not in _COLUMNS:
             raise unknown("column", column, where, _COLUMNS)
+        if columns.count(column) > 1:
+            raise InputError(f"{where}: column {column} is there twice; remove one.")
     missing = [column for column in _COLUMNS if column not in columns]
     if missing:
         raise InputError(f"{where}: no column {', '.join(missing)}; a run table has {', '.join(_COLUMNS)}.")
@@ -142,21 +164,33 @@ def _parsed(raw: Mapping[str, Any], where: str) -> Run:
     run: Run = {}
     for column, kind in _COLUMNS.items():
         try:
-            value = kind(raw[column])
-            if kind is int and float(raw[column]) != value:
-                raise ValueError
-        except (TypeError, ValueError, OverflowError, KeyError):
-            raise InputError(
-                f"{where}: {column} is {raw.get(column)!r}; it must be a {'whole number' if kind is int else 'number'}."
-            ) from None
-        run[column] = value
+            run[column] = _converted(raw[column], kind)
+        except (TypeError, ValueError, OverflowError):
+            wanted = {int: "a whole number of at most 64 bits", float: "a number", str: "text"}[kind]
+            raise InputError(f"{where}: {column} is {raw[column]!r:.100}; it must be {wanted}.") from None
     if not 0 < run["step_size"] < float("inf"):
         raise InputError(f"{where}: step_size is {run['step_size']}; it must be a positive number.")
+    if not _STEP_SIZES[0] <= run["step_size"] <= _STEP_SIZES[1]:
+        raise InputError(
+            f"{where}: step_size is {run['step_size']}; single precision has room for {_STEP_SIZES[0]:g} to {_STEP_SIZES[1]:g}."
+        )
     if run["batch_size"] < 1:
         raise InputError(f"{where}: batch_size is {run['batch_size']}; it must be at least 1.")
     if run["seed"] < 0:
         raise InputError(f"{where}: seed is {run['seed']}; it must be 0 or more.")
     for column in ("dataset", "model"):
-        if not _NAME.fullmatch(run[column]):
-            raise InputError(f"{where}: {column} is {run[column]!r}; it must be letters, digits and underscores.")
+        if not NAME.fullmatch(run[column]):
+            raise InputError(
+                f"{where}: {column} is {run[column]!r:.100}; it must be at most 64 letters, digits and underscores."
+            )
     return run
+
+
+def _converted(value: Any, kind: type) -> Any:
+    """A cell of a run table; TypeError, ValueError or OverflowError if it is not of this kind."""
+    if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
+        raise TypeError
+    converted = kind(value)
+    if kind is int and (abs(converted) > _LARGEST or (isinstance(value, float) and value != converted)):
+        raise ValueError
+    return converted

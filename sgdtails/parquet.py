@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sgdtails import image
-from sgdtails.storage import atomic
+from sgdtails import image, storage
+from sgdtails.errors import InputError
 
 _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 
@@ -27,13 +27,28 @@ def write(
 
 
 def read(path: str | Path) -> pa.Table:
-    """A table of this workflow."""
-    return pq.read_table(path)
+    """A table of this workflow. InputError for a file that is not what was written, or no table."""
+    return parse(storage.read(path), path)
+
+
+def parse(data: bytes, path: str | Path) -> pa.Table:
+    """The table that a file consists of. InputError, naming ``path``, for a damaged one."""
+    try:
+        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"{path} is not a table of this workflow, or it is damaged ({reason}); delete it and run again."
+        ) from error
 
 
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
     """Write a table with, in its metadata, what it depends on, the libraries' versions and the container image or None."""
     libraries = {library: version(library) for library in _LIBRARIES}
     record = json.dumps({"image": image.digest(), "libraries": libraries, **provenance}, sort_keys=True)
-    with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"sgdtails": record}), temporary)
+    table = table.replace_schema_metadata({"sgdtails": record})
+    with storage.atomic(path) as temporary:
+        pq.write_table(table, temporary, write_page_checksum=True)
+        back = parse(temporary.read_bytes(), path)
+        if not back.schema.equals(table.schema, check_metadata=True) or back.num_rows != table.num_rows:
+            raise InputError(f"{path} reads back as another table than was written; is its disk sound?")

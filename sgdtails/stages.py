@@ -4,15 +4,18 @@ A finished run stays a checkpoint until its own job makes the run's files of it.
 (``workflow/scripts/fleet.py``) while Snakemake still sees one job per run.
 """
 
+import gc
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import data, devices, storage
 from sgdtails.checkpoints import Arrays, Checkpoints
+from sgdtails.errors import InputError, out_of_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +85,19 @@ def finished(checkpoints: Checkpoints) -> Packed:
     return loaded
 
 
+def written(outputs: Iterable[str], weights: str, checkpoints: Checkpoints) -> bool:
+    """Whether the process that had the lock before has written a run's files, of the same settings, code and inputs.
+
+    It may be a job that outlived its driver. Snakemake removes the files before a job starts, so they are not older ones.
+    """
+    if not all(Path(path).exists() for path in outputs):
+        return False
+    try:
+        return storage.read_record(weights).get("depends") == checkpoints.key
+    except InputError:
+        return False
+
+
 def group(arrays: Arrays, name: str) -> Arrays:
     """The arrays of one group of a checkpoint (initial, state or sums), by their own names."""
     return {key.partition("/")[2]: array for key, array in arrays.items() if key.partition("/")[0] == name}
@@ -116,6 +132,36 @@ def unfinished(store: Store) -> dict[str, Packed]:
     """The runs that are not finished, with what their checkpoints hold: nothing at first."""
     loaded = {run: checkpoints.load() or ({}, {}) for run, checkpoints in store.items()}
     return {run: packed for run, packed in loaded.items() if packed[1].get("outcome") is None}
+
+
+def while_memory_lasts(store: Store, slots: int, work: Callable[[dict[str, Packed], int], None]) -> None:
+    """Call ``work`` with the unfinished runs and ``slots``; again with half as many each time that memory runs out.
+
+    Runs then go on from their last checkpoints. What one slot has no room for is raised as it is.
+    """
+    while todo := unfinished(store):
+        try:
+            return work(todo, slots)
+        except (RuntimeError, MemoryError) as error:
+            if slots == 1 or not out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0][:200]
+        # Only now: the exception's frames hold all that was allocated.
+        print(
+            f"out of memory with {slots} slots ({reason}): going on from the last checkpoints with {slots // 2}. Set config "
+            "key slots to that to begin with it; on a GPU the last digits of results may differ from those of more slots.",
+            file=sys.stderr,
+            flush=True,
+        )
+        slots //= 2
+        _release()
+
+
+def _release() -> None:
+    """Give back what nothing uses any more: lanes and their graphs refer to each other."""
+    gc.collect()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()
 
 
 def steps(settings: Settings) -> dict[str, Any]:

@@ -1,18 +1,20 @@
-"""Arrays at rest: safetensors with one JSON record of metadata, written atomically."""
+"""Files at rest, written atomically: arrays as safetensors that carry a digest; beside other files the digest lies in a file."""
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sgdtails.errors import InputError
 
@@ -21,22 +23,81 @@ _RECORD = "sgdtails"  # one key: safetensors writes several in no particular ord
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that takes its place when the block succeeds and vanishes when it fails."""
+    """A temporary name beside ``path`` that takes its place, with a new digest, when the block succeeds, and else vanishes."""
     target = Path(path)
+    seal = seal_of(target)
+    with _replacing(seal) as digest, _replacing(target) as temporary:
+        yield temporary
+        digest.write_text(_seal(target.name, temporary.read_bytes()), encoding="utf-8")
+        seal.unlink(missing_ok=True)  # first the old one goes, then the file comes, then the new one
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
-    os.close(handle)
+    prefix = f".{target.stem}-"
+    _remove_abandoned(target.parent, prefix, target.suffix)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=target.suffix)
     temporary = Path(name)
     try:
+        fcntl.flock(handle, fcntl.LOCK_SH)  # says that its process lives
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        _sync(temporary)
+        os.fsync(handle)
         temporary.replace(target)
         _sync(target.parent)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # what a failed write does not say
+        raise
     finally:
+        os.close(handle)
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove temporary files whose processes were killed."""
+    for path in folder.iterdir():
+        if path.name.startswith(prefix) and path.suffix == suffix and len(path.name) == len(prefix + suffix) + 8:
+            with suppress(OSError), path.open("rb") as file:  # another process's, or gone by now
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def seal_of(path: Path) -> Path:
+    """The file that holds the digest of the file at ``path``, in the form of sha256sum."""
+    return path.with_name(f".{path.name}.sha256")
+
+
+def seal(path: Path) -> None:
+    """Take a file as it is, and put its digest beside it."""
+    with _replacing(seal_of(path)) as temporary:
+        temporary.write_text(_seal(path.name, path.read_bytes()), encoding="utf-8")
+
+
+def _seal(name: str, data: bytes) -> str:
+    return f"{hashlib.sha256(data).hexdigest()}  {name}\n"
+
+
+def read(path: str | Path) -> bytes:
+    """A file as it was written. InputError if it has changed since; a file without a digest is taken as it is."""
+    target = Path(path)
+    for _ in range(2):  # another process may have replaced it in between
+        data = target.read_bytes()
+        seal = read_seal(target)
+        if seal is None or seal == _seal(target.name, data):
+            return data
+    raise InputError(f"{path} is not what was written; delete it and run again.")
+
+
+def read_seal(path: Path) -> str | None:
+    """The line with the digest of a file, or None if there is none, or none that can be read."""
+    try:
+        line = seal_of(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return line if re.fullmatch(rf"[0-9a-f]{{64}}  {re.escape(path.name)}\n", line) else None
 
 
 def _sync(path: Path) -> None:
@@ -48,13 +109,18 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def save_arrays(path: str | Path, arrays: Mapping[str, NDArray], record: Mapping[str, Any]) -> None:
-    """Write named arrays in their order, a JSON-able record, and a digest of both."""
+def save_arrays(
+    path: str | Path, arrays: Mapping[str, NDArray], record: Mapping[str, Any], *, read_back: bool = True
+) -> None:
+    """Write named arrays in their order, a JSON-able record, and a digest of both; read them back from the disk."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps({"order": list(arrays), **record}, sort_keys=True)
     header = json.dumps({"digest": _digest(arrays, text), "record": text})
-    with atomic(path) as temporary:
-        save_file(arrays, temporary, {_RECORD: header})
+    with _replacing(Path(path)) as temporary:
+        # Its save_file would write to a temporary file of its own, which nobody removes after a kill.
+        temporary.write_bytes(save(arrays, {_RECORD: header}))
+        if read_back:
+            load_arrays(temporary)
 
 
 def load_arrays(path: str | Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
@@ -84,9 +150,11 @@ def digest(path: str | Path) -> str:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, str]]]:
     try:
+        if not Path(path).is_file():
+            raise OSError("there is no such file")  # nor is a pipe waited for
         with safe_open(path, framework="numpy") as file:
             yield file, json.loads((file.metadata() or {})[_RECORD])
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, LookupError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         raise InputError(
             f"{path} is not a file of this workflow, or it is damaged ({error}); delete it and run again."
         ) from error

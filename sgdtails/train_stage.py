@@ -1,6 +1,7 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import stages
@@ -13,10 +14,19 @@ def train(
     settings: Mapping[str, stages.Settings], store: stages.Store, dataset: str, *, slots: int, minutes: float
 ) -> None:
     """Train runs of one model, dataset and batch size, by name, as far as they are not finished."""
-    todo = stages.unfinished(store)
-    if not todo:
-        return
-    bench = stages.Bench(settings[next(iter(todo))], dataset)
+    setup = cache(
+        lambda: (stages.Bench(next(iter(settings.values())), dataset), stages.Keeper(store, _packed, minutes))
+    )
+    stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
+
+
+def _train(
+    settings: Mapping[str, stages.Settings],
+    todo: Mapping[str, stages.Packed],
+    slots: int,
+    bench: stages.Bench,
+    keeper: stages.Keeper,
+) -> None:
     from sgdtails import models, training
     from sgdtails.progress import Progress
 
@@ -34,9 +44,7 @@ def train(
         stop=training.Stop(**bench.settings["stop"]),
         build=lambda seed: models.state(bench.model(seed)),
     )
-    fleet = training.Fleet(
-        bench.lanes(slots, len(runs)), task, stages.Keeper(store, _packed, minutes), Progress(task.stop.budget)
-    )
+    fleet = training.Fleet(bench.lanes(slots, len(runs)), task, keeper, Progress(task.stop.budget))
     fleet.train(runs)
 
 

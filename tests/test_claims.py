@@ -345,10 +345,10 @@ def test_a_file_that_holds_no_claims(content):
 
 
 def test_a_missing_or_damaged_file_of_claims(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read the claims in .*config key claims.path"):
+    with pytest.raises(InputError, match=r"config key claims.path: cannot read .*none.yaml"):
         claims_file.read(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=r"bad.yaml' is not YAML"):
         claims_file.read(tmp_path / "bad.yaml")
 
 

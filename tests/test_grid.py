@@ -95,7 +95,7 @@ def test_wrong_tables(tmp_path, text, message):
 
 
 def test_a_missing_table():
-    with pytest.raises(InputError, match=r"cannot read the run table .*absent.csv"):
+    with pytest.raises(InputError, match=r"config key runs: cannot read .*absent.csv"):
         runs("absent.csv")
 
 

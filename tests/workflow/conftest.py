@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -53,12 +54,12 @@ class Workflow:
         output, _ = driver.communicate()
         return subprocess.CompletedProcess(driver.args, driver.returncode, output)
 
-    def start(self, config: dict, *arguments: str) -> subprocess.Popen:
+    def start(self, config: dict, *arguments: str, **options: Any) -> subprocess.Popen:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "COVERAGE_"))}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **streams)  # type: ignore[call-overload]
+        return subprocess.Popen(command, cwd=self.folder, text=True, **{"env": environment} | streams | options)  # type: ignore[call-overload]
 
     def planned(self, config: dict, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run plans; targets left out."""

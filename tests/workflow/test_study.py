@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgdtails import storage, tables
+from sgdtails import integrity, storage, tables
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY, Workflow
 
@@ -100,7 +100,7 @@ def test_make_figures_redraws_and_touches_nothing_else(finished):
     assert result.returncode == 0, result.stdout
     changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert {path.parent.name for path in changed} == {"figures"}
-    assert len([path for path in changed if path.suffix != ".log"]) == 2 * 17
+    assert len([path for path in changed if path.suffix in (".pdf", ".png")]) == 2 * 17
 
 
 def test_weights_of_another_model_name_file_and_layer(finished):
@@ -126,7 +126,8 @@ def test_figures_are_there_and_nothing_is_left_over(finished):
         with Image.open(results(finished) / f"figures/{name}.png") as picture:
             assert picture.width > 900
         assert (results(finished) / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
-    assert not list(results(finished).rglob(".*"))
+    assert {path.suffix for path in results(finished).rglob(".*")} == {".sha256"}
+    assert list(integrity.damaged(results(finished), weights=True)) == []
 
 
 def test_nothing_is_done_twice(finished):

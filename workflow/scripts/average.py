@@ -14,18 +14,19 @@ def main(smk: Any) -> None:
     record: dict[str, Any] = {"outcome": {"status": "skipped", "average_test_accuracy": None}, "seconds": 0.0}
     store = stages.store("average", {name: settings}, smk.params, {name: smk.input.dataset}, finals)
     with stages.locked(store):
-        if average_stage.converged(smk.input.final):
-            average_stage.average({name: settings}, store, smk.input.dataset, finals, **stages.limits(smk.config))
-            arrays, record = stages.finished(store[name])
-        _write(smk, settings, arrays, record)
+        if not stages.written(smk.output, smk.output.average, store[name]):
+            if average_stage.converged(smk.input.final):
+                average_stage.average({name: settings}, store, smk.input.dataset, finals, **stages.limits(smk.config))
+                arrays, record = stages.finished(store[name])
+            _write(smk, settings, arrays, record, store[name].key)
         store[name].remove()
 
 
-def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any]) -> None:
+def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any], depends: str) -> None:
     run, outcome = settings["run"]["run"], record["outcome"]
     provenance = {"run": run, "code": smk.params.code, "settings": settings}
     mean = stages.group(arrays, "state") if outcome["status"] == "averaged" else {}
-    storage.save_arrays(smk.output.average, mean, provenance | {"status": outcome["status"]})
+    storage.save_arrays(smk.output.average, mean, provenance | {"status": outcome["status"], "depends": depends})
     row = {"run": run, "seconds": record["seconds"], **outcome}
     parquet.write(run_schemas.SCHEMAS["averaging"], [row], smk.output.row, provenance=provenance)
 

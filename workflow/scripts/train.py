@@ -12,16 +12,17 @@ def main(smk: Any) -> None:
     name = run["run"]
     store = stages.store("train", {name: settings}, smk.params, {name: smk.input.dataset})
     with stages.locked(store):
-        train_stage.train({name: settings}, store, smk.input.dataset, **stages.limits(smk.config))
-        arrays, record = stages.finished(store[name])
-        _write(smk, settings, arrays, record)
+        if not stages.written(smk.output, smk.output.final, store[name]):
+            train_stage.train({name: settings}, store, smk.input.dataset, **stages.limits(smk.config))
+            arrays, record = stages.finished(store[name])
+            _write(smk, settings, arrays, record, store[name].key)
         store[name].remove()
 
 
-def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any]) -> None:
+def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any], depends: str) -> None:
     run, outcome = settings["run"], record["outcome"]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
-    state = {key: outcome[key] for key in ("status", "iterations")}
+    state = {key: outcome[key] for key in ("status", "iterations")} | {"depends": depends}
     storage.save_arrays(smk.output.initial, stages.group(arrays, "initial"), provenance)
     storage.save_arrays(smk.output.final, stages.group(arrays, "state"), provenance | state)
     history = ({"run": run["run"]} | row for row in record["history"])

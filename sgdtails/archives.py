@@ -1,0 +1,156 @@
+"""Files of images from outside, tar archives and .npz: read in memory, unpacked to disk never, and bounded in memory and time."""
+
+import bz2
+import gzip
+import io
+import lzma
+import math
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdtails import inputs
+from sgdtails.errors import InputError
+
+LARGEST_FILE = 2**28  # bytes of one file in an archive
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+ALLOWED = 100  # times its size that an archive may unpack to ...
+ALWAYS_ALLOWED = 2**30  # ... or so many bytes
+
+
+def tar_members(where: str, path: Path, suffixes: frozenset[str]) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Names and contents of the files with these suffixes in a tar archive, packed by gzip, bzip2, xz or not at all.
+
+    InputError for an archive that is damaged or cut off, unpacks to far more than its size, or names files outside of itself.
+    """
+    try:
+        with _unpacked(path) as file, tarfile.open(fileobj=_Bounded(file, path), mode="r:") as archive:  # type: ignore[call-overload]
+            end = 0
+            for item in archive:
+                if archive.offset <= end or item.size < 0:
+                    raise tarfile.ReadError("a file in it has a negative size")
+                end = archive.offset
+                member = PurePosixPath(item.name)
+                if member.suffix.lower() in suffixes and not item.isdir():
+                    yield member, _content(archive, item, member)
+            _check_end(archive)
+    except MemoryError:
+        raise
+    except Exception as error:  # tarfile and the decompressors raise whatever they meet in a damaged archive
+        raise InputError(f"{where} is not a whole tar archive ({inputs.reason(error)}); fetch it again.") from error
+
+
+def _unpacked(path: Path) -> Any:
+    with path.open("rb") as file:
+        head = file.read(6)
+    return next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)(path, "rb")
+
+
+def _content(archive: tarfile.TarFile, item: tarfile.TarInfo, member: PurePosixPath) -> bytes:
+    if not item.isreg():
+        raise tarfile.ReadError(f"{str(member)!r} in it is a link or a device")
+    if member.is_absolute() or ".." in member.parts:
+        raise tarfile.ReadError(f"it names {str(member)!r}, outside of itself")
+    if item.size > LARGEST_FILE:
+        raise tarfile.ReadError(f"{str(member)!r} in it claims {item.size:,} bytes")
+    content = archive.extractfile(item).read()  # type: ignore[union-attr]
+    if len(content) != item.size:
+        raise tarfile.ReadError("it ends too early")
+    return content
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """ReadError or EOFError for an archive that was cut off: tarfile takes a cut before a header for the end."""
+    file: Any = archive.fileobj
+    file.seek(archive.offset)
+    first = file.read(tarfile.BLOCKSIZE)
+    if len(first) < tarfile.BLOCKSIZE or any(first):
+        raise tarfile.ReadError("it ends too early")
+    while file.read(2**20):  # to the end, where compressed files have their checksum
+        pass
+
+
+class _Bounded:
+    """A file that refuses to be read further than an honest archive reaches."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self._file, self._end = file, max(ALWAYS_ALLOWED, ALLOWED * path.stat().st_size)
+        self.tell = file.tell
+
+    def seek(self, position: int) -> int:
+        self._check(position)
+        return self._file.seek(position)
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= LARGEST_FILE:
+            raise tarfile.ReadError(f"something in it claims {size:,} bytes")
+        self._check(self._file.tell() + size)
+        return self._file.read(size)
+
+    def _check(self, position: int) -> None:
+        if not 0 <= position <= self._end:
+            raise tarfile.ReadError(f"it unpacks to more than {ALLOWED} times its size")
+
+
+def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict[str, NDArray]:
+    """Arrays of an .npz file by name: the first of ``choices`` whose names it has. Other arrays are not looked at.
+
+    InputError for a damaged file, one that has none of the choices, objects, or arrays larger than what stands there.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = sorted(name.removesuffix(".npy") for name in file.namelist())
+            wanted = next((choice for choice in choices if set(choice) <= set(names)), ())
+            arrays = {name: _array(file, f"{name}.npy") for name in wanted}
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile and numpy raise whatever they meet in a damaged file
+        raise InputError(
+            f"{where} is not a readable .npz file ({inputs.reason(error)}); write it again with numpy.savez."
+        ) from error
+    if not arrays:
+        needed = ", or ".join(" and ".join(choice) for choice in reversed(choices))
+        raise InputError(f"{where} has the arrays {names!s:.200}; it needs {needed}.")
+    return arrays
+
+
+def _array(file: zipfile.ZipFile, name: str) -> NDArray:
+    item = file.getinfo(name)
+    with file.open(item) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):  # what numpy writes but for thousands of named fields
+            raise ValueError(f"{name} is not of .npy version 1.0")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or dtype.hasobject or size != item.file_size - stream.tell():
+            raise ValueError(f"{name} declares {dtype} of shape {shape}, which is not what stands there")
+        if size > inputs.memory():
+            raise ValueError(f"{name} has {size:,} bytes, more than this machine's memory")
+        stream.seek(0)
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def picture(where: str, content: bytes, *, grey: bool, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """An image file as (channels, height, width) uint8, resized to ``size`` (height, width). InputError if it cannot be read."""
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Only formats that Pillow decodes itself: it would start Ghostscript for PostScript under another name.
+            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")) as file:
+                image = file.convert("L" if grey else "RGB")
+            if size and image.size != size[::-1]:
+                image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+            pixels = np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise whatever they meet in a damaged image
+        raise InputError(f"{where} is not a readable image ({inputs.reason(error)}); remove or replace it.") from error
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -1,0 +1,45 @@
+"""Look for inputs that a target reads neither to the end nor to an InputError, led by coverage: ``make fuzz``.
+
+    python -m tests.fuzz.harness TARGET [--seconds N] [libFuzzer's options]
+
+Ends with libFuzzer's statistics; what it finds is left in ``.fuzz/TARGET/crash-*``, ``timeout-*`` or ``oom-*``, and is read
+back with that file as an argument.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+try:
+    import atheris
+except ImportError:
+    sys.exit("fuzzing needs atheris, which `make fuzz` installs; it has no wheel for this Python or system.")
+
+with atheris.instrument_imports(
+    include=["sgdtails", "tarfile", "zipfile", "csv", "numpy.lib", "yaml", "safetensors", "PIL"]
+):
+    from tests.fuzz import targets
+
+SLOWEST, MEMORY = 20, 4096  # seconds and MiB of one input
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", choices=targets.TARGETS)
+    parser.add_argument("--seconds", type=int, default=120)
+    chosen, more = parser.parse_known_args()
+    warnings.simplefilter("ignore")  # decoders warn of what they meet
+    corpus = Path(".fuzz", chosen.target)
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(targets.seeds(chosen.target)):
+        (corpus / f"seed{number}").write_bytes(data)
+    options = [f"-max_total_time={chosen.seconds}", f"-timeout={SLOWEST}", f"-rss_limit_mb={MEMORY}", "-max_len=20000"]
+    options += [f"-artifact_prefix={corpus}/", "-print_final_stats=1", "-verbosity=1"]
+    files = [] if any(Path(argument).is_file() for argument in more) else [str(corpus)]
+    atheris.Setup([sys.argv[0], *options, *more, *files], targets.TARGETS[chosen.target])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""When memory runs out: a job goes on with half as many runs at once, or says so in one sentence."""
+
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from sgdtails import average_stage, data, jobs, lanes, stages, storage, train_stage
+from sgdtails.checkpoints import Checkpoints
+from sgdtails.errors import InputError, out_of_memory
+from tests.test_training import STOP
+
+RUNS = {f"run{seed}": {"step_size": 0.1 + 0.05 * seed, "seed": seed} for seed in range(5)}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "digits.safetensors"
+    data.write(data.load("digits", {"kind": "digits"}, root="nowhere", download=False), path)
+    return str(path)
+
+
+def settings(run):
+    shared = {"dataset": "digits", "model": "small", "batch_size": 50}
+    stop = {key: getattr(STOP, key) for key in STOP.__dataclass_fields__} | {"budget": 200, "gate": 20}
+    return {
+        **{"run": {"run": run, **shared, **RUNS[run]}, "model": {"fcn": [16]}, "device": "cpu", "precision": "fp32"},
+        **{"threads": 1, "stop": stop, "average": {"burn_in": 20, "length": 30}},
+    }
+
+
+def store(folder, stage):
+    return {run: Checkpoints(folder, stage, run, depends={"run": run}) for run in RUNS}
+
+
+class Small:
+    """Lanes on a device that has room for so many slots: a step with more of them in use fails, some steps after the first."""
+
+    def __init__(self, monkeypatch, room, patience=30):
+        self.room, self.patience, self.tried = room, patience, []
+        self._build = lanes.build
+        monkeypatch.setattr(lanes, "build", self.build)
+
+    def build(self, *arguments, slots, **more):
+        self.tried.append(slots)
+        built = self._build(*arguments, slots=slots, **more)
+        for lane in built:
+            advance, calls = lane.advance, iter(range(10**9))
+
+            def limited(order, advance=advance, calls=calls):
+                if order.shape[1] > self.room and next(calls) >= self.patience:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+                advance(order)
+
+            lane.advance = limited
+        return built
+
+
+def train(folder, dataset, slots, minutes=60.0):
+    train_stage.train(
+        {run: settings(run) for run in RUNS}, store(folder, "train"), dataset, slots=slots, minutes=minutes
+    )
+    return {run: stages.finished(found) for run, found in store(folder, "train").items()}
+
+
+def assert_same(one, other):
+    for run, (arrays, record) in one.items():
+        assert record["outcome"] == other[run][1]["outcome"]
+        assert {name: array.tobytes() for name, array in arrays.items()} == {
+            name: array.tobytes() for name, array in other[run][0].items()
+        }
+
+
+@pytest.mark.parametrize("minutes", [60.0, 1e-9])
+def test_training_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, capsys, minutes):
+    """From the beginning, or from checkpoints at every gate; on a CPU to the same bytes."""
+    whole = train(tmp_path / "whole", dataset, 4)
+    device = Small(monkeypatch, room=1)
+    assert_same(train(tmp_path / "small", dataset, 4, minutes), whole)
+    assert device.tried == [4, 2, 1]
+    said = capsys.readouterr().err
+    assert "out of memory with 4 slots (CUDA out of memory" in said
+    assert "out of memory with 2 slots" in said
+    assert "going on from the last checkpoints with 1" in said
+
+
+def test_averaging_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, capsys):
+    finals = {}
+    for run, (arrays, record) in train(tmp_path, dataset, 4).items():
+        finals[run] = str(tmp_path / f"{run}.safetensors")
+        storage.save_arrays(finals[run], stages.group(arrays, "state"), record["outcome"])
+
+    def average(folder):
+        every = {run: settings(run) for run in RUNS}
+        average_stage.average(every, store(folder, "average"), dataset, finals, slots=4, minutes=60.0)
+        return {run: stages.finished(found) for run, found in store(folder, "average").items()}
+
+    whole = average(tmp_path / "whole")
+    device = Small(monkeypatch, room=2)
+    assert_same(average(tmp_path / "small"), whole)
+    assert device.tried == [4, 2]
+    assert "out of memory with 4 slots" in capsys.readouterr().err
+
+
+def test_a_device_without_room_for_one_run(tmp_path, dataset, monkeypatch):
+    device = Small(monkeypatch, room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(tmp_path, dataset, 4)
+    assert device.tried == [4, 2, 1]
+
+
+def test_other_errors_are_not_taken_for_it(tmp_path, dataset, monkeypatch):
+    device = Small(monkeypatch, room=4)
+    monkeypatch.setattr(torch, "stack", None)
+    with pytest.raises(TypeError):
+        train(tmp_path, dataset, 4)
+    assert device.tried == [4]
+
+
+def run(tmp_path, error):
+    def main(smk):
+        raise error
+
+    smk = types.SimpleNamespace(log=[str(tmp_path / "log")])
+    with pytest.raises(SystemExit) as caught:
+        jobs.run(main, smk)
+    assert caught.value.code == 1
+    return (tmp_path / "log").read_text()
+
+
+def raised(action):
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        action()
+    return caught.value
+
+
+def test_a_job_out_of_memory_says_so_in_one_sentence(tmp_path):
+    """As numpy and torch say it when they ask for a petabyte."""
+    errors = [raised(lambda: np.empty(10**15)), raised(lambda: torch.empty(10**15)), MemoryError()]
+    for error in [*errors, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]:
+        log = run(tmp_path, error)
+        assert log.count("\n") == 1
+        assert log.startswith("sgdtails: out of memory (")
+        assert "resources.mem_mb" in log
+
+
+def test_an_error_of_the_program_is_still_one(tmp_path):
+    assert "error of the program" in run(tmp_path, RuntimeError("shapes differ"))
+    assert run(tmp_path, InputError("no \udcff.")) == "sgdtails: no \\udcff.\n"
+
+
+def test_what_a_failed_capture_hides():
+    """A graph whose capture an allocation ended complains of the capture."""
+    complaint = RuntimeError("operation failed due to a previous error during capture")
+    assert not out_of_memory(complaint)
+    complaint.__context__ = torch.OutOfMemoryError("CUDA out of memory")
+    assert out_of_memory(complaint)

@@ -1,0 +1,55 @@
+import json
+import types
+from pathlib import Path
+
+import pytest
+
+from sgdtails import data, train_stage
+from tests.conftest import script
+
+STOP = {
+    "train_nll": 1e-9,
+    "train_accuracy": 1.0,
+    "gate": 5,
+    "budget": 10,
+    "chance_after": 50,
+    "chance_accuracy": 0.1,
+    "history": 1,
+}
+
+
+@pytest.fixture
+def job(tmp_path):
+    """What Snakemake gives to the script of rule train."""
+    dataset = data.load("digits", {"kind": "digits", "test_fraction": 0.2}, root=tmp_path, download=False)
+    data.write(dataset, tmp_path / "digits.safetensors")
+    run = {"run": "a", "dataset": "digits", "model": "m", "batch_size": 50, "step_size": 0.1, "seed": 0}
+    settings = {"run": run, "model": {"fcn": [8]}, "device": "cpu", "precision": "fp32", "threads": 1, "stop": STOP}
+    names = {"initial": "initial.safetensors", "final": "final.safetensors", "history": "h.parquet", "row": "t.parquet"}
+
+    class Output(list):
+        pass
+
+    output = Output(str(tmp_path / name) for name in names.values())
+    output.__dict__.update(zip(names, output, strict=True))
+    params = types.SimpleNamespace(settings=json.dumps(settings), code="c", checkpoints=str(tmp_path / "checkpoints"))
+    limits = {"slots": 1, "runs_per_job": 1, "checkpoint_minutes": 5}
+    inputs = types.SimpleNamespace(dataset=str(tmp_path / "digits.safetensors"))
+    return types.SimpleNamespace(input=inputs, output=output, params=params, config=limits)
+
+
+def test_a_job_that_waited_for_one_that_outlived_its_driver_does_not_train_again(job, monkeypatch):
+    train = script("train")
+    train.main(job)
+    before = {path: Path(path).read_bytes() for path in job.output}
+
+    def refuse(*_, **__):
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_stage, "train", refuse)
+        train.main(job)
+        job.params.code = "d"  # those files are not this job's
+        with pytest.raises(AssertionError, match="trained again"):
+            train.main(job)
+    assert {path: Path(path).read_bytes() for path in job.output} == before

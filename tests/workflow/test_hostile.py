@@ -1,0 +1,71 @@
+"""What a config may say, through the real Snakemake: one sentence, or a plan in which nothing leaves its place or reaches a shell."""
+
+import shutil
+import time
+
+import pytest
+
+from tests.fuzz import targets
+from tests.test_inputs import BOMB
+from tests.workflow.conftest import TINY, Workflow
+
+ROW = {"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.1, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A workflow that only plans."""
+    return Workflow(tmp_path_factory.mktemp("planned"))
+
+
+def refused(workflow, arguments=(), **changes):
+    """What is said; a traceback is nothing that is said."""
+    begin = time.monotonic()
+    result = workflow.run(TINY | changes, "--dry-run", *arguments)
+    assert result.returncode != 0, result.stdout
+    assert "Traceback" not in result.stdout
+    assert time.monotonic() - begin < 120
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"study": "../../up"}, "config key study"),
+        ({"study": "tiny\n"}, "control character"),
+        ({"runs": [ROW | {"dataset": "../digits"}]}, "letters, digits and underscores"),
+        ({"runs": [ROW | {"seed": "$(touch was_here)"}]}, "must be a whole number"),
+        ({"runs": "/dev/zero"}, "not a regular file"),
+        ({"models": {"own": {"factory": "os.system;touch was_here.x"}}}, "models.own.factory"),
+        ({"datasets": {"root": "{run}"}}, "datasets.root"),
+        ({"stop": TINY["stop"] | {"train_nll": float("nan")}}, "finite number"),
+    ],
+)
+def test_refused_in_one_sentence(planned, changes, said):
+    assert said in refused(planned, **changes)
+    assert not list(planned.folder.rglob("was_here*"))
+
+
+def test_a_bomb_of_aliases(planned):
+    """As another --configfile, which Snakemake reads before anybody else does."""
+    (planned.folder / "bomb.yaml").write_text(
+        "models: {fcn4: {fcn: [16, 16]}, own: {factory: a.b, arguments: {z: &z [x, x], "
+        + BOMB.replace("\n", ", ").rstrip(", ")
+        + "}}}"
+    )
+    assert "more than 1,000,000 values" in refused(planned, ("--configfile", "study.yaml", "bomb.yaml"))
+
+
+@pytest.mark.skipif(not shutil.which("sh"), reason="no shell that could be reached")
+def test_paths_with_everything_a_shell_knows(tmp_path):
+    """The workflow's own folder and a dataset's: the dataset is made, and nothing is executed."""
+    odd = 'it\'s "a" $(touch was_here) `touch was_here` ; & *'
+    (tmp_path / odd / "work").mkdir(parents=True)
+    workflow = Workflow(tmp_path / odd / "work")
+    (tmp_path / odd / f"{odd}.npz").write_bytes(targets.seeds("npz")[0])
+    sources = {"mine": {"kind": "npz", "path": f"{odd}.npz", "test_fraction": 0.5}}
+    config = TINY | {"datasets": {"root": str(tmp_path / odd), "sources": sources}, "runs": [ROW | {"dataset": "mine"}]}
+    result = workflow.run(config, "--", "results/tiny/data/mine.safetensors")
+    assert result.returncode == 0, result.stdout
+    assert (workflow.folder / "results/tiny/data/mine.safetensors").is_file()
+    assert not list(tmp_path.rglob("was_here"))
