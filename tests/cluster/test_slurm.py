@@ -39,7 +39,7 @@ def test_the_study_through_slurm_is_the_local_one(local, cluster):
     result = cluster.submit(STUDY, *targets())
     assert result.returncode == 0, result.stdout
     assert compared(local, cluster.folder / "results/cluster") == FILES
-    # The dataset; of each run, training, averaging, and a group of six jobs; the tables.
+    # The dataset; of each run, training, averaging, and a group of three jobs; the tables.
     submitted = result.stdout.count("has been submitted with SLURM jobid")
     assert submitted <= 1 + 3 * 6 + 6
     logs = cluster.folder / "results/slurm"

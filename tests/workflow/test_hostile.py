@@ -1,7 +1,6 @@
 """What a config may say, through the real Snakemake: one sentence, or a plan in which nothing leaves its place or reaches a shell."""
 
 import shutil
-import time
 
 import pytest
 
@@ -20,11 +19,9 @@ def planned(tmp_path_factory):
 
 def refused(workflow, arguments=(), **changes):
     """What is said; a traceback is nothing that is said."""
-    begin = time.monotonic()
     result = workflow.run(TINY | changes, "--dry-run", *arguments)
     assert result.returncode != 0, result.stdout
     assert "Traceback" not in result.stdout
-    assert time.monotonic() - begin < 120
     return result.stdout
 
 
