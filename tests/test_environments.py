@@ -68,3 +68,7 @@ def test_everything_that_jobs_import_is_pinned(pins):
     assert {"torch", "numpy", "pyarrow", "matplotlib"} <= third_party
     names = {canonicalize_name(distributions[name][0]) for name in third_party}
     assert names - set(pins) == set()
+
+
+def test_the_lock_names_no_address():
+    assert "http" not in (ROOT / "requirements.lock").read_text()

@@ -111,7 +111,7 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
         )
     for kind in ("pdf", "png"):
         assert (tmp_path / "a" / f"fig01.{kind}").read_bytes() == (tmp_path / "b" / f"fig01.{kind}").read_bytes()
-    assert len(list(tmp_path.rglob("*"))) == 6
+    assert len(list(tmp_path.rglob("*"))) == 10  # two folders, four figures and their digests
 
 
 def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():

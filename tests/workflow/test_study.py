@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from sgdtails import integrity, storage, tables
-from tests.conftest import ROOT
 from tests.workflow.conftest import TINY, Workflow
 
 
@@ -22,7 +21,8 @@ def test_tables_hold_every_run(finished):
     assert all(row["average_test_accuracy"] > 0.8 for row in runs[:2])
     assert runs[2]["train_nll"] is None
     history = tables.read(results(finished) / "tables/history.parquet")
-    assert history.num_rows == sum(row["iterations"] // 100 + 1 for row in runs)
+    # every fifth gate of 100 iterations, and where training ended
+    assert history.num_rows == sum(row["iterations"] // 500 + 1 + (row["iterations"] % 500 > 0) for row in runs)
     names = set(tables.SCHEMAS) - {"training", "averaging", "pruned"}
     assert {path.stem for path in (results(finished) / "tables").glob("*.parquet")} == names
     for name in names:
@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_bytes(finished, fresh):
         else:
             continue
         compared += 1
-    assert compared >= 3 * 15 + 1 + 24 + 34
+    assert compared >= 3 * 12 + 1 + 24 + 34
 
 
 def changed(**sections) -> dict:
@@ -202,13 +202,3 @@ def test_a_folder_with_one_class(fresh):
     assert result.returncode != 0
     assert "dataset 'pets': data/pictures holds 1 class(es)" in result.stdout
     assert not list(results(fresh).glob("data/*"))
-
-
-def test_pins_for_conda_are_those_of_the_lock():
-    import yaml
-
-    lock = (ROOT / "requirements.lock").read_text()
-    pins = yaml.safe_load((ROOT / "envs/sgdtails.yaml").read_text())["dependencies"][-1]["pip"]
-    assert len(pins) == 10
-    assert [pin for pin in pins if f"\n{pin} " not in lock] == []
-    assert "http" not in lock
