@@ -3,10 +3,12 @@
 ``TARGETS`` names them; ``seeds`` gives files that are good, to be damaged.
 """
 
+import atexit
 import contextlib
 import copy
 import io
 import json
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 BASE = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 SCHEMA = yaml.safe_load((ROOT / "config/config.schema.yaml").read_text())
 FOLDER = Path(tempfile.mkdtemp(prefix="sgdtails-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(2)}
 
 

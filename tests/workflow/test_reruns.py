@@ -56,7 +56,7 @@ PRUNE = {
         ("sgdtails/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
         ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
         ("workflow/scripts/tails.py", '"initial", "final", "average"', '"final", "average"', TAILS),
-        ("rules/tails.smk", "runtime=30", "runtime=60", {}),
+        ("rules/tails.smk", "runtime=retried(30)", "runtime=retried(60)", {}),
     ],
 )
 def test_edits_of_code(finished, file, old, new, jobs):
