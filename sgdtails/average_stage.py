@@ -1,7 +1,7 @@
 """Averaging jobs: converged runs brought to their ergodic average, from wherever their checkpoints are."""
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import stages, storage
@@ -20,9 +20,7 @@ def average(
     minutes: float,
 ) -> None:
     """Average the iterates of converged runs, whose trained weights are in files ``finals``, as far as they are not finished."""
-    setup = cache(
-        lambda: (stages.Bench(next(iter(settings.values())), dataset), stages.Keeper(store, _packed, minutes))
-    )
+    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _average(settings, todo, finals, slots, *setup()))
 
 

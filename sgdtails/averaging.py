@@ -56,8 +56,8 @@ def average(
 ) -> None:
     """Take ``burn_in`` SGD steps from each run's state, then ``length`` more whose iterates are averaged.
 
-    Sums are kept in float64. Buffers that are not floating point (counters)
-    stay as the last iterate has them. Interrupted as soon as the keeper says so.
+    Sums are kept in float64. Buffers that are not floating point (counters) stay as the last iterate has them.
+    Interrupted as soon as the keeper says so.
     """
     for seats in _groups(runs, lanes):
         placed = [(lane, slot, run) for lane, part in seats for slot, run in enumerate(part)]

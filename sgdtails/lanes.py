@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -106,7 +105,7 @@ class FullyConnected:
         self._scales[slot] = -step_size / self._batch_size
 
     def get(self, slot: int) -> State:
-        return {n: _copied(w[slot]) for n, w in zip(self._names, self._weights, strict=True)}
+        return {n: models.copied(w[slot]) for n, w in zip(self._names, self._weights, strict=True)}
 
     def advance(self, order: Tensor) -> None:
         if self.device.type == "cuda" and order.shape[1] < self.slots:
@@ -146,7 +145,7 @@ class FullyConnected:
 
     def sum_of(self, slot: int) -> State:
         assert self._sums is not None
-        return {n: _copied(total[slot]) for n, total in zip(self._names, self._sums, strict=True)}
+        return {n: models.copied(total[slot]) for n, total in zip(self._names, self._sums, strict=True)}
 
     def put_sums(self, slot: int, sums: Mapping[str, NDArray]) -> None:
         assert self._sums is not None
@@ -234,7 +233,7 @@ class Module:
 
     def sum_of(self, slot: int) -> State:
         assert self._sums is not None
-        return {name: _copied(total) for name, total in self._sums.items()}
+        return {name: models.copied(total) for name, total in self._sums.items()}
 
     def put_sums(self, slot: int, sums: Mapping[str, NDArray]) -> None:
         assert self._sums is not None
@@ -299,10 +298,6 @@ def build(
     if on_gpu:
         torch.cuda.synchronize()  # what was made so far is there for every stream
     return found
-
-
-def _copied(tensor: Tensor) -> NDArray:
-    return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
 def _product(factors: list[Tensor]) -> Tensor:

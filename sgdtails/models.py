@@ -117,7 +117,12 @@ def _own(
 
 def state(model: nn.Module) -> dict[str, NDArray]:
     """A copy of the model's state, by name, in order, on the CPU."""
-    return {name: np.array(value.detach().cpu().numpy(), order="C") for name, value in model.state_dict().items()}
+    return {name: copied(value) for name, value in model.state_dict().items()}
+
+
+def copied(tensor: Tensor) -> NDArray:
+    """A copy of a tensor on the CPU."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
 def load(model: nn.Module, state: Mapping[str, NDArray]) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,13 @@ class Bench:
         if not self.train.labels.is_cuda:  # on a GPU the number of slots decides the last bits
             slots = min(slots, runs)
         return lanes.build(self.settings["model"], self.model, self.train, batch_size=self.batch_size, slots=slots)
+
+
+def setup(
+    settings: Mapping[str, Settings], dataset: str, keeper: Callable[[], Keeper]
+) -> Callable[[], tuple[Bench, Keeper]]:
+    """Bench and keeper of runs that share a job, made when first asked for: a job whose runs are finished needs no torch."""
+    return cache(lambda: (Bench(next(iter(settings.values())), dataset), keeper()))
 
 
 def unfinished(store: Store) -> dict[str, Packed]:

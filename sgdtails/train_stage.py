@@ -1,7 +1,6 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import stages
@@ -14,9 +13,7 @@ def train(
     settings: Mapping[str, stages.Settings], store: stages.Store, dataset: str, *, slots: int, minutes: float
 ) -> None:
     """Train runs of one model, dataset and batch size, by name, as far as they are not finished."""
-    setup = cache(
-        lambda: (stages.Bench(next(iter(settings.values())), dataset), stages.Keeper(store, _packed, minutes))
-    )
+    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
 
 

@@ -217,20 +217,15 @@ class Fleet:
         if not status and not task.stop.full(run.iteration):
             return False
         test_nll, test_accuracy = evaluation.evaluate(network, task.test) if sound else (None, None)
-        row = {
-            **{"iteration": run.iteration, "train_nll": number(nll), "train_accuracy": accuracy},
+        measured = {
+            **{"train_nll": number(nll), "train_accuracy": accuracy},
             **{"test_nll": number(test_nll), "test_accuracy": test_accuracy},
         }
-        run.history.append(row)
+        run.history.append({"iteration": run.iteration, **measured})
         if status:
             run.state = state
-            run.outcome = {
-                "status": status,
-                "iterations": run.iteration,
-                "device": devices.describe(lane.device),
-                **row,
-            }
-            del run.outcome["iteration"]
+            ended = {"status": status, "iterations": run.iteration, "device": devices.describe(lane.device)}
+            run.outcome = ended | measured
         return bool(status)
 
     @staticmethod

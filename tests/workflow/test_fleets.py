@@ -30,20 +30,21 @@ def rows(workflow):
     return [{**row, "seconds": 0} for row in tables.read(workflow.folder / RUNS).to_pylist()]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    workflow = Workflow(tmp_path_factory.mktemp("alone"))
-    result = workflow.run(TINY, "--", RUNS)
+def trained(folder, config):
+    workflow = Workflow(folder)
+    result = workflow.run(config, "--", RUNS)
     assert result.returncode == 0, result.stdout
     return workflow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("alone"), TINY)
 
 
 @pytest.fixture(scope="module")
 def fleets(tmp_path_factory):
-    workflow = Workflow(tmp_path_factory.mktemp("fleets"))
-    result = workflow.run(FLEETS, "--", RUNS)
-    assert result.returncode == 0, result.stdout
-    return workflow
+    return trained(tmp_path_factory.mktemp("fleets"), FLEETS)
 
 
 def test_runs_in_fleets_have_the_bytes_of_runs_alone(fleets, finished):
