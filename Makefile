@@ -23,6 +23,7 @@ bench: .venv/ready           ## what a user would write instead, side by side: m
 	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
+	python -m benchmarks.checkpoints $(if $(MNIST),--root $(MNIST))
 
 test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
 	pytest

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sgdtails import architectures, data, devices, layers, prunability, storage
+from sgdtails import architectures, data, devices, layers, prunability, sources, storage
 
 BASE = Path(__file__).parent.parent
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
@@ -128,7 +128,7 @@ def network(width: int, pixels: int) -> dict[str, Any]:
 def images(root: str | None, config: dict[str, Any]) -> data.Dataset:
     """MNIST, or noise of its shape."""
     if root:
-        return data.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
+        return sources.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 1, 28, 28), np.uint8)
     labels = rng.integers(0, 10, 10_000)

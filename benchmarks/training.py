@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import convergence, roofline
-from sgdtails import data, devices, lanes, models, storage, training
+from sgdtails import data, devices, lanes, models, sources, storage, training
 from sgdtails.gates import Stop
 
 BASE = Path(__file__).parent.parent
@@ -174,7 +174,7 @@ def main() -> None:
     config = yaml.safe_load((BASE / "config/config.yaml").read_text())
     device = devices.select(arguments.device, arguments.precision, 1)
     name = "mnist" if arguments.root else "digits"
-    dataset = data.load(name, config["datasets"]["sources"][name], root=arguments.root or ".", download=False)
+    dataset = sources.load(name, config["datasets"]["sources"][name], root=arguments.root or ".", download=False)
     arithmetic, bandwidth = roofline.peaks(device)
     print(
         f"{devices.describe(device)}, {arguments.precision}, {name}: "

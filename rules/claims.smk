@@ -23,8 +23,6 @@ rule claims:
         text=f"{STUDY}/tables/claims.md",
     log:
         f"{LOGS}/claims.log",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

@@ -33,8 +33,6 @@ rule paper_table:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
         table="table[12]",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

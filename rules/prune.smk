@@ -70,8 +70,6 @@ rule pruning:
         TABLE.format(table="pruning"),
     log:
         f"{LOGS}/pruning.log",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

@@ -39,8 +39,6 @@ rule histograms:
         TABLE.format(table="histograms"),
     log:
         f"{LOGS}/histograms.log",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:
@@ -61,8 +59,6 @@ rule profiles:
         TABLE.format(table="profiles"),
     log:
         f"{LOGS}/profiles.log",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     resources:

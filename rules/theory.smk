@@ -97,8 +97,6 @@ rule collect_theory:
         f"{LOGS}/theory/{{table}}.log",
     wildcard_constraints:
         table="perturbation|bounds",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

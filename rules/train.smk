@@ -103,8 +103,6 @@ rule runs:
         TABLE.format(table="runs"),
     log:
         f"{LOGS}/runs.log",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:
@@ -122,8 +120,6 @@ rule collect:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
         table="history|tails|readings|compression",
-    group:
-        "tables"
     conda:
         "../envs/sgdtails.yaml"
     params:

@@ -13,7 +13,7 @@ from sgdtails.data import Split
 from sgdtails.errors import Interrupted
 from sgdtails.lanes import Lane, State, interleave
 from sgdtails.progress import Progress
-from sgdtails.training import Keeper, Order, finite
+from sgdtails.training import Keeper, Order, finite, stoppable
 
 WINDOW = 200  # steps between two looks at the clock
 
@@ -59,37 +59,62 @@ def average(
     Sums are kept in float64. Buffers that are not floating point (counters) stay as the last iterate has them.
     Interrupted as soon as the keeper says so.
     """
+    work = _Work(train, test, batch_size, burn_in, length, keeper, progress)
     for seats in _groups(runs, lanes):
         placed = [(lane, slot, run) for lane, part in seats for slot, run in enumerate(part)]
-        orders = {run.name: Order(len(train), batch_size, run.seed) for _, _, run in placed}
-        summing = None
-        while (taken := placed[0][2].taken) < burn_in + length:
-            begin = time.perf_counter()
-            if summing != (taken >= burn_in):
-                if summing is not None:
-                    _collect(placed, summing=False)
-                summing = taken >= burn_in
-                _place(placed, summing=summing)
-            steps = min(WINDOW, (burn_in + length if summing else burn_in) - taken)
-            _advance(seats, orders, steps, keeper)
+        try:
+            _through(seats, placed, work)
+        except Interrupted:
             for _, _, run in placed:
-                run.seconds += (time.perf_counter() - begin) / len(placed)
-            progress.report(placed[0][2].name, taken + steps)
-            if keeper.interrupted or keeper.due():
-                _collect(placed, summing=summing)
-                for _, _, run in placed:
+                if run.outcome is None:
                     keeper.save(run)
-            if keeper.interrupted:
-                raise Interrupted
-        _collect(placed, summing=True)
-        for lane, slot, run in placed:
-            with lane.scope():
-                _end(lane, slot, run, test, length)
-            keeper.ended(run)
+            raise
 
 
 Seats = list[tuple[Lane, list[Average]]]
 Placed = list[tuple[Lane, int, Average]]
+
+
+@dataclass(frozen=True)
+class _Work:
+    train: Split
+    test: Split
+    batch_size: int
+    burn_in: int
+    length: int
+    keeper: Keeper[Average]
+    progress: Progress
+
+
+def _through(seats: Seats, placed: Placed, work: _Work) -> None:
+    """Bring runs that are equally far to their ends; if Interrupted is raised, their arrays are up to date."""
+    keeper, total = work.keeper, work.burn_in + work.length
+    orders = {run.name: Order(len(work.train), work.batch_size, run.seed) for _, _, run in placed}
+    taken = placed[0][2].taken
+    summing = taken >= work.burn_in
+    _place(placed, summing=summing)
+    while taken < total:
+        begin = time.perf_counter()
+        if not summing and taken == work.burn_in:
+            _collect(placed, summing=False)
+            summing = True
+            _place(placed, summing=True)
+        _advance(seats, orders, min(WINDOW, (total if summing else work.burn_in) - taken), keeper)
+        for _, _, run in placed:
+            run.seconds += (time.perf_counter() - begin) / len(placed)
+        taken = placed[0][2].taken
+        work.progress.report(placed[0][2].name, taken)
+        if keeper.interrupted or keeper.due():
+            _collect(placed, summing=summing)
+            if keeper.interrupted:
+                raise Interrupted
+            for _, _, run in placed:
+                keeper.save(run)
+    _collect(placed, summing=True)
+    for lane, slot, run in placed:
+        with lane.scope():
+            _end(lane, slot, run, work)
+        keeper.ended(run)
 
 
 def _groups(runs: Iterable[Average], lanes: Sequence[Lane]) -> Iterator[Seats]:
@@ -135,14 +160,15 @@ def _collect(placed: Placed, *, summing: bool) -> None:
             run.sums = lane.sum_of(slot) if summing else None
 
 
-def _end(lane: Lane, slot: int, run: Average, test: Split, length: int) -> None:
+def _end(lane: Lane, slot: int, run: Average, work: _Work) -> None:
     assert run.state is not None
     assert run.sums is not None
-    run.state |= {name: (total / length).astype(run.state[name].dtype) for name, total in run.sums.items()}
-    run.sums = None
-    if finite(run.state):
-        lane.put(slot, run.state, 0.0)
-        accuracy = evaluation.evaluate(lane.network(slot), test)[1]
+    mean = run.state | {name: (total / work.length).astype(run.state[name].dtype) for name, total in run.sums.items()}
+    if finite(mean):
+        lane.put(slot, mean, 0.0)
+        network = stoppable(lane.network(slot), lambda: work.keeper.interrupted)
+        accuracy = evaluation.evaluate(network, work.test)[1]
         run.outcome = {"status": "averaged", "average_test_accuracy": accuracy}
     else:
         run.outcome = {"status": "diverged", "average_test_accuracy": None}
+    run.state, run.sums = mean, None

@@ -32,7 +32,7 @@ class Checkpoints:
         self._depends = dict(depends)
         self.key = hashlib.sha256(json.dumps(self._depends, sort_keys=True).encode()).hexdigest()[:16]
         self._run = folder / stage / run
-        self._folder = self._run / self.key
+        self.folder = self._run / self.key
         self._lock = folder / stage / f"{run}.lock"
 
     @contextmanager
@@ -65,7 +65,7 @@ class Checkpoints:
             if record.pop("depends") == self._depends:
                 return arrays, record
             print(f"{path} was made by other settings or other code; it is not used.", file=sys.stderr, flush=True)
-        others = [path.name for path in self._run.glob("*") if path != self._folder]
+        others = [path.name for path in self._run.glob("*") if path != self.folder]
         if others:
             print(f"{self._run} has checkpoints of other settings or other code; they are not used.", file=sys.stderr)
         return None
@@ -76,7 +76,7 @@ class Checkpoints:
         number = int(files[-1].stem) + 1 if files else 0
         record = {"depends": self._depends, **record}
         # Not read back: a damaged one falls back to the one before, and a process asked to end has seconds.
-        storage.save_arrays(self._folder / f"{number:08d}.safetensors", arrays, record, read_back=False)
+        storage.save_arrays(self.folder / f"{number:08d}.safetensors", arrays, record, read_back=False)
         for path in files[:-1]:
             path.unlink(missing_ok=True)
 
@@ -85,7 +85,7 @@ class Checkpoints:
         shutil.rmtree(self._run, ignore_errors=True)
 
     def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("*.safetensors") if path.stem.isdecimal())
+        return sorted(path for path in self.folder.glob("*.safetensors") if path.stem.isdecimal())
 
 
 def _is(descriptor: int, path: Path) -> bool:

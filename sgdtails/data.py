@@ -1,7 +1,7 @@
-"""Images as uint8 arrays: where they come from, how they rest on disk, how batches of them reach a device."""
+"""Images as uint8 arrays: how they rest on disk, how batches of them reach a device."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from sgdtails import devices, sources, storage
-from sgdtails.errors import InputError
+from sgdtails import devices, storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,25 +28,6 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return self.train_images.shape[1:]
-
-
-def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: bool) -> Dataset:
-    """The dataset described by one entry of ``datasets.sources``; InputError if its files are missing or wrong."""
-    raw = sources.load(name, settings, root=Path(root), download=download)
-    if raw.train_images.size == 0 or raw.test_images.size == 0:
-        raise InputError(
-            f"dataset {name!r}: the training or the test split is empty; give both, or one set to be split by test_fraction."
-        )
-    channels = raw.train_images.shape[1]
-    mean, std = settings.get("mean"), settings.get("std")
-    if mean is None or std is None:
-        pixels = raw.train_images.astype(np.float64) / 255
-        mean, std = pixels.mean(axis=(0, 2, 3)).tolist(), pixels.std(axis=(0, 2, 3)).tolist()
-    if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
-        raise InputError(
-            f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}."
-        )
-    return Dataset(*raw, mean=tuple(mean), std=tuple(std))
 
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")

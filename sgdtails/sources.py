@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import archives, inputs, public_datasets
+from sgdtails.data import Dataset
 from sgdtails.errors import InputError, unknown
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
@@ -27,7 +28,26 @@ class Raw(NamedTuple):
     classes: tuple[str, ...]
 
 
-def load(name: str, settings: Mapping[str, Any], *, root: Path, download: bool) -> Raw:
+def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: bool) -> Dataset:
+    """The dataset described by one entry of ``datasets.sources``; InputError if its files are missing or wrong."""
+    raw = _read(name, settings, root=Path(root), download=download)
+    if raw.train_images.size == 0 or raw.test_images.size == 0:
+        raise InputError(
+            f"dataset {name!r}: the training or the test split is empty; give both, or one set to be split by test_fraction."
+        )
+    channels = raw.train_images.shape[1]
+    mean, std = settings.get("mean"), settings.get("std")
+    if mean is None or std is None:
+        pixels = raw.train_images.astype(np.float64) / 255
+        mean, std = pixels.mean(axis=(0, 2, 3)).tolist(), pixels.std(axis=(0, 2, 3)).tolist()
+    if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
+        raise InputError(
+            f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}."
+        )
+    return Dataset(*raw, mean=tuple(mean), std=tuple(std))
+
+
+def _read(name: str, settings: Mapping[str, Any], *, root: Path, download: bool) -> Raw:
     """Dispatch on the entry's ``kind``."""
     kind = settings["kind"]
     if kind == "digits":

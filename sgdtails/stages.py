@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,16 @@ Packed = tuple[Arrays, dict[str, Any]]  # a run as arrays and record
 
 
 class Keeper:
-    """Saves runs: every so many minutes, when a signal asks the process to end, and at their end."""
+    """Saves runs: every so many minutes, when a signal asks the process to end, and at their end.
+
+    Where saving takes long, it is done so much more rarely that it stays below SHARE of the time.
+    """
+
+    SHARE = 0.02
 
     def __init__(self, store: Store, pack: Callable[[Any], Packed], minutes: float) -> None:
         self._store, self._pack, self._seconds = store, pack, 60 * minutes
-        self._last = time.monotonic()
+        self._last, self._spent = time.monotonic(), 0.0
         self.interrupted = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._interrupt)
@@ -42,13 +48,15 @@ class Keeper:
         self.interrupted = True
 
     def due(self) -> bool:
-        if time.monotonic() - self._last < self._seconds:
+        if time.monotonic() - self._last < max(self._seconds, self._spent / self.SHARE):
             return False
-        self._last = time.monotonic()
+        self._last, self._spent = time.monotonic(), 0.0
         return True
 
     def save(self, run: Any) -> None:
+        begin = time.monotonic()
         self._store[run.name].save(*self._pack(run))
+        self._spent += time.monotonic() - begin
 
     def ended(self, run: Any) -> None:
         self.save(run)
@@ -60,7 +68,8 @@ def store(stage: str, settings: Mapping[str, Settings], params: Any, *files: Map
     checkpoints = {}
     for run, values in settings.items():
         inputs = [storage.digest(paths[run]) for paths in files]
-        depends = {"settings": values, "code": params.code, "inputs": inputs}
+        # Another torch may compute another last digit, and other initial weights.
+        depends = {"settings": values, "code": params.code, "inputs": inputs, "torch": version("torch")}
         checkpoints[run] = Checkpoints(Path(params.checkpoints), stage, run, depends=depends)
     return checkpoints
 
@@ -79,11 +88,17 @@ def locked(store: Store) -> Iterator[None]:
         yield
 
 
-def finished(checkpoints: Checkpoints) -> Packed:
-    """Arrays, by group and name, and record of a run that has ended."""
-    loaded = checkpoints.load()
-    assert loaded is not None
-    return loaded
+def finished(checkpoints: Checkpoints, work: Callable[[], None]) -> Packed:
+    """Arrays, by group and name, and record of a run that ``work`` has brought to its end.
+
+    What was damaged in between is done again, up to three times; then InputError.
+    """
+    for _ in range(3):
+        work()
+        loaded = checkpoints.load()
+        if loaded and loaded[1]["outcome"]:
+            return loaded
+    raise InputError(f"{checkpoints.folder} cannot be read back as it was written; check the disk, then run again.")
 
 
 def written(outputs: Iterable[str], weights: str, checkpoints: Checkpoints) -> bool:

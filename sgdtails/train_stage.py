@@ -1,7 +1,7 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sgdtails import stages
 
@@ -29,11 +29,8 @@ def _train(
 
     runs = []
     for name, (arrays, record) in todo.items():
-        states: dict[str, Any] = {
-            "initial": stages.group(arrays, "initial") or None,
-            "state": stages.group(arrays, "state") or None,
-        }
-        runs.append(training.Run(name, **stages.steps(settings[name]), **states, **record))
+        state = stages.group(arrays, "state") or None
+        runs.append(training.Run(name, **stages.steps(settings[name]), state=state, **record))
     task = training.Task(
         bench.train,
         bench.test,
@@ -46,4 +43,4 @@ def _train(
 
 
 def _packed(run: "Run") -> stages.Packed:
-    return stages.packed(run, ("initial", "state"), ("iteration", "history", "seconds", "outcome"))
+    return stages.packed(run, ("initial", "state"), ("iteration", "gated", "history", "seconds", "outcome"))

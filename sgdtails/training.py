@@ -16,7 +16,7 @@ from torch import Tensor
 from sgdtails import devices, evaluation
 from sgdtails.data import Split
 from sgdtails.errors import InputError, Interrupted
-from sgdtails.evaluation import batches
+from sgdtails.evaluation import Network, batches
 from sgdtails.gates import Gate, Stop
 from sgdtails.lanes import Lane, State, interleave
 from sgdtails.progress import Progress
@@ -62,14 +62,15 @@ class Order:
 class Run:
     """One run: what it is, and how far it has come.
 
-    ``initial`` and ``state`` are there from its first step, or from its checkpoint, on; ``outcome``, the ``TRAINED``
-    columns of its row and its device, when it has ended.
+    ``gated`` is the iteration of the last gate that was decided. ``state`` is there from the first step, or from the
+    checkpoint, on; ``initial``, and ``outcome``, the ``TRAINED`` columns of its row and its device, when it has ended.
     """
 
     name: str
     step_size: float
     seed: int
     iteration: int = 0
+    gated: int = -1
     initial: State | None = None
     state: State | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -129,20 +130,23 @@ class Fleet:
         keeper says so.
         """
         waiting = deque(sorted(runs, key=lambda run: (run.step_size, run.seed)))
+        self._charged = time.perf_counter()
         while self._fill(waiting):
-            begin = time.perf_counter()
-            active = [slot.run for slots in self._slots for slot in slots]
-            looks = self._window()
-            if self._keeper.interrupted:
+            try:
+                self._gates(self._window())
+            except Interrupted:
                 self._save()
-                raise Interrupted
-            ended = self._gates(looks)
-            for run in active:
-                run.seconds += (time.perf_counter() - begin) / len(active)
-            for run in ended:
-                self._keeper.ended(run)
+                raise
             if self._keeper.due():
                 self._save()
+
+    def _charge(self) -> None:
+        """Share out the time since this was last done among the runs in the slots."""
+        now = time.perf_counter()
+        runs = [slot.run for _, _, slot in self._places()]
+        for run in runs:
+            run.seconds += (now - self._charged) / len(runs)
+        self._charged = now
 
     def _places(self) -> Iterator[tuple[Lane, int, _Slot]]:
         for lane, slots in zip(self._lanes, self._slots, strict=True):
@@ -154,26 +158,23 @@ class Fleet:
         for lane, slots in zip(self._lanes, self._slots, strict=True):
             while waiting and len(slots) < lane.slots:
                 run = waiting.popleft()
-                if run.state is None:
-                    run.initial = run.state = self._task.build(run.seed)
                 task = self._task
                 with lane.scope():
                     order = Order(len(task.train), task.batch_size, run.seed)
-                    slot = _Slot(run, order, Gate(task.train, task.stop, self._reach))
-                    lane.put(len(slots), run.state, run.step_size)
-                    begun = bool(run.history) or not self._judge(lane, len(slots), slot)
-                if begun:
-                    slots.append(slot)
-                else:
-                    self._keeper.ended(run)
+                    lane.put(len(slots), run.state or task.build(run.seed), run.step_size)
+                    slots.append(_Slot(run, order, Gate(task.train, task.stop, self._reach)))
         return any(self._slots)
+
+    def _at_gate(self, run: Run) -> bool:
+        """Whether it has come to a gate that is not decided yet: also to that before its first step."""
+        return run.iteration % self._task.stop.gate == 0 and run.gated != run.iteration
 
     def _window(self) -> dict[str, Tensor]:
         """Step every lane to its next gate, lanes piece by piece in turn so that their streams run at once; a look at each gate."""
         gate = self._task.stop.gate
         work, stepping = [], []
         for lane, slots in zip(self._lanes, self._slots, strict=True):
-            if slots:
+            if slots and not any(self._at_gate(slot.run) for slot in slots):
                 steps = min(gate - slot.run.iteration % gate for slot in slots)
                 orders = [slot.order.take(slot.run.iteration, steps) for slot in slots]
                 work.append((lane, torch.stack(orders, dim=1)))
@@ -181,41 +182,45 @@ class Fleet:
         for slots, done in zip(stepping, interleave(work, lambda: self._keeper.interrupted), strict=True):
             for slot in slots:
                 slot.run.iteration += done
+        if self._keeper.interrupted:
+            raise Interrupted
         looks = {}
         for lane, index, slot in self._places():
-            if slot.run.iteration % gate == 0 and not self._task.stop.full(slot.run.iteration):
+            if self._at_gate(slot.run) and not self._task.stop.full(slot.run.iteration):
                 with lane.scope():
-                    looks[slot.run.name] = slot.gate.look(lane.network(index), lane.growth(index))
+                    looks[slot.run.name] = slot.gate.look(self._network(lane, index), lane.growth(index))
         return looks
 
-    def _gates(self, looks: dict[str, Tensor]) -> list[Run]:
-        """Decide at each gate, with one wait for all that was queued; the runs that have ended, out of their slots."""
+    def _gates(self, looks: dict[str, Tensor]) -> None:
+        """Decide at each gate, with one wait for all that was queued; runs that have ended leave their slots."""
         found = dict(zip(looks, _read(list(looks.values())), strict=True))
-        ended = []
         for lane, slots in zip(self._lanes, self._slots, strict=True):
             for index in reversed(range(len(slots))):
-                slot, stop = slots[index], self._task.stop
-                if slot.run.iteration % stop.gate:
+                run, gate = slots[index].run, slots[index].gate
+                if not self._at_gate(run):
                     continue
                 with lane.scope():
-                    look = found.get(slot.run.name)
-                    if look is not None and slot.gate.proof(lane.network(index), look):
-                        self._progress.report(slot.run.name, slot.run.iteration)
-                    elif self._judge(lane, index, slot):
-                        ended.append(slot.run)
+                    if run.name in found and gate.proof(self._network(lane, index), found[run.name]):
+                        self._progress.report(run.name, run.iteration)
+                    else:
+                        self._judge(lane, index, slots[index])
+                run.gated = run.iteration
+                if run.outcome:
+                    self._charge()
+                    with lane.scope():
                         self._vacate(lane, slots, index)
-        return ended
+                    self._keeper.ended(run)
 
-    def _judge(self, lane: Lane, index: int, slot: _Slot) -> bool:
-        """The full pass: a row of the history where one is due, and whether the run has ended, its state and outcome set."""
-        run, task, network = slot.run, self._task, lane.network(index)
+    def _judge(self, lane: Lane, index: int, slot: _Slot) -> None:
+        """The full pass: a row of the history where one is due; if the run has ended, its weights and outcome."""
+        run, task, network = slot.run, self._task, self._network(lane, index)
         nll, accuracy = slot.gate.pass_over(network)
         state = lane.get(index)
         sound = finite(state)
         status = task.stop.status(run.iteration, nll, accuracy, sound)
         self._progress.report(run.name, run.iteration, NLL=nll, accuracy=accuracy)
         if not status and not task.stop.full(run.iteration):
-            return False
+            return
         test_nll, test_accuracy = evaluation.evaluate(network, task.test) if sound else (None, None)
         measured = {
             **{"train_nll": number(nll), "train_accuracy": accuracy},
@@ -223,10 +228,12 @@ class Fleet:
         }
         run.history.append({"iteration": run.iteration, **measured})
         if status:
-            run.state = state
+            run.initial, run.state = task.build(run.seed), state
             ended = {"status": status, "iterations": run.iteration, "device": devices.describe(lane.device)}
             run.outcome = ended | measured
-        return bool(status)
+
+    def _network(self, lane: Lane, index: int) -> Network:
+        return stoppable(lane.network(index), lambda: self._keeper.interrupted)
 
     @staticmethod
     def _vacate(lane: Lane, slots: list[_Slot], index: int) -> None:
@@ -240,6 +247,7 @@ class Fleet:
         slots.pop()
 
     def _save(self) -> None:
+        self._charge()
         for lane, index, slot in self._places():
             with lane.scope():
                 slot.run.state = lane.get(index)
@@ -268,3 +276,14 @@ def finite(state: State) -> bool:
 def number(value: float | None) -> float | None:
     """The value, or None where it is not a finite number."""
     return value if value is not None and np.isfinite(value) else None
+
+
+def stoppable(network: Network, interrupted: Callable[[], bool]) -> Network:
+    """The network, Interrupted when the job is asked to end: a pass over all images can take a minute."""
+
+    def checked(images: Tensor) -> Tensor:
+        if interrupted():
+            raise Interrupted
+        return network(images)
+
+    return checked

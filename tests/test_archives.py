@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import archives, data, inputs
+from sgdtails import archives, inputs, sources
 from sgdtails.errors import InputError
 
 SUFFIXES = frozenset({".png"})
@@ -240,7 +240,7 @@ def test_images_that_take_more_than_the_memory(tmp_path, monkeypatch):
             Image.new("RGB", (8, 8), (number, 20 * number, 5)).save(tmp_path / "pets" / label / f"{number}.png")
     settings = {"kind": "folder", "path": "pets"}
     monkeypatch.setattr(inputs, "memory", lambda: 10 * 8 * 8 * 3)
-    assert data.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
+    assert sources.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
     monkeypatch.setattr(inputs, "memory", lambda: 10 * 8 * 8 * 3 - 1)
     with pytest.raises(InputError, match=r"more than this machine's memory; set a smaller datasets.sources.x.size"):
-        data.load("x", settings, root=tmp_path, download=False)
+        sources.load("x", settings, root=tmp_path, download=False)

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from benchmarks import grid_cost, pruning, roofline, training
-from sgdtails import data
+from sgdtails import data, sources
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return data.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    return sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
 
 
 @pytest.mark.parametrize("method", pruning.METHODS)

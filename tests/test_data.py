@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import data
+from sgdtails import data, sources
 from sgdtails.errors import InputError
 
 
 def load(root, **settings):
-    return data.load("mine", settings, root=root, download=False)
+    return sources.load("mine", settings, root=root, download=False)
 
 
 def image(value, size=(6, 5)):

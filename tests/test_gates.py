@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgdtails import data, evaluation, gates
+from sgdtails import data, evaluation, gates, sources
 from sgdtails.gates import Gate, Stop
 
 STOP = Stop(
@@ -146,7 +146,7 @@ def test_rows_of_a_real_network_at_every_gate():
     """A narrow network on digits, from chance to convergence: 60 gates, each decided both ways."""
     from sgdtails import lanes, models, training
 
-    dataset = data.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
     train, _ = data.splits(dataset, torch.device("cpu"))
     stop = Stop(0.01, 1.0, 20, 10**6, 10**6, 0.1, 10**6)
     spec = {"fcn": [16]}

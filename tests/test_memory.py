@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import average_stage, data, jobs, lanes, stages, storage, train_stage
+from sgdtails import average_stage, data, jobs, lanes, sources, stages, storage, train_stage
 from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import InputError, out_of_memory
 from tests.test_training import STOP
@@ -17,7 +17,7 @@ RUNS = {f"run{seed}": {"step_size": 0.1 + 0.05 * seed, "seed": seed} for seed in
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.safetensors"
-    data.write(data.load("digits", {"kind": "digits"}, root="nowhere", download=False), path)
+    data.write(sources.load("digits", {"kind": "digits"}, root="nowhere", download=False), path)
     return str(path)
 
 
@@ -62,7 +62,7 @@ def train(folder, dataset, slots, minutes=60.0):
     train_stage.train(
         {run: settings(run) for run in RUNS}, store(folder, "train"), dataset, slots=slots, minutes=minutes
     )
-    return {run: stages.finished(found) for run, found in store(folder, "train").items()}
+    return {run: found.load() for run, found in store(folder, "train").items()}
 
 
 def assert_same(one, other):
@@ -95,7 +95,7 @@ def test_averaging_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, c
     def average(folder):
         every = {run: settings(run) for run in RUNS}
         average_stage.average(every, store(folder, "average"), dataset, finals, slots=4, minutes=60.0)
-        return {run: stages.finished(found) for run, found in store(folder, "average").items()}
+        return {run: found.load() for run, found in store(folder, "average").items()}
 
     whole = average(tmp_path / "whole")
     device = Small(monkeypatch, room=2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, layers, models, prunability, storage, tables
+from sgdtails import data, layers, models, prunability, sources, storage, tables
 from sgdtails.errors import InputError
 from tests.conftest import script
 
@@ -14,7 +14,7 @@ CONFIG = {"fcn": {"fcn": [24, 16]}, "cnn": {"cnn": [4, "M", 6, 8, "M"]}}
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    return sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
 
 
 def rows(dataset, name, method, *, device=CPU, chain=False, evaluate=("test", "train")):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sgdtails import data, train_stage
+from sgdtails import data, sources, train_stage
 from tests.conftest import script
 
 STOP = {
@@ -21,7 +21,7 @@ STOP = {
 @pytest.fixture
 def job(tmp_path):
     """What Snakemake gives to the script of rule train."""
-    dataset = data.load("digits", {"kind": "digits", "test_fraction": 0.2}, root=tmp_path, download=False)
+    dataset = sources.load("digits", {"kind": "digits", "test_fraction": 0.2}, root=tmp_path, download=False)
     data.write(dataset, tmp_path / "digits.safetensors")
     run = {"run": "a", "dataset": "digits", "model": "m", "batch_size": 50, "step_size": 0.1, "seed": 0}
     settings = {"run": run, "model": {"fcn": [8]}, "device": "cpu", "precision": "fp32", "threads": 1, "stop": STOP}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, devices, evaluation, lanes, models, training
+from sgdtails import data, devices, evaluation, lanes, models, sources, training
 from sgdtails.errors import InputError, Interrupted
 from sgdtails.gates import Stop
 from sgdtails.progress import Progress
@@ -41,7 +41,7 @@ class Keeper:
 
 @pytest.fixture(scope="module")
 def digits():
-    dataset = data.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
     return dataset, *data.splits(dataset, torch.device("cpu"))
 
 
@@ -209,9 +209,9 @@ def test_going_on_from_any_gate_is_bit_equal_to_no_stop(digits, model):
         assert_equal(fleet(digits, [resumed], model=model)["one"], straight.finished["one"])
 
 
-@pytest.mark.parametrize("pieces", [0, 1, 47, 130, 131])
+@pytest.mark.parametrize("pieces", [*range(8), *range(20, 40), 47, 130, 131, 400])
 def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
-    """Also between gates, with several runs that are not equally far."""
+    """Between gates, at gates that are not decided yet and within full passes, with several runs that are not equally far."""
     monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
     runs = [training.Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
     whole = fleet(digits, [dataclasses.replace(run) for run in runs], slots=2)
@@ -219,11 +219,22 @@ def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
     with pytest.raises(Interrupted):
         fleet(digits, [dataclasses.replace(run, history=[]) for run in runs], slots=2, keeper=keeper)
     saved = {run.name: run for run in keeper.saved} | keeper.finished
-    assert any(run.iteration % STOP.gate for run in saved.values()) or pieces < 2
     left = [saved.get(run.name, run) for run in runs if run.name not in keeper.finished]
     ended = fleet(digits, left, slots=2) | keeper.finished
     for name, run in whole.items():
         assert_equal(ended[name], run)
+
+
+def test_some_interruptions_are_at_gates_that_are_not_decided_and_some_between_gates(digits, monkeypatch):
+    monkeypatch.setattr(lanes, "A_MOMENT", 1)
+    places = set()
+    for pieces in range(60):
+        keeper = Keeper(pieces)
+        with pytest.raises(Interrupted):
+            fleet(digits, [training.Run("one", 0.1, 0)], keeper=keeper)
+        (run,) = keeper.saved
+        places.add((run.iteration % STOP.gate == 0, run.gated == run.iteration))
+    assert places == {(True, False), (True, True), (False, False)}
 
 
 def test_devices(monkeypatch):

@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -157,10 +159,11 @@ class Slurm:
             )
 
 
-def wait(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Return when ``condition()`` is true; TimeoutError naming ``what`` was waited for."""
+def wait(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+    """What ``condition()`` is as soon as it is true; TimeoutError naming ``what`` was waited for."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > end:
             raise TimeoutError(f"waited {seconds} s in vain for {what}")
         time.sleep(0.1)
+    return found

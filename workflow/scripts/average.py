@@ -1,6 +1,7 @@
 """Go on from a converged network and average its iterates, unless a fleet has done so, and write the average."""
 
 import json
+from functools import partial
 from typing import Any
 
 from sgdtails import average_stage, jobs, parquet, run_schemas, stages, storage
@@ -16,8 +17,9 @@ def main(smk: Any) -> None:
     with stages.locked(store):
         if not stages.written(smk.output, smk.output.average, store[name]):
             if average_stage.converged(smk.input.final):
-                average_stage.average({name: settings}, store, smk.input.dataset, finals, **stages.limits(smk.config))
-                arrays, record = stages.finished(store[name])
+                one, limits = {name: settings}, stages.limits(smk.config)
+                work = partial(average_stage.average, one, store, smk.input.dataset, finals, **limits)
+                arrays, record = stages.finished(store[name], work)
             _write(smk, settings, arrays, record, store[name].key)
         store[name].remove()
 

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from sgdtails import data, jobs
+from sgdtails import data, jobs, sources
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     where = smk.config["datasets"]  # not a parameter: moving the same files elsewhere must rerun nothing
-    dataset = data.load(settings["name"], settings["source"], root=where["root"], download=where["download"])
+    dataset = sources.load(settings["name"], settings["source"], root=where["root"], download=where["download"])
     data.write(dataset, smk.output[0])
 
 

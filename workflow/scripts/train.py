@@ -1,6 +1,7 @@
 """Train one network to the stop rule, unless a fleet has done so, and write what came of it."""
 
 import json
+from functools import partial
 from typing import Any
 
 from sgdtails import jobs, parquet, run_schemas, stages, storage, train_stage
@@ -13,8 +14,9 @@ def main(smk: Any) -> None:
     store = stages.store("train", {name: settings}, smk.params, {name: smk.input.dataset})
     with stages.locked(store):
         if not stages.written(smk.output, smk.output.final, store[name]):
-            train_stage.train({name: settings}, store, smk.input.dataset, **stages.limits(smk.config))
-            arrays, record = stages.finished(store[name])
+            one, limits = {name: settings}, stages.limits(smk.config)
+            work = partial(train_stage.train, one, store, smk.input.dataset, **limits)
+            arrays, record = stages.finished(store[name], work)
             _write(smk, settings, arrays, record, store[name].key)
         store[name].remove()
 

@@ -1,0 +1,121 @@
+"""What checkpoints cost, and how soon a job that is asked to end has ended.
+
+    python -m benchmarks.checkpoints [--root FOLDER] [--model fcn4] [--output FILE]
+
+An FCN4 of width 2048 is trained by the code of a training job, in a process of its own, from nothing; SIGTERM comes at
+several moments, among them the full pass before the first step. ``--root`` is where torchvision finds MNIST; without it
+random images of its size take its place. Prints the seconds from SIGTERM to the end of the process, what a checkpoint of
+the job takes, as training and averaging write it, and the share of training time at the config's ``checkpoint_minutes``.
+"""
+
+import argparse
+import itertools
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sgdtails import data, sources, stages, storage, train_stage
+from sgdtails.checkpoints import Checkpoints
+from sgdtails.errors import Interrupted
+
+BASE = Path(__file__).parent.parent
+MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the first work of the job
+
+
+def job(folder: Path, config: dict[str, Any], model: str) -> None:
+    """One run, as the job of rule ``train`` takes it; ends as soon as it is asked to."""
+    run = {"run": "a", "dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.01, "seed": 0}
+    settings = {"run": run, "model": config["models"][model], "stop": config["stop"]}
+    settings |= {"device": "cpu", "precision": "fp32", "threads": 1}
+    dataset = str(folder / "mnist.safetensors")
+    params = SimpleNamespace(checkpoints=str(folder / "checkpoints"), code="c")
+    store = stages.store("train", {"a": settings}, params, {"a": dataset})
+    (folder / "begun").touch()
+    try:
+        train_stage.train({"a": settings}, store, dataset, slots=1, minutes=config["checkpoint_minutes"])
+    except Interrupted:
+        assert store["a"].load() is not None
+
+
+def ended_after(folder: Path, model: str, moment: float) -> float:
+    """Seconds from SIGTERM, ``moment`` seconds after the job's beginning, to its end with a checkpoint on the disk."""
+    (folder / "begun").unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.checkpoints", "--model", model, "--job", str(folder)], cwd=BASE
+    )
+    while not (folder / "begun").exists():
+        time.sleep(0.01)
+    time.sleep(5 + moment)  # torch and the images come first
+    begin = time.perf_counter()
+    process.send_signal(signal.SIGTERM)
+    if process.wait() != 0:
+        raise SystemExit(f"the job ended with {process.returncode}, not with a checkpoint")
+    return time.perf_counter() - begin
+
+
+def saving(folder: Path, config: dict[str, Any], model: str) -> dict[str, float]:
+    """Median seconds of a checkpoint of one run, in training (weights) and in averaging (weights and sums in float64)."""
+    shape, rng = config["models"][model]["fcn"], np.random.default_rng(0)
+    widths = [784, *shape, 10]
+    pairs = itertools.pairwise(widths)
+    weights = {f"state/{i}": rng.random((out, into), dtype=np.float32) for i, (into, out) in enumerate(pairs)}
+    sums = {name.replace("state", "sums"): weight.astype(np.float64) for name, weight in weights.items()}
+    seconds = {}
+    for stage, arrays in (("training", weights), ("averaging", weights | sums)):
+        checkpoints, times = Checkpoints(folder, stage, "a", depends={}), []
+        for _ in range(7):
+            begin = time.perf_counter()
+            checkpoints.save(arrays, {})
+            times.append(time.perf_counter() - begin)
+        seconds[stage] = statistics.median(times)
+    return seconds
+
+
+def images(root: str | None, config: dict[str, Any]) -> data.Dataset:
+    if root:
+        return sources.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 256, (n, 1, 28, 28), dtype=np.uint8) for n in (60_000, 10_000))
+    labels = [rng.integers(0, 10, len(split)) for split in (train, test)]
+    return data.Dataset(train, labels[0], test, labels[1], tuple("0123456789"), (0.5,), (0.29,))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root")
+    parser.add_argument("--model", default="fcn4")
+    parser.add_argument("--output", default=str(BASE / "results/benchmarks/checkpoints.json"))
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    config = yaml.safe_load((BASE / "config/config.yaml").read_text())
+    if arguments.job:
+        job(Path(arguments.job), config, arguments.model)
+        return
+    Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=Path(arguments.output).parent) as name:
+        folder = Path(name)
+        seconds = saving(folder, config, arguments.model)
+        interval = 60 * config["checkpoint_minutes"]
+        for stage, value in seconds.items():
+            print(
+                f"{stage}: a checkpoint takes {value:.2f} s, {value / (interval + value):.2%} of the time", flush=True
+            )
+        data.write(images(arguments.root, config), folder / "mnist.safetensors")
+        ends = [ended_after(folder, arguments.model, moment) for moment in MOMENTS]
+    print("seconds from SIGTERM to the end of the job: " + ", ".join(f"{end:.2f}" for end in ends))
+    with storage.atomic(arguments.output) as temporary:
+        temporary.write_text(json.dumps({"checkpoint": seconds, "sigterm": ends}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
