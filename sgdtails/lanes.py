@@ -26,6 +26,7 @@ Prepare = Callable[[Tensor], Tensor]
 _relu_backward = torch.ops.aten.threshold_backward
 A_MOMENT = 10**10  # operations: a tenth of a second on a core
 STACKED_BELOW = 256  # width of networks that a stack makes faster on a CPU: wider ones fill a core alone
+ONEDNN_FROM = 512  # width from which oneDNN's product of a batch and a matrix is faster than that of torch's BLAS
 
 
 class Lane(Protocol):
@@ -94,6 +95,9 @@ class FullyConnected:
         self._batch_size = batch_size
         self._sums: list[Tensor] | None = None
         self._views: dict[int, list[tuple[Tensor, Tensor]]] = {}  # weights of the first k slots, and transposed
+        single = slots == 1 and dtype == torch.float32 and images.device.type == "cpu"
+        wide = min(self._weights[0].shape[1:]) >= ONEDNN_FROM and torch.backends.mkldnn.is_available()
+        self._times = _times_one if single and wide else _times_each
         products = 6 * batch_size * sum(weight.numel() for weight in self._weights)
         stride = max(1, min(LENGTH, A_MOMENT // products))
         self._replayed = Replayed(self._steps, (slots, batch_size), images.device, stride=stride)
@@ -119,16 +123,16 @@ class FullyConnected:
         if used not in self._views:
             self._views[used] = [(weight[:used], weight[:used].mT) for weight in self._weights]
         weights, transposed = zip(*self._views[used], strict=True)
-        scales = self._scales[:used]
+        scales, times = self._scales[:used], self._times
         for index in order:
             chosen = index.reshape(-1)
             inputs = [self._prepare(self._images.index_select(0, chosen)).view(used, self._batch_size, -1)]
-            for weight in transposed[:-1]:
-                inputs.append(torch.bmm(inputs[-1], weight).relu_())
+            for weight, turned in self._views[used][:-1]:
+                inputs.append(times(inputs[-1], turned, weight).relu_())
             delta = torch.softmax(torch.bmm(inputs[-1], transposed[-1]), 2)
             delta.sub_(self._targets.index_select(0, chosen).view(delta.shape)).mul_(scales)
             for layer in range(len(weights) - 1, 0, -1):
-                below = torch.bmm(delta, weights[layer])
+                below = times(delta, weights[layer], transposed[layer])
                 weights[layer].baddbmm_(delta.mT, inputs[layer])
                 delta = _relu_backward(below, inputs[layer], 0)
             weights[0].baddbmm_(delta.mT, inputs[0])
@@ -154,6 +158,16 @@ class FullyConnected:
 
     def growth(self, slot: int) -> Tensor | None:
         return _product([torch.linalg.vector_norm(weight[slot]) for weight in self._weights])
+
+
+def _times_each(signal: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
+    """signal @ matrix in every slot, (slots, batch size, m) @ (slots, m, n)."""
+    return torch.bmm(signal, matrix)
+
+
+def _times_one(signal: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
+    """The same for one slot, by oneDNN."""
+    return torch.ops.mkldnn._linear_pointwise(signal[0], transposed[0], None, "none", [], "")[None]
 
 
 def _as_they_are(images: Tensor) -> Tensor:

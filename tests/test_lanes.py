@@ -67,10 +67,12 @@ def test_two_hundred_steps_are_the_plain_loops(images, name, slots):
         assert apart(models.state(build(name, seed=slot)), expected) > 0.01  # it has moved
 
 
+@pytest.mark.parametrize("onednn", [False, True])
 @pytest.mark.parametrize("name", ["fcn", "cnn"])
 @pytest.mark.parametrize("steps_before", [0, 2000])
-def test_one_step_in_single_precision(images, name, steps_before):
+def test_one_step_in_single_precision(images, name, steps_before, onednn, monkeypatch):
     """From random weights, and from weights whose losses are almost zero."""
+    monkeypatch.setattr(lanes, "ONEDNN_FROM", 1 if onednn else 10**6)
     start = plain(build(name), images, orders(steps_before, [0])[:, 0], 0.2)
     if steps_before:
         model = build(name)
