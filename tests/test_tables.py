@@ -1,10 +1,14 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from sgdtails import storage, tables
 from sgdtails.errors import InputError
+from tests.conftest import ROOT
 
 ROW = {
     **{"run": "a", "iteration": 200, "train_nll": 0.5, "train_accuracy": 0.9},
@@ -22,6 +26,26 @@ def test_a_table_carries_schema_and_provenance(tmp_path):
     record = json.loads(pq.read_schema(path).metadata[b"sgdtails"])
     assert record["code"] == "0123"
     assert set(record["libraries"]) == {"numpy", "pyarrow", "scipy", "torch"}
+
+
+THREADS = """
+import sys
+from pathlib import Path
+from sgdtails import run_schemas, parquet
+import pyarrow as pa
+threads = lambda: len(list(Path("/proc/self/task").iterdir()))
+pa.array([0.0])
+before = threads()
+rows = [{name: None for name in run_schemas.SCHEMAS["history"].names} for _ in range(300_000)]
+parquet.write(run_schemas.SCHEMAS["history"], rows, sys.argv[1], provenance={})
+assert parquet.read(sys.argv[1]).num_rows == 300_000
+assert threads() == before, (before, threads())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in Linux's /proc")
+def test_reading_and_writing_start_no_threads_that_an_exit_could_meet(tmp_path):
+    subprocess.run([sys.executable, "-c", THREADS, tmp_path / "history.parquet"], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("row", [ROW | {"extra": 1}, {"run": "a"}])
