@@ -10,7 +10,7 @@ FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
 
-.PHONY: fuzz demo figures bench test lint format lock clean image test-container test-cluster verify soak
+.PHONY: docs fuzz demo figures report status bench test lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -18,6 +18,12 @@ demo: .venv/ready            ## the embedded study: results/demo/figures and res
 
 figures: .venv/ready         ## all figures of the study of CONFIG anew, from its tables as they are; runs nothing else
 	snakemake --cores all --configfile $(CONFIG) --quiet rules --forcerun figure --allowed-rules figure figures -- figures
+
+report: .venv/ready          ## the finished study of CONFIG as one page: results/<study>/report.html
+	snakemake --cores 1 --configfile $(CONFIG) --quiet rules --allowed-rules report -- report
+
+status: .venv/ready          ## how far the study of CONFIG is, from its files: runs, progress, time left
+	@python -m sgdtails.status --configfile $(CONFIG)
 
 bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
 	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))
@@ -46,6 +52,9 @@ fuzz: .venv/ready            ## looks for files that the readers of files cannot
 	set -e; for target in $(FUZZ); do echo "$$target: $(FUZZ_SECONDS) seconds"; \
 	  PYTHONPATH=.venv/fuzz OMP_NUM_THREADS=1 python -m tests.fuzz.harness $$target --seconds $(FUZZ_SECONDS) 2> .venv/fuzz/$$target.log \
 	  || { cat .venv/fuzz/$$target.log; exit 1; }; grep -E "^Done|peak_rss" .venv/fuzz/$$target.log; done
+
+docs: .venv/ready            ## docs/tables.md and docs/config.md, from schemas and the commented config
+	python -m sgdtails.reference
 
 lint: .venv/ready            ## style, types and workflow checks
 	ruff check .

@@ -1,6 +1,7 @@
 """The paper's study, or the one given with --configfile: from a run table to tables and figures.
 
-Targets: all (default), tables, figures, simulations (what needs no training run).
+Targets: all (default), tables, figures, simulations (what needs no training run), report,
+audit (of given checkpoints).
 """
 
 import sys
@@ -30,6 +31,8 @@ include: "rules/theory.smk"
 include: "rules/kesten.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
+include: "rules/audit.smk"
+include: "rules/report.smk"
 
 
 rule all:

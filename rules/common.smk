@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from sgdtails import cluster, containers, grid, leases, provenance
+from sgdtails import audit_inputs, cluster, containers, grid, leases, provenance
 from sgdtails.errors import InputError
 from snakemake.exceptions import WorkflowError
 from snakemake.persistence import MetadataRecord
@@ -121,6 +122,32 @@ def per_run(pattern):
     return expand(pattern, run=RUNS)
 
 
+# What the report is made of.
+REPORT = {
+    "tables": [table for table in TABLES if table.endswith(".parquet")],
+    "figures": [figure for figure in FIGURES if figure.endswith(".png")],
+    "training": per_run(f"{RUN}/training.parquet"),
+    "averaging": per_run(f"{RUN}/averaging.parquet"),
+}
+
+
+def finished(part):
+    """Files of one kind; where nothing but the report may be made, the end of Snakemake with one sentence if any are missing.
+
+    An exception would come with a traceback, and Snakemake's own error with a list of all of them.
+    """
+    files = [file for files in REPORT.values() for file in files]
+    missing = [file for file in files if not Path(file).exists()]
+    if missing and "report" in (workflow.dag_settings.allowed_rules or ()):
+        given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
+        command = " --configfile ".join(["snakemake --cores all", *given])
+        sys.exit(
+            f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of its files are missing, such as "
+            f"{missing[0]}; finish it with `{command}`, then make the report."
+        )
+    return REPORT[part]
+
+
 def dataset_of(wildcards):
     return DATASET.format(dataset=RUNS[wildcards.run]["dataset"])
 
@@ -221,6 +248,27 @@ def claims_file(_):
     """The file of claims: in the working directory, else beside the Snakefile."""
     path = Path(config["claims"]["path"])
     return str(path if path.exists() else BASE / path)
+
+
+@cache
+def checkpoints():
+    """Files or a torchvision model by name."""
+    try:
+        return audit_inputs.sources(config["checkpoint"])
+    except InputError as error:
+        raise WorkflowError(f"{error}") from None
+
+
+def checkpoint_files(wildcards):
+    """The files that an audit reads: none of a randomly initialised torchvision model."""
+    source = checkpoints().get(wildcards.audit)
+    if source is None:
+        raise WorkflowError(
+            f"config key checkpoint names no {wildcards.audit}; it has: {', '.join(checkpoints())}."
+        )
+    if not source.startswith(audit_inputs.TORCHVISION):
+        return source
+    return [config["audit"]["weights"]] if config["audit"]["weights"] else []
 
 
 def retried(amount):

@@ -37,13 +37,13 @@ def rows(
 
 
 def bands(
-    weight: NDArray, initial: NDArray, *, head: bool, replicates: int, seed: list[int]
+    weight: NDArray, initial: NDArray | None, *, head: bool, replicates: int, seed: list[int]
 ) -> Iterator[dict[str, Any]]:
     """The profile of a layer and, as least, median and largest of ``replicates``, those of three nulls.
 
     gaussian: normal entries of the same shape; shuffled: the layer's entries in random order, which keeps their law and
-    undoes what ties a row together; initial: the layer's own initial weights, in other permutations each time. A layer
-    without a profile has no rows.
+    undoes what ties a row together; initial: the layer's own initial weights, in other permutations each time, unless None.
+    A layer without a profile has no rows.
     """
     for number, (estimator, purpose) in enumerate(layer_tails.ESTIMATORS.items()):
         rng = np.random.default_rng([*seed, number])
@@ -51,8 +51,9 @@ def bands(
             "observed": (1, lambda: weight),
             "gaussian": (replicates, lambda rng=rng: rng.standard_normal(weight.shape, np.float32)),  # type: ignore[misc]
             "shuffled": (replicates, lambda rng=rng: rng.permutation(weight.ravel()).reshape(weight.shape)),  # type: ignore[misc]
-            "initial": (replicates, lambda: initial),
         }
+        if initial is not None:
+            series["initial"] = (replicates, lambda: initial)
         for name, (times, draw) in series.items():
             try:
                 lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng)

@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from sgdtails import kesten_figures, theory_figures, trust_figures
+from sgdtails import audit_figures, kesten_figures, theory_figures, trust_figures
 from sgdtails.storage import atomic
 from sgdtails.style import (
     ALPHA,
@@ -222,6 +222,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "kesten": kesten_figures.kesten,
     "theorems": theory_figures.theorems,
     "perturbation": theory_figures.perturbation,
+    "audit": audit_figures.audit,
 }
 
 

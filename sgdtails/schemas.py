@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from sgdtails import run_schemas, trust_schemas
+from sgdtails import audit_schemas, run_schemas, trust_schemas
 from sgdtails.run_schemas import (
     AVERAGED,
     COUNT,
@@ -55,6 +55,7 @@ _PRUNED = (
 SCHEMAS: dict[str, pa.Schema] = {
     **run_schemas.SCHEMAS,
     **trust_schemas.SCHEMAS,
+    **audit_schemas.SCHEMAS,
     "runs": schema(RUN, *SETTINGS, *TRAINED, AVERAGED, SECONDS, *MACHINE),
     "tails": schema(
         RUN,

@@ -1,0 +1,217 @@
+"""Checkpoints of any origin: which files a config asks for, their arrays, and the matrices among them."""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgdtails import inputs
+from sgdtails.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+TORCHVISION = "torchvision:"
+FEW = 64  # outputs: with fewer of them a linear layer's inputs are its observations
+_KEY = "config key checkpoint"
+_NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "params", "params_ema")
+_FUSED = ("in_proj_weight", "in_proj", "qkv", "qkv_proj", "Wqkv", "c_attn")
+_CONV1D = ("c_attn", "c_proj", "c_fc")  # of GPT-2, stored as (in, out) in some files
+_ATTENTION = re.compile(r"attn|attention|(^|\.)(q|k|v|o|out|qkv|query|key|value|w[qkvo])(_proj|_lin)?$", re.IGNORECASE)
+_EMBEDDING = re.compile(r"^(wte|wpe)$|embed|position|token_type", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A layer of a checkpoint: a view of its tensor whose first axis, or first two for a convolution, are observations."""
+
+    name: str
+    kind: str  # linear, attention, embedding, convolution or pointwise convolution
+    orientation: str  # what an observation is, and why
+    tensor: "Tensor"  # (observations, dimension), or (out, in, *kernel) for a convolution
+
+
+def sources(checkpoint: str | None) -> dict[str, str]:
+    """Files, or a torchvision model, by the name of their folder of results; reads no contents.
+
+    InputError if there is none, or if two would have the same name.
+    """
+    if not checkpoint:
+        raise InputError(
+            f"{_KEY} is not set; give a file, a folder or a torchvision model, "
+            "such as --config checkpoint=my.safetensors or checkpoint=torchvision:resnet18."
+        )
+    if checkpoint.startswith(TORCHVISION):
+        return {_name(checkpoint.removeprefix(TORCHVISION)): checkpoint}
+    path = Path(checkpoint)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        if not files:
+            raise InputError(
+                f"{_KEY}: {checkpoint} holds no {', '.join(SUFFIXES)} file; give a folder with checkpoints."
+            )
+        stems = [file.stem for file in files]
+        names = [_name(file.stem if stems.count(file.stem) == 1 else file.name) for file in files]
+        found = dict(zip(names, map(str, files), strict=True))
+        if len(found) < len(files):
+            raise InputError(f"{_KEY}: files in {checkpoint} differ in special characters only; rename them.")
+        return found
+    return {_name(inputs.regular(path, _KEY).stem): checkpoint}
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text).lstrip(".-") or "checkpoint"
+
+
+def read(source: str, *, weights: str | None, seed: int) -> dict[str, "Tensor"]:
+    """The tensors of a checkpoint by name, mapped from the file: nothing is read before it is used.
+
+    A torchvision model has the ``weights`` of a file, or without one those of its initialisation from ``seed``.
+    InputError for a file that is no state dict.
+    """
+    if source.startswith(TORCHVISION):
+        return _torchvision(source.removeprefix(TORCHVISION), weights, seed)
+    return _file(inputs.regular(source, _KEY), _KEY)
+
+
+def _file(path: Path, where: str) -> dict[str, "Tensor"]:
+    import torch
+
+    loaded = _safetensors(path, where) if path.suffix == ".safetensors" else _pickled(path, where)
+    state = _unnested(loaded)
+    if state is None:
+        raise InputError(
+            f"{where}: {path} holds {type(loaded).__name__}, not a state dict; "
+            "save one with torch.save(model.state_dict(), path)."
+        )
+    return {key: value.detach() for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def _safetensors(path: Path, where: str) -> dict[str, "Tensor"]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path)
+    except (SafetensorError, ValueError, LookupError) as error:
+        raise InputError(
+            f"{where}: {path} is not a safetensors file, or it is damaged ({inputs.reason(error)}); give another."
+        ) from error
+    # The format sorts names by type and as text: layer 10 would come before layer 2.
+    return {key: state[key] for key in sorted(state, key=_natural)}
+
+
+def _natural(key: str) -> list[list[tuple[int, int, str]]]:
+    """Sorts names as people count: by their parts between dots, numbers as numbers."""
+    parts = ([piece for piece in re.split(r"(\d+)", part) if piece] for part in key.split("."))
+    return [[(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in part] for part in parts]
+
+
+def _pickled(path: Path, where: str) -> Any:
+    import torch
+
+    try:
+        # Files of before torch 1.6 are no archives, and cannot be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{where}: {path} holds pickled objects, such as a whole module, which could run any code when opened; "
+            "where it was trained save its state dict, torch.save(model.state_dict(), path), and give that."
+        ) from error
+    except Exception as error:  # of a damaged file torch raises whatever it meets
+        raise InputError(
+            f"{where}: {path} is not a file of torch.save, or it is damaged ({inputs.reason(error)}); give another."
+        ) from error
+
+
+def _unnested(loaded: Any) -> Mapping[str, Any] | None:
+    """The state dict in what a file holds: itself, or where training scripts put it; None if there is none."""
+    import torch
+
+    if not isinstance(loaded, Mapping):
+        return None
+    if not any(isinstance(value, torch.Tensor) and value.ndim >= 2 for value in loaded.values()):
+        inner = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), None)
+        if inner is not None:
+            return _unnested(inner)
+    return {str(key): value for key, value in loaded.items()}
+
+
+def _torchvision(name: str, weights: str | None, seed: int) -> dict[str, "Tensor"]:
+    import torch
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise unknown("torchvision model", name, _KEY, models.list_models())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = models.get_model(name, weights=None)
+    if weights is None:
+        return {key: value.detach() for key, value in model.state_dict().items()}
+    where = "config key audit.weights"
+    state = _file(inputs.regular(weights, where), where)
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise InputError(
+            f"{where}: {weights} does not fit torchvision's {name} ({inputs.reason(error)}); "
+            "give its own weights, or the file alone as config key checkpoint."
+        ) from error
+    return state
+
+
+def matrices(state: Mapping[str, "Tensor"]) -> list[Matrix]:
+    """The layers of a state in its order, each as a view of its tensor: docs/audit.md says what becomes what.
+
+    Vectors, biases, whole numbers and complex ones are left out.
+    """
+    turned = any(_leaf(key) == "c_attn" and _thirds(tensor.T) for key, tensor in state.items() if tensor.ndim == 2)
+    found = []
+    for key, tensor in state.items():
+        leaf = _leaf(key)
+        if not tensor.is_floating_point() or tensor.is_sparse or tensor.ndim < 2 or leaf.endswith("bias"):
+            continue
+        if leaf == key.rpartition(".")[2]:  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
+            while tensor.ndim > 2 and len(tensor) == 1:
+                tensor = tensor[0]
+        name, stored = key.removesuffix(".weight"), ""
+        if turned and leaf in _CONV1D and tensor.ndim == 2:
+            tensor, stored = tensor.T, "; stored transposed"
+        if leaf in _FUSED and tensor.ndim == 2 and _thirds(tensor):
+            parts = zip("qkv", tensor.chunk(3), strict=True)
+            found += [
+                _matrix(f"{name}[{part}]", part_of, "; a third of fused q, k, v" + stored) for part, part_of in parts
+            ]
+        else:
+            found.append(_matrix(name, tensor, stored))
+    return [matrix for matrix in found if min(matrix.tensor.flatten(1).shape) > 1]
+
+
+def _leaf(key: str) -> str:
+    """The name of the module or of the bare parameter that a key belongs to."""
+    return key.removesuffix(".weight").rpartition(".")[2]
+
+
+def _thirds(tensor: "Tensor") -> bool:
+    return tensor.shape[0] == 3 * tensor.shape[1]
+
+
+def _matrix(name: str, tensor: "Tensor", why: str) -> Matrix:
+    if tensor.ndim > 2 and tensor[0, 0].numel() > 1:
+        channels = "a channel: depthwise" if tensor.shape[1] == 1 else "an output and an input channel"
+        return Matrix(name, "convolution", f"the kernel of {channels}", tensor)
+    kind = "attention" if _ATTENTION.search(name.partition("[")[0]) else "linear"
+    if tensor.ndim > 2:
+        kind, tensor, why = "pointwise convolution", tensor.flatten(1), "; a kernel of size 1 is a linear map"
+    elif _EMBEDDING.search(_leaf(name)):
+        kind = "embedding"
+    row, column = (
+        ("token", "dimension of all tokens") if kind == "embedding" else ("output's weights", "input's weights")
+    )
+    if len(tensor) < FEW and len(tensor) < tensor.shape[1]:
+        return Matrix(name, kind, f"one {column}{why}; fewer than {FEW} of the others", tensor.T)
+    return Matrix(name, kind, f"one {row}{why}", tensor)

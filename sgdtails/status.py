@@ -1,0 +1,256 @@
+"""How far a study is, by its files alone: what ``make status`` prints, beside a running workflow or from another machine."""
+
+import argparse
+import fcntl
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sgdtails import grid, inputs, parquet, status_log, storage
+from sgdtails.errors import InputError
+from sgdtails.status_log import Line
+
+BASE = Path(__file__).parent.parent
+STAGES = {"train": "training", "average": "averaging"}  # and the name of the file that it ends with
+FRESH = 300.0  # seconds since its log's last line in which a job whose lock cannot be seen is taken to run
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a process works on. ``line`` is its last progress, None before the first; ``age`` of its log in seconds."""
+
+    run: str
+    stage: str
+    log: Path
+    line: Line | None
+    age: float
+    seen: bool  # its lock
+
+
+@dataclass
+class Overview:
+    """Rows of finished stages by run, jobs at work, the last iterations of paused runs, and what stopped jobs have said."""
+
+    study: str
+    runs: Mapping[str, grid.Run]
+    ended: dict[str, dict[str, dict[str, Any]]]
+    jobs: list[Job] = field(default_factory=list)
+    paused: dict[str, int] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+
+
+def read_config(path: Path | None) -> dict[str, Any]:
+    """``config/config.yaml`` with the keys of another file in place of its own, as Snakemake joins them. InputError."""
+    config = inputs.read_yaml(BASE / "config/config.yaml", "config")
+    if path is not None:
+        _update(config, inputs.read_yaml(path, "--configfile"))
+    grid.validate(config, inputs.read_yaml(BASE / "config/config.schema.yaml", "schema"))
+    return config
+
+
+def _update(config: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _update(config[key], value)
+        else:
+            config[key] = value
+
+
+def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:
+    """Where each run of the study is, as its files below ``results`` say at this moment."""
+    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=BASE)
+    study, moment = results / config["study"], time.time() if now is None else now
+    ended = {
+        stage: dict(_ended(study / "runs" / run / f"{file}.parquet", run) for run in runs)
+        for stage, file in STAGES.items()
+    }
+    found = Overview(
+        config["study"], runs, {stage: {r: v for r, v in rows.items() if v} for stage, rows in ended.items()}
+    )
+    logs = status_log.logs(study / "logs", runs, config["runs_per_job"])
+    for stage in STAGES:
+        for run in runs:
+            if run not in found.ended[stage]:
+                _unfinished(found, study, stage, run, logs[stage][run], moment)
+    return found
+
+
+def _ended(path: Path, run: str) -> tuple[str, dict[str, Any]]:
+    """The row of a run's stage; empty where there is none, or none that can be read: it will be made again."""
+    try:
+        return run, parquet.read(path).to_pylist()[0] if path.exists() else {}
+    except (InputError, FileNotFoundError, IndexError):
+        return run, {}
+
+
+def _unfinished(found: Overview, study: Path, stage: str, run: str, logs: list[Path], now: float) -> None:
+    """Note whether a process works on a run's stage, or what is left of one that did."""
+    folder = study / "checkpoints" / stage
+    held = _held(folder / f"{run}.lock")
+    log = max((path for path in logs if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
+    text, age = (status_log.tail(log), now - log.stat().st_mtime) if log else ("", float("inf"))
+    record = _checkpoint(folder / run)
+    if outcome := record.get("outcome"):  # its files are written when its job, or all of its fleet, has ended
+        found.ended[stage][run] = {"seconds": record["seconds"], **outcome}
+        return
+    if held or (held is False and age < FRESH):
+        line = status_log.progress(text).get(run)
+        if line and line.nll is None:
+            line = status_log.measured(line, record.get("history") or [])
+        found.jobs.append(Job(run, stage, log or logs[0], line, age, bool(held)))
+        return
+    if sentence := status_log.sentence(text):
+        found.stopped[run] = sentence
+    if record:
+        found.paused[run] = record.get("iteration", record.get("taken", 0))
+
+
+def _held(lock: Path) -> bool | None:
+    """Whether a process holds a lock; None where there is no lock. On some shared file systems that of another machine is unseen."""
+    try:
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(
+                    file, fcntl.LOCK_SH | fcntl.LOCK_NB
+                )  # given back at once: whoever comes meanwhile waits that long
+            except BlockingIOError:
+                return True
+            except OSError:  # a file system without locks
+                return False
+            return False
+    except OSError:
+        return None
+
+
+def _checkpoint(folder: Path) -> dict[str, Any]:
+    """The record of a run's newest checkpoint, whose arrays are not read; empty if there is none that can be read."""
+    files = sorted(folder.glob("*/*.safetensors"), key=lambda path: path.name)
+    for path in reversed([path for path in files if path.stem.isdecimal()]):
+        try:
+            return storage.read_record(path)
+        except InputError:
+            continue
+    return {}
+
+
+def time_left(found: Overview) -> tuple[float, int]:
+    """Seconds of training and averaging left, at as many jobs at once as there are now; and of how many stages nothing is known.
+
+    A stage is expected to take what those of the same model, dataset and batch size took, or else of the same model and
+    dataset; of one under way its share of their iterations is done.
+    """
+    at_work = {(job.run, job.stage): job.line for job in found.jobs}
+    seconds, unknown = 0.0, 0
+    for stage, rows in found.ended.items():
+        means = _means(found, stage)
+        for run, row in found.runs.items():
+            if run in rows:
+                continue
+            mean = means.get(_kind(row)) or means.get(_kind(row)[:2])
+            line = at_work.get((run, stage))
+            if mean:
+                total = mean[1] or (line.iteration + line.rate * line.left.total_seconds() if line else 0.0)
+                done = (line.iteration if line else found.paused.get(run, 0)) / total if total else 0.0
+                seconds += mean[0] * max(0.0, 1.0 - done)
+            elif line:
+                seconds += line.left.total_seconds()
+            else:
+                unknown += 1
+    return seconds / max(1, len({job.log for job in found.jobs})), unknown
+
+
+def _kind(row: Mapping[str, Any]) -> tuple:
+    return row["model"], row["dataset"], row["batch_size"]
+
+
+def _means(found: Overview, stage: str) -> dict[tuple, tuple[float, float]]:
+    """Mean seconds and iterations of finished stages, by kind of run; an average's iterations are not in its row: 0."""
+    groups: dict[tuple, list[tuple[float, float]]] = {}
+    for run, row in found.ended[stage].items():
+        for key in (_kind(found.runs[run]), _kind(found.runs[run])[:2]):
+            groups.setdefault(key, []).append((row["seconds"], row.get("iterations", 0)))
+    return {
+        key: (sum(s for s, _ in values) / len(values), sum(i for _, i in values) / len(values))
+        for key, values in groups.items()
+    }
+
+
+def lines(found: Overview) -> Iterator[str]:
+    """The overview as a person reads it."""
+    train, average = found.ended["train"], found.ended["average"]
+    status = Counter(row["status"] for row in train.values())
+    averaged = Counter(row["status"] for row in average.values())
+    working = Counter(job.stage for job in found.jobs)
+    waiting = len(found.runs) - len(train) - working["train"]
+    yield f"Study {found.study}: {len(found.runs):,} runs"
+    kinds = ", ".join(f"{status[word]} {word}" for word in ("converged", "diverged", "budget"))
+    yield f"  trained   {len(train):6,}   {kinds}"
+    more = f", {averaged['diverged']} diverged" if averaged["diverged"] else ""
+    yield f"  averaged  {averaged['averaged']:6,}   of {status['converged']} converged{more}"
+    yield f"  running   {len(found.jobs):6,}   {working['train']} training, {working['average']} averaging"
+    yield f"  waiting   {waiting:6,}   {sum(run not in train for run in found.paused)} of them with a checkpoint"
+    if found.jobs:
+        yield ""
+        yield from _table(found.jobs)
+    for run, sentence in found.stopped.items():
+        yield f"{run} stopped: {sentence}"
+    yield from _left(found)
+
+
+def _table(jobs: list[Job]) -> Iterator[str]:
+    """A line for each job that has been heard of: of large fleets most wait for a slot."""
+    silent = sum(job.line is None for job in jobs)
+    wide = max(len(job.run) for job in jobs)
+    yield (
+        f"{'run':{wide}}  {'stage':7}  {'iteration':>11}  {'NLL':>9}  {'accuracy':>8}  {'steps/s':>7}  "
+        f"{'left at most':>15}  last heard of"
+    )
+    for job in sorted(jobs, key=lambda job: (job.stage, job.run)):
+        if not (line := job.line):
+            continue
+        heard = f"{timedelta(seconds=round(max(0.0, job.age)))} ago" if job.age < float("inf") else "never"
+        heard += "" if job.seen else " (its lock is not seen)"
+        nll, accuracy = ("" if v is None else f"{v:.4g}" for v in (line.nll, line.accuracy))
+        yield (
+            f"{job.run:{wide}}  {job.stage:7}  {line.iteration:11,}  {nll:>9}  {accuracy:>8}  {line.rate:7,.0f}  "
+            f"{line.left!s:>15}  {heard}"
+        )
+    if silent:
+        yield f"{silent} more begin, or wait for a slot in their job: their logs have no line of theirs yet."
+
+
+def _left(found: Overview) -> Iterator[str]:
+    if all(len(rows) == len(found.runs) for rows in found.ended.values()):
+        yield "All runs are trained and averaged."
+        return
+    seconds, unknown = time_left(found)
+    at_once = len({job.log for job in found.jobs})
+    yield ""
+    if seconds:
+        how = f"with {at_once} job{'s' * (at_once > 1)} at once" if at_once else "one job at a time"
+        yield f"About {timedelta(seconds=round(seconds))} of training and averaging left {how}; analyses are not counted."
+    if unknown:
+        yield f"Nothing is known yet of {unknown:,} stages (training or averaging) whose kind of run has not ended once."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configfile", type=Path, help="as given to Snakemake; without it, the paper's study")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
+    options = parser.parse_args(arguments)
+    try:
+        print(*lines(overview(read_config(options.configfile), options.results)), sep="\n")
+    except InputError as error:
+        print(f"sgdtails: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+import fcntl
+import resource
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from sgdtails import grid, parquet, run_schemas, status, status_log, storage
+from sgdtails.errors import InputError
+from sgdtails.progress import Progress
+from tests.conftest import ROOT
+
+STUDY = {
+    "study": "s",
+    "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 10, "step_size": [0.1, 0.2, 0.3], "seed": 0}],
+    "runs_per_job": 1,
+}
+FIRST, SECOND, THIRD = (f"fcn4-digits-b10-lr{eta}-s0" for eta in (0.1, 0.2, 0.3))
+
+
+@pytest.fixture
+def study(config):
+    return config | STUDY
+
+
+def write_rows(results, config, runs, *, seconds=100.0, iterations=1000, state="converged"):
+    """The files of finished stages of these runs."""
+    table = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    for run in runs:
+        row = table[run] | dict.fromkeys(("train_nll", "train_accuracy", "test_nll", "test_accuracy"))
+        row |= {"run": run, "eta_over_b": 0.1, "status": state, "iterations": iterations, "seconds": seconds}
+        folder = results / config["study"] / "runs" / run
+        parquet.write(
+            run_schemas.SCHEMAS["training"],
+            [row | {"device": "cpu", "precision": "fp32"}],
+            folder / "training.parquet",
+            provenance={},
+        )
+
+
+def write_averages(results, config, runs):
+    for run in runs:
+        parquet.write(
+            run_schemas.SCHEMAS["averaging"],
+            [{"run": run, "status": "averaged", "average_test_accuracy": 0.9, "seconds": 10.0}],
+            results / config["study"] / "runs" / run / "averaging.parquet",
+            provenance={},
+        )
+
+
+def write_log(path, total, *reports):
+    """A log with the lines that the trainer prints: run, iteration and what was measured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    progress = Progress(total, every=0.0)
+    with path.open("a") as log, redirect_stderr(log):
+        for run in dict.fromkeys(run for run, *_ in reports):
+            progress.report(run, 0)
+        time.sleep(0.01)
+        for run, iteration, values in reports:
+            progress.report(run, iteration, **values)
+
+
+def lock_of(results, run, stage="train"):
+    path = results / "s/checkpoints" / stage / f"{run}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a")
+
+
+def test_lines_of_the_trainer_are_read_as_they_were_printed(tmp_path):
+    write_log(tmp_path / "a.log", 10**9, ("a", 1234, {"NLL": 0.25, "accuracy": 0.75}), ("b", 7, {}), ("a", 2345, {}))
+    found = status_log.progress((tmp_path / "a.log").read_text())
+    assert (found["a"].iteration, found["a"].nll, found["a"].accuracy) == (2345, 0.25, 0.75)
+    assert (found["b"].iteration, found["b"].nll) == (7, None)
+    assert found["b"].left > timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("r: iteration 1,400  678 it/s  at most 0:00:57 left", timedelta(seconds=57)),
+        ("r: iteration 5  NLL nan  accuracy 0.1  1 it/s  at most 1 day, 2:03:04 left", timedelta(1, 7384)),
+        ("r: iteration 5  0 it/s  at most 12 days, 0:00:01 left", timedelta(12, 1)),
+    ],
+)
+def test_time_left_is_read_with_its_days(text, left):
+    assert status_log.progress(text)["r"].left == left
+
+
+def test_other_lines_of_a_log_are_no_progress():
+    assert status_log.progress("waiting for another process that works on r\nr: iteration x  1 it/s") == {}
+
+
+def test_a_run_is_running_while_its_lock_is_held_and_waiting_after(tmp_path, study):
+    write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000, (FIRST, 200, {"NLL": 0.5, "accuracy": 0.9}))
+    with lock_of(tmp_path, FIRST) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        [job] = status.overview(study, tmp_path).jobs
+        assert (job.run, job.stage, job.seen, job.line.iteration, job.line.nll) == (FIRST, "train", True, 200, 0.5)
+        assert (tmp_path / "s/checkpoints/train" / f"{FIRST}.lock").exists()
+    (tmp_path / "s/checkpoints/train" / f"{FIRST}.lock").unlink()
+    assert status.overview(study, tmp_path).jobs == []
+
+
+def test_looking_leaves_the_lock_to_whoever_comes(tmp_path, study):
+    with lock_of(tmp_path, FIRST) as file:
+        status.overview(study, tmp_path)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError if it were still held
+
+
+def test_where_locks_are_not_seen_the_age_of_the_log_decides(tmp_path, study):
+    write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000, (FIRST, 200, {}))
+    lock_of(tmp_path, FIRST).close()
+    [job] = status.overview(study, tmp_path).jobs
+    assert not job.seen
+    assert "lock is not seen" in "\n".join(status.lines(status.overview(study, tmp_path)))
+    assert status.overview(study, tmp_path, now=time.time() + status.FRESH + 1).jobs == []
+
+
+def test_runs_are_counted_by_what_their_files_say(tmp_path, study):
+    write_rows(tmp_path, study, [FIRST])
+    write_rows(tmp_path, study, [SECOND], state="diverged")
+    write_averages(tmp_path, study, [FIRST])
+    text = "\n".join(status.lines(status.overview(study, tmp_path)))
+    assert "trained        2   1 converged, 1 diverged, 0 budget" in text
+    assert "averaged       1   of 1 converged" in text
+    assert "waiting        1 " in text
+
+
+def test_a_damaged_table_counts_as_a_run_that_waits(tmp_path, study):
+    write_rows(tmp_path, study, [FIRST])
+    (tmp_path / "s/runs" / FIRST / "training.parquet").write_bytes(b"PAR1")
+    assert status.overview(study, tmp_path).ended["train"] == {}
+
+
+def test_time_left_is_what_runs_of_the_same_kind_took(tmp_path, study):
+    write_rows(tmp_path, study, [FIRST], seconds=100.0, iterations=1000)
+    write_averages(tmp_path, study, [FIRST])
+    write_log(tmp_path / "s/logs/train" / f"{SECOND}.log", 4000, (SECOND, 250, {}))
+    with lock_of(tmp_path, SECOND) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # three quarters of one training, one training, two averages of 10 seconds
+        assert status.time_left(status.overview(study, tmp_path)) == (pytest.approx(75 + 100 + 2 * 10), 0)
+
+
+def test_nothing_is_said_of_a_kind_that_has_not_ended_once(tmp_path, study):
+    assert status.time_left(status.overview(study, tmp_path)) == (0.0, 6)
+    assert "Nothing is known yet of 6 stages" in "\n".join(status.lines(status.overview(study, tmp_path)))
+
+
+def checkpoint(results, run, record):
+    path = results / "s/checkpoints/train" / run / "0123456789abcdef/00000000.safetensors"
+    storage.save_arrays(path, {"state/w": np.zeros(2)}, {"depends": {}, **record})
+
+
+def test_checkpoints_tell_paused_runs_from_finished_ones(tmp_path, study):
+    row = {"train_nll": 0.25, "train_accuracy": 0.5}
+    checkpoint(tmp_path, FIRST, {"iteration": 600, "history": [row], "seconds": 5.0, "outcome": None})
+    outcome = {"status": "diverged", "iterations": 800}
+    checkpoint(tmp_path, SECOND, {"iteration": 800, "history": [row], "seconds": 9.0, "outcome": outcome})
+    found = status.overview(study, tmp_path)
+    assert found.paused == {FIRST: 600}
+    assert found.ended["train"] == {SECOND: outcome | {"seconds": 9.0}}
+    with lock_of(tmp_path, FIRST) as file:  # a line without NLL has that of the history
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000, (FIRST, 700, {}))
+        [job] = status.overview(study, tmp_path).jobs
+        assert (job.line.nll, job.line.accuracy) == (0.25, 0.5)
+
+
+def test_runs_of_a_fleet_are_read_from_its_log(tmp_path, study):
+    study["runs_per_job"] = 4
+    write_log(tmp_path / "s/logs/fleets/train_fcn4_digits_b10_0.log", 4000, (FIRST, 200, {}), (SECOND, 400, {}))
+    files = [lock_of(tmp_path, run) for run in (FIRST, SECOND, THIRD)]
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    found = status.overview(study, tmp_path)
+    assert [job.line and job.line.iteration for job in found.jobs] == [200, 400, None]
+    assert len({job.log for job in found.jobs}) == 1
+    assert "1 more begin, or wait for a slot" in "\n".join(status.lines(found))
+    for file in files:
+        file.close()
+
+
+def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study):
+    log = tmp_path / "s/logs/train" / f"{FIRST}.log"
+    write_log(log, 4000, (FIRST, 200, {}))
+    with log.open("a") as file:
+        file.write("sgdtails: No space left on device: x; make room.\n")
+    assert status.overview(study, tmp_path).stopped == {FIRST: "No space left on device: x; make room."}
+
+
+def test_a_config_is_joined_as_snakemake_joins_it(tmp_path, config):
+    (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 10}\n")
+    joined = status.read_config(tmp_path / "mine.yaml")
+    assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 10}}
+
+
+def test_a_missing_config_is_one_sentence(tmp_path, capsys):
+    with pytest.raises(InputError, match="--configfile"):
+        status.read_config(tmp_path / "none.yaml")
+    assert status.main(["--configfile", str(tmp_path / "none.yaml")]) == 1
+    assert capsys.readouterr().err.startswith("sgdtails: --configfile: cannot read")
+
+
+def test_the_papers_215_runs_take_less_than_a_second_and_no_torch(tmp_path, config):
+    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    write_rows(tmp_path, config, runs)
+    write_averages(tmp_path, config, list(runs)[:100])
+    script = "import sys; from sgdtails import status; code = status.main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-c", script, "--results", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.returncode == 0, result.stderr
+    assert "trained      215" in result.stdout
+    # CPU time: how busy the machine is does not count
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0

@@ -1,0 +1,77 @@
+"""Checkpoints through the real Snakemake: a folder of them, bad ones, and nothing of the study."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sgdtails import stable, tables
+from tests.workflow.conftest import TINY
+
+TINY_AUDIT = {"nulls": {"replicates": 2, "entries": 4096}, "ratios": [0, 0.5]}
+
+
+def audited(workflow, *arguments, checkpoint, **settings):
+    return workflow.run(
+        TINY | {"checkpoint": str(checkpoint), "audit": TINY_AUDIT | settings}, *arguments, "--", "audit"
+    )
+
+
+@pytest.fixture
+def checkpoints(fresh):
+    folder = fresh.folder / "weights"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    heavy = torch.from_numpy(stable.sample(1.5, (256, 128), rng=rng).astype(np.float32))
+    save_file({"a.weight": heavy, "a.bias": torch.zeros(256)}, folder / "heavy.safetensors")
+    torch.save(
+        {"state_dict": {"b.weight": torch.randn(256, 128, generator=torch.Generator().manual_seed(0))}},
+        folder / "light.pt",
+    )
+    (fresh.folder / "mine.py").write_text(
+        "def energy(state):\n    return {'energy': float((state['a.weight'] ** 2).sum())}\n"
+    )
+    return folder
+
+
+def test_a_folder_without_the_study(fresh, checkpoints):
+    """One audit per file, no job of the study, and only the figures again after an edit of theirs."""
+    result = audited(fresh, checkpoint=checkpoints)
+    assert result.returncode == 0, result.stdout
+    results = fresh.folder / "results"
+    assert [path.name for path in results.iterdir()] == ["audit"]
+    for name, word in (("heavy", "stable-like"), ("light", "finite-variance-like")):
+        (row,) = tables.read(results / f"audit/{name}/audit.parquet").to_pylist()
+        assert (row["checkpoint"], row["reading"]) == (name, word)
+        for kind in ("md", "pdf", "png"):
+            assert (results / f"audit/{name}/audit.{kind}").stat().st_size > 500
+    settings = TINY | {"checkpoint": str(checkpoints), "audit": TINY_AUDIT}
+    assert fresh.planned(settings, "--", "audit") == {}
+    edited = fresh.folder / "sgdtails/audit_figures.py"
+    edited.write_text(edited.read_text() + "\nNEW = 1\n")
+    assert fresh.planned(settings, "--", "audit") == {"audit_figure": 2, "audit": 1}
+
+
+def test_an_evaluation_function(fresh, checkpoints):
+    result = audited(fresh, checkpoint=checkpoints / "heavy.safetensors", evaluate="mine.energy")
+    assert result.returncode == 0, result.stdout
+    rows = tables.read(fresh.folder / "results/audit/heavy/accuracy.parquet").to_pylist()
+    assert [(row["ratio"], row["measure"]) for row in rows] == [(0, "energy"), (0.5, "energy")]
+    assert rows[0]["value"] > rows[1]["value"] > 0.9 * rows[0]["value"]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "said"),
+    [
+        ("weights/missing.pt", "config key checkpoint: cannot read 'weights/missing.pt'"),
+        ("rules", "config key checkpoint: rules holds no .safetensors, .pt, .pth, .bin file"),
+        ("weights/whole.pt", "weights/whole.pt holds pickled objects"),
+        ("torchvision:resnet19", "unknown torchvision model 'resnet19'"),
+    ],
+)
+def test_refused_in_one_sentence(fresh, checkpoints, checkpoint, said):
+    torch.save(torch.nn.Linear(2, 2), checkpoints / "whole.pt")
+    result = audited(fresh, checkpoint=checkpoint)
+    assert result.returncode != 0
+    assert said in result.stdout
+    assert "Traceback" not in result.stdout

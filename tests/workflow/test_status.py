@@ -1,0 +1,46 @@
+import os
+import signal
+import time
+
+from sgdtails import status
+from tests.workflow.conftest import TINY
+
+SLOW = TINY | {
+    "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": [0.1, 0.2], "seed": 0}],
+    "stop": TINY["stop"] | {"train_nll": 1e-12, "budget": 1_000_000},  # hours: it is interrupted
+}
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "not within the time"
+        time.sleep(0.5)
+    return found
+
+
+def test_an_interrupted_study_is_seen_running_and_then_waiting(fresh):
+    driver = fresh.start(
+        SLOW, "--", "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/training.parquet", start_new_session=True
+    )
+    try:
+        config = wait_for(lambda: (fresh.folder / "study.yaml").exists(), 10) and status.read_config(
+            fresh.folder / "study.yaml"
+        )
+        look = lambda: status.overview(config, fresh.folder / "results")  # noqa: E731
+        [job] = wait_for(lambda: [job for job in look().jobs if job.line], 120)
+        assert (job.run, job.stage, job.seen) == ("fcn4-digits-b50-lr0.1-s0", "train", True)
+        assert job.age < 60
+        assert job.line.iteration > 0
+        assert job.line.rate > 0
+        text = "\n".join(status.lines(look()))
+        assert "running        1   1 training, 0 averaging" in text
+        assert "waiting        1 " in text
+    finally:
+        os.killpg(driver.pid, signal.SIGINT)  # as Ctrl-C does
+        driver.communicate()
+    wait_for(lambda: not look().jobs, 60)
+    found = look()
+    assert found.ended == {"train": {}, "average": {}}
+    assert found.paused[job.run] >= job.line.iteration
+    assert "2   1 of them with a checkpoint" in "\n".join(status.lines(found))

@@ -1,0 +1,26 @@
+"""Audit one checkpoint: tables of its layers, and a page of Markdown. Needs no dataset, and trains nothing."""
+
+import json
+from typing import Any
+
+from sgdtails import audit, audit_accuracy, audit_inputs, audit_report, jobs, storage, tables
+
+
+def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
+    name, source, evaluate = smk.wildcards.audit, settings["source"], settings["evaluate"]
+    state = audit_inputs.read(source, weights=settings["weights"], seed=settings["seed"])
+    arguments = {key: settings[key] for key in ("seed", "entries", "nulls", "epsilon")}
+    rows = audit.audit(state, where=source, **arguments)
+    rows["audit_accuracy"] = list(audit_accuracy.rows(state, evaluate, settings["ratios"])) if evaluate else []
+    provenance = {"code": smk.params.code, "settings": settings}
+    for table, found in rows.items():
+        file = smk.output[table.removeprefix("audit_")]
+        tables.write(table, [{"checkpoint": name} | row for row in found], file, provenance=provenance)
+    with storage.atomic(smk.output.text) as temporary:
+        text = audit_report.markdown(name, source, rows, arrays=len(state), epsilon=settings["epsilon"])
+        temporary.write_text(text, encoding="utf-8")
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,27 @@
+"""Make one page of a finished study."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sgdtails import jobs, report, storage, tables
+
+
+def main(smk: Any) -> None:
+    config = json.loads(smk.params.settings)
+    templates = Path(smk.input.templates[0]).parent
+    page = report.page(
+        config["study"],
+        tables={Path(path).stem: tables.read(path) for path in smk.input.tables},
+        training=[row for path in smk.input.training for row in tables.read(path).to_pylist()],
+        averaging=[row for path in smk.input.averaging for row in tables.read(path).to_pylist()],
+        drawn=report.figures(smk.input.figures, report.captions(templates / "captions.yaml")),
+        config=config,
+        templates=templates,
+    )
+    with storage.atomic(smk.output[0]) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821
