@@ -29,10 +29,14 @@ folder, `results/<study>/runs/<run>/`, from which `runs` and `pruning` are made.
 ## Several studies in one frame
 
 ```python
-import pandas
 from pathlib import Path
 
-runs = pandas.concat({path.parts[-3]: pandas.read_parquet(path) for path in Path("results").glob("*/tables/runs.parquet")}, names=["study"])
+import pandas
+
+runs = pandas.concat(
+    {path.parts[-3]: pandas.read_parquet(path) for path in Path("results").glob("*/tables/runs.parquet")},
+    names=["study"],
+)
 ```
 
 or, in DuckDB, `SELECT * FROM read_parquet('results/*/tables/tails.parquet', filename = true, union_by_name = true)`.
