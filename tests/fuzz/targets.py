@@ -90,12 +90,15 @@ def claims(data: bytes) -> None:
 
 def npz(data: bytes) -> None:
     path = _file("images.npz", data)
-    checked(lambda: sources.load("x", {"kind": "npz", "path": path.name}, root=FOLDER, download=False))
+    source = {"kind": "npz", "path": path.name, "test_fraction": 0.5}
+    checked(lambda: sources.load("x", source, root=FOLDER, download=False))
 
 
 def tar(data: bytes) -> None:
     path = _file("images.tar", data)
-    checked(lambda: sources.load("x", {"kind": "folder", "path": path.name}, root=FOLDER, download=False))
+    channels = {"mean": [0.5] * 3, "std": [0.5] * 3}  # those of single-coloured images would be refused
+    source = {"kind": "folder", "path": path.name, "test_fraction": 0.5, **channels}
+    checked(lambda: sources.load("x", source, root=FOLDER, download=False))
 
 
 def npy(data: bytes) -> None:

@@ -56,6 +56,8 @@ def test_jobs_stay_below_two_gibibytes(demo):
 def test_all_figures_are_drawn_and_no_panel_is_empty(demo):
     assert {f"fig{number:02d}" for number in range(1, 13)} < set(plotting.FIGURES)
     for name, draw in plotting.FIGURES.items():
+        if name == "audit":  # of a checkpoint, not of a study
+            continue
         for kind in ("pdf", "png"):
             assert (demo / f"figures/{name}.{kind}").stat().st_size > 5000
         figure = draw(*(tables.read(demo / f"tables/{table}.parquet") for table in inspect.signature(draw).parameters))

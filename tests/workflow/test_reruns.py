@@ -32,7 +32,7 @@ PRUNE = {
         ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
         ("sgdtails/lanes.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
         ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
-        ("sgdtails/averaging.py", "total / length", "total / float(length)", AVERAGE),
+        ("sgdtails/averaging.py", "total / work.length", "total / float(work.length)", AVERAGE),
         ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
         (
             "sgdtails/histograms.py",

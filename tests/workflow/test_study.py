@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgdtails import integrity, storage, tables
+from sgdtails import audit_schemas, integrity, storage, tables
 from tests.workflow.conftest import TINY, Workflow
 
 
@@ -23,7 +23,8 @@ def test_tables_hold_every_run(finished):
     history = tables.read(results(finished) / "tables/history.parquet")
     # every fifth gate of 100 iterations, and where training ended
     assert history.num_rows == sum(row["iterations"] // 500 + 1 + (row["iterations"] % 500 > 0) for row in runs)
-    names = set(tables.SCHEMAS) - {"training", "averaging", "pruned"}
+    others = {"training", "averaging", "pruned", *audit_schemas.SCHEMAS}
+    names = set(tables.SCHEMAS) - others
     assert {path.stem for path in (results(finished) / "tables").glob("*.parquet")} == names
     for name in names:
         schema = pq.read_schema(results(finished) / f"tables/{name}.parquet")
