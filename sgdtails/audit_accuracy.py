@@ -1,13 +1,12 @@
 """What the user's own evaluation function says of a checkpoint pruned by magnitude, layer by layer."""
 
-import importlib
 import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from sgdtails import compression, inputs
+from sgdtails import compression, dotted, inputs
 from sgdtails.audit_inputs import matrices
 from sgdtails.errors import InputError
 
@@ -20,13 +19,7 @@ _KEY = "config key audit.evaluate"
 
 def function(path: str) -> Evaluate:
     """The evaluation function at a dotted path. InputError if it cannot be imported, or cannot be called."""
-    module_name, _, attribute = path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{_KEY}: cannot import {path!r} ({inputs.reason(error)}); give package.module.function, importable from the Snakefile's folder."
-        ) from error
+    found = dotted.load(path, _KEY)
     if not callable(found):
         raise InputError(f"{_KEY}: {path!r} is {type(found).__name__}; it must be a function of a state dict.")
     return found

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE
+from sgdtails.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -21,7 +21,6 @@ _COLOURS = {
 _FIRST_SERIES, _SECOND_SERIES = "black", "#CC79A7"  # colours that are no reading's
 _HIGHEST = 6.6  # inches for the list of layers
 _FIRST, _LAST = 1.0, 2.5  # of the axis of tail indices: estimates beyond are drawn at its ends
-_GAUSSIAN = 0.2653  # share of a Gaussian layer's entries that can be removed at a relative l2 error of 0.1
 _TICKS = (2, 5, 20, 100, 500)  # of block lengths
 _LONGEST = 30  # characters of a layer's name
 Rows = list[dict[str, Any]]
@@ -76,7 +75,7 @@ def _layers(figure: Any, rows: Rows, compression: Rows, *, size: float, stride: 
             color=_FIRST_SERIES if marker == "o" else _SECOND_SERIES, markersize=2.6, label=label if points else None,
         )  # fmt: skip
     if level == 0.1:
-        removed.axvline(_GAUSSIAN, color=GREY, linestyle="--", linewidth=0.7, zorder=0)
+        removed.axvline(GAUSSIAN, color=GREY, linestyle="--", linewidth=0.7, zorder=0)
     removed.set(xlim=(-0.02, 1.02), xlabel=f"share removed at error {level:g}" if level else "share removed")
     for key, marker, colour, label in (
         ("rank_90_share", "o", _FIRST_SERIES, "90% of energy"),

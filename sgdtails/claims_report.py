@@ -38,10 +38,7 @@ def _section(name: str, panels: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for row in panels:
         excluded = row["excluded_why"] or "0"
-        effect = _number(row["effect"])
-        if row["effect"] is not None:
-            effect = f"{row['effect_name'].replace('_', ' ')} {effect}"
-        cells = (row["panel"], effect, _interval(row), _number(row["p_holm"], 2), f"{row['n']:,}", row["seeds"])
+        cells = (row["panel"], effect(row), interval(row), _number(row["p_holm"], 2), f"{row['n']:,}", row["seeds"])
         lines.append("| " + " | ".join(map(str, (*cells, excluded, row["verdict"], row["reason"]))) + " |")
     return [*lines, ""]
 
@@ -51,7 +48,13 @@ def _supports(text: str) -> str:
     return {"within": f"within +-{margin}"}.get(rule, text)
 
 
-def _interval(row: Mapping[str, Any]) -> str:
+def effect(row: Mapping[str, Any]) -> str:
+    """A claim's effect, with its name; nothing where there is none."""
+    return "" if row["effect"] is None else f"{row['effect_name'].replace('_', ' ')} {_number(row['effect'])}"
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """Its interval; nothing where there is none."""
     if row["effect_low"] is None:
         return ""
     return f"[{_number(row['effect_low'])}, {_number(row['effect_high'])}]"

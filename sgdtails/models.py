@@ -1,6 +1,5 @@
 """Networks as data: no biases, no normalisation, ReLU, a linear head; or a user's own module."""
 
-import importlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sgdtails import dotted
 from sgdtails.architectures import fully_connected_shapes
 from sgdtails.errors import InputError, unknown
 
@@ -94,14 +94,7 @@ def _own(
     name: str, path: str, input_shape: tuple[int, int, int], classes: int, arguments: Mapping[str, Any]
 ) -> nn.Module:
     where = f"config key models.{name}.factory"
-    module_name, _, attribute = path.rpartition(".")
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{where}: cannot import {path!r} ({error}); give package.module.function, importable from the Snakefile's folder."
-        ) from error
-    module = factory(input_shape, classes, **arguments)
+    module = dotted.load(path, where)(input_shape, classes, **arguments)
     if not isinstance(module, nn.Module):
         raise InputError(f"{where}: {path!r} returned {type(module).__name__}; it must return a torch.nn.Module.")
     training = module.training

@@ -18,6 +18,7 @@ from sgdtails.style import (
     ALPHA,
     BLUE,
     COLUMN,
+    GAUSSIAN,
     GREY,
     KAPPA,
     MARKERS,
@@ -25,14 +26,13 @@ from sgdtails.style import (
     PAGE,
     RATIO,
     STYLE,
+    UNIFORM,
     grouped,
     label_log,
     run_panels,
     with_legend,
 )
 from sgdtails.tables import converged, published
-
-GAUSSIAN, UNIFORM = 0.2653, 0.2154  # pruning ratios of such samples at a relative l2 error of 0.1
 
 
 def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:

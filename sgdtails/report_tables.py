@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sgdtails import claims_report
 from sgdtails.tables import panel_title, panels
 
 PAPER = {"runs": 215, "gpu_hours": 460}  # what the paper says its study took
@@ -50,8 +51,8 @@ def claims(rows: Iterable[Row]) -> Table:
             Cell(row["verdict"], mark=row["verdict"]),
             Cell(f"{row['statement']} ({row['source']})"),
             Cell(row["panel"]),
-            Cell(_effect(row), row["effect"]),
-            Cell(_interval(row), row["effect_low"]),
+            Cell(claims_report.effect(row), row["effect"]),
+            Cell(claims_report.interval(row), row["effect_low"]),
             _number(row["p_holm"], ".2g"),
             _number(row["n"], ",d"),
             _number(row["seeds"], ",d"),
@@ -126,18 +127,6 @@ def provenance(tables: Mapping[str, pa.Table]) -> Table:
         code, image = record.get("code", "not recorded"), record.get("image") or "none"
         lines.append((Cell(name), _number(table.num_rows, ",d"), Cell(str(code)), Cell(libraries), Cell(image)))
     return Table("provenance", "What made the tables that this page was drawn from", columns, lines)
-
-
-def _effect(row: Row) -> str:
-    if row["effect"] is None:
-        return ""
-    return f"{row['effect_name'].replace('_', ' ')} {round(row['effect'], 9):.3g}"
-
-
-def _interval(row: Row) -> str:
-    if row["effect_low"] is None:
-        return ""
-    return f"[{round(row['effect_low'], 9):.3g}, {round(row['effect_high'], 9):.3g}]"
 
 
 def _number(value: float | None, form: str) -> Cell:

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from snakemake.utils import update_config
+
 from sgdtails import grid, inputs, parquet, status_log, storage
 from sgdtails.errors import InputError
 from sgdtails.status_log import Line
@@ -49,17 +51,9 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """``config/config.yaml`` with the keys of another file in place of its own, as Snakemake joins them. InputError."""
     config = inputs.read_yaml(BASE / "config/config.yaml", "config")
     if path is not None:
-        _update(config, inputs.read_yaml(path, "--configfile"))
+        update_config(config, inputs.read_yaml(path, "--configfile"))
     grid.validate(config, inputs.read_yaml(BASE / "config/config.schema.yaml", "schema"))
     return config
-
-
-def _update(config: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict):
-            _update(config[key], value)
-        else:
-            config[key] = value
 
 
 def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:

@@ -14,6 +14,7 @@ from sgdtails.tables import converged, panel_title
 COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
 ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
 MARKERS = (("o", BLUE), ("^", ORANGE), ("s", GREEN), ("D", "#CC79A7"), ("v", "#56B4E9"), ("P", "#D55E00"))
+GAUSSIAN, UNIFORM = 0.2653, 0.2154  # pruning ratios of such samples at a relative l2 error of 0.1
 ALPHA = r"mean tail index $\hat\alpha$"
 KAPPA = r"pruning ratio $1-\kappa$"
 RATIO = r"step size / batch size $\eta/b$"
