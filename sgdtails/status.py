@@ -11,8 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from snakemake.utils import update_config
-
 from sgdtails import grid, inputs, parquet, status_log, storage
 from sgdtails.errors import InputError
 from sgdtails.status_log import Line
@@ -51,9 +49,18 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """``config/config.yaml`` with the keys of another file in place of its own, as Snakemake joins them. InputError."""
     config = inputs.read_yaml(BASE / "config/config.yaml", "config")
     if path is not None:
-        update_config(config, inputs.read_yaml(path, "--configfile"))
+        _update(config, inputs.read_yaml(path, "--configfile"))
     grid.validate(config, inputs.read_yaml(BASE / "config/config.schema.yaml", "schema"))
     return config
+
+
+def _update(config: dict[str, Any], over: Config) -> None:
+    """As ``snakemake.utils.update_config`` does: status must work where Snakemake is not installed, such as in the image."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _update(config[key], value)
+        else:
+            config[key] = value
 
 
 def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:
