@@ -190,10 +190,10 @@ def pruned_weights(_):
 
 
 def one_run_per_panel(_):
-    """Initial weights of the first run of each dataset and model."""
+    """Initial weights of the first run of each panel."""
     first = {}
     for run, row in RUNS.items():
-        first.setdefault((row["dataset"], row["model"]), run)
+        first.setdefault((row["dataset"], row["model"], row["variant"]), run)
     return expand(f"{RUN}/initial.safetensors", run=first.values())
 
 

@@ -14,6 +14,7 @@ from sgdtails.errors import Interrupted
 from sgdtails.lanes import Lane, State, interleave
 from sgdtails.progress import Progress
 from sgdtails.training import Keeper, Order, finite, stoppable
+from sgdtails.updates import weights
 
 WINDOW = 200  # steps between two looks at the clock
 
@@ -137,7 +138,7 @@ def _place(placed: Placed, *, summing: bool) -> None:
             if slot == 0:
                 lane.accumulate(summing)
             run.state = run.state or run.load()
-            lane.put(slot, run.state, run.step_size)
+            lane.put(slot, run.state, run.step_size, [run.seed, run.begin])  # noise other than in training
             if summing and run.sums is not None:
                 lane.put_sums(slot, run.sums)
 
@@ -163,7 +164,9 @@ def _collect(placed: Placed, *, summing: bool) -> None:
 def _end(lane: Lane, slot: int, run: Average, work: _Work) -> None:
     assert run.state is not None
     assert run.sums is not None
-    mean = run.state | {name: (total / work.length).astype(run.state[name].dtype) for name, total in run.sums.items()}
+    mean = weights(run.state) | {
+        name: (total / work.length).astype(run.state[name].dtype) for name, total in run.sums.items()
+    }
     if finite(mean):
         lane.put(slot, mean, 0.0)
         network = stoppable(lane.network(slot), lambda: work.keeper.interrupted)

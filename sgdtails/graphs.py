@@ -18,10 +18,16 @@ class Replayed:
     """
 
     def __init__(
-        self, steps: Callable[[Tensor], None], shape: tuple[int, int], device: torch.device, *, stride: int = 1
+        self,
+        steps: Callable[[Tensor], None],
+        shape: tuple[int, int],
+        device: torch.device,
+        *,
+        stride: int = 1,
+        graphs: bool = True,
     ) -> None:
-        """``stride``: steps of one call on a CPU."""
-        self._steps, self._shape, self._device = steps, shape, device
+        """``stride``: steps of one call on a CPU; ``graphs``: not where random numbers are drawn, which a graph would repeat."""
+        self._steps, self._shape, self._device, self._graphs = steps, shape, device, graphs
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._graph: Any = None
         self._warm = False
@@ -40,7 +46,7 @@ class Replayed:
             self._steps(order)
             return
         for part in order.split(LENGTH):
-            if len(part) < LENGTH or not self._warm:
+            if len(part) < LENGTH or not self._warm or not self._graphs:
                 self._steps(part)  # the libraries set themselves up in the first steps, which no graph can hold
                 self._warm = True
                 continue

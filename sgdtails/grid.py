@@ -18,7 +18,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 MOST_RUNS = 100_000  # Snakemake plans a dozen jobs for each
 _LARGEST = 2**63 - 1  # what Parquet and torch have room for
 _STEP_SIZES = (1e-30, 1e30)  # float32 has no room for more
-_COLUMNS = {"dataset": str, "model": str, "batch_size": int, "step_size": float, "seed": int}
+_REQUIRED = {"dataset": str, "model": str, "batch_size": int, "step_size": float, "seed": int}
+_PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}  # columns that may be left out
+_COLUMNS = _REQUIRED | dict.fromkeys(_PLAIN, float)
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -90,10 +92,11 @@ def read_runs(
 
 
 def fleets(runs: Mapping[str, Run], size: int) -> dict[str, list[str]]:
-    """Runs that can train side by side, by a name for each group: of one model, dataset and batch size, at most ``size``."""
+    """Runs that can train side by side, by a name for each group of at most ``size``: equal but for step size and seed."""
     groups: dict[str, list[str]] = {}
     for name, run in runs.items():
-        groups.setdefault(f"{run['model']}_{run['dataset']}_b{run['batch_size']}", []).append(name)
+        group = "_".join(filter(None, (run["model"], run["dataset"], f"b{run['batch_size']}", run["variant"])))
+        groups.setdefault(group, []).append(name)
     return {
         f"{group}_{number}": list(part)
         for group, members in groups.items()
@@ -112,8 +115,20 @@ def pruning_methods(model: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def run_id(run: Mapping[str, Any]) -> str:
-    """The short, stable name of a run, such as ``fcn4-mnist-b50-lr0.1-s0``."""
-    return f"{run['model']}-{run['dataset']}-b{run['batch_size']}-lr{run['step_size']:.12g}-s{run['seed']}"
+    """The short, stable name of a run, such as ``fcn4-mnist-b50-lr0.1-s0``, or ``fcn4-mnist-b50-lr0.1-m0.9-s0``."""
+    parts = (run["model"], run["dataset"], f"b{run['batch_size']}", f"lr{run['step_size']:.12g}", run["variant"])
+    return "-".join(filter(None, (*parts, f"s{run['seed']}")))
+
+
+def _variant(run: Mapping[str, Any]) -> str:
+    """In what a run's updates are not those of plain SGD, such as ``m0.9-wd0.0001-n0.01a1.8``; empty where they are."""
+    noise = f"n{run['noise_scale']:.12g}a{run['noise_alpha']:.12g}"
+    parts = {
+        f"m{run['momentum']:.12g}": "momentum",
+        f"wd{run['weight_decay']:.12g}": "weight_decay",
+        noise: "noise_scale",
+    }
+    return "-".join(text for text, column in parts.items() if run[column])
 
 
 def _from_csv(runs: str, base: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -155,14 +170,17 @@ def _check_columns(columns: Iterable[str], where: str) -> None:
             raise unknown("column", column, where, _COLUMNS)
         if columns.count(column) > 1:
             raise InputError(f"{where}: column {column} is there twice; remove one.")
-    missing = [column for column in _COLUMNS if column not in columns]
+    missing = [column for column in _REQUIRED if column not in columns]
     if missing:
-        raise InputError(f"{where}: no column {', '.join(missing)}; a run table has {', '.join(_COLUMNS)}.")
+        raise InputError(f"{where}: no column {', '.join(missing)}; a run table has {', '.join(_REQUIRED)}.")
 
 
 def _parsed(raw: Mapping[str, Any], where: str) -> Run:
     run: Run = {}
     for column, kind in _COLUMNS.items():
+        if column in _PLAIN and raw.get(column, "") == "":
+            run[column] = _PLAIN[column]
+            continue
         try:
             run[column] = _converted(raw[column], kind)
         except (TypeError, ValueError, OverflowError):
@@ -183,7 +201,22 @@ def _parsed(raw: Mapping[str, Any], where: str) -> Run:
             raise InputError(
                 f"{where}: {column} is {run[column]!r:.100}; it must be at most 64 letters, digits and underscores."
             )
-    return run
+    return _with_variant(run, where)
+
+
+def _with_variant(run: Run, where: str) -> Run:
+    """Check what may be left out; ``noise_alpha`` is 2 where there is no noise, so that such runs have one name."""
+    ranges = {
+        "momentum": (0 <= run["momentum"] < 1, "at least 0 and below 1"),
+        "weight_decay": (0 <= run["weight_decay"] < math.inf, "0 or more"),
+        "noise_scale": (0 <= run["noise_scale"] < math.inf, "0 or more"),
+        "noise_alpha": (0 < run["noise_alpha"] <= 2, "above 0 and at most 2"),
+    }
+    for column, (sound, wanted) in ranges.items():
+        if not sound:
+            raise InputError(f"{where}: {column} is {run[column]:g}; it must be {wanted}.")
+    run |= {"noise_alpha": run["noise_alpha"] if run["noise_scale"] else _PLAIN["noise_alpha"]}
+    return run | {"variant": _variant(run)}
 
 
 def _converted(value: Any, kind: type) -> Any:

@@ -1,4 +1,4 @@
-"""Figure 2's table: how the weights of one representative layer per model and dataset are distributed."""
+"""Figure 2's table: how the weights of one representative layer per panel are distributed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from sgdtails import layers, stable, storage, tables
 
 
 def representatives(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
-    """Per model and dataset, the converged run whose mean tail index is the lower median: neither calm nor extreme."""
+    """Per panel, the converged run whose mean tail index is the lower median: neither calm nor extreme."""
     groups = tables.panels(tables.converged(runs, tails)).values()
     return [sorted(rows, key=lambda row: row["alpha"])[(len(rows) - 1) // 2] for rows in groups]
 
@@ -32,7 +32,7 @@ def rows(
         values = layers.centre(layers.observations(weight, "univariate"))
         rng = np.random.default_rng(seed)
         simulated = stable.sample(alpha, len(values), scale=stable.scale_of(values, alpha), rng=rng)
-        common = {key: run[key] for key in ("run", "dataset", "model")} | {"layer_name": name, "alpha": alpha}
+        common = {"run": run["run"]} | tables.panel(run) | {"layer_name": name, "alpha": alpha}
         yield from (common | row for row in densities(values, simulated, bins=bins, rng=rng))
 
 

@@ -20,9 +20,11 @@ from sgdtails import models
 from sgdtails.data import Split
 from sgdtails.evaluation import Network
 from sgdtails.graphs import LENGTH, Replayed
+from sgdtails.updates import Sgd, Updates, weights
 
 State = dict[str, NDArray]
 Prepare = Callable[[Tensor], Tensor]
+PLAIN = Sgd()
 _relu_backward = torch.ops.aten.threshold_backward
 A_MOMENT = 10**10  # operations: a tenth of a second on a core
 STACKED_BELOW = 256  # width of networks that a stack makes faster on a CPU: wider ones fill a core alone
@@ -36,11 +38,11 @@ class Lane(Protocol):
     stride: int  # steps that run without coming back to Python
     device: torch.device
 
-    def put(self, slot: int, state: Mapping[str, NDArray], step_size: float) -> None:
-        """Load a network into a slot."""
+    def put(self, slot: int, state: Mapping[str, NDArray], step_size: float, seed: int | Sequence[int] = 0) -> None:
+        """Load a network into a slot: its weights, or what ``get`` gave. ``seed``: of noise that begins."""
 
     def get(self, slot: int) -> State:
-        """A copy of a slot's state, by name, on the CPU."""
+        """A copy of a slot's state, by name, on the CPU: its weights, and what else is needed to go on (``updates``)."""
 
     def advance(self, order: Tensor) -> None:
         """Steps of SGD with the images at ``order`` (steps, k, batch size), one row of it after the other."""
@@ -81,6 +83,7 @@ class FullyConnected:
         slots: int,
         prepare: Prepare | None = None,
         dtype: torch.dtype = torch.float32,
+        sgd: Sgd = PLAIN,
     ) -> None:
         """``shapes`` (out, in) by name, in order; images (N, ...) and labels (N,) on their device.
 
@@ -100,16 +103,22 @@ class FullyConnected:
         self._times = _times_one if single and wide else _times_each
         products = 6 * batch_size * sum(weight.numel() for weight in self._weights)
         stride = max(1, min(LENGTH, A_MOMENT // products))
-        self._replayed = Replayed(self._steps, (slots, batch_size), images.device, stride=stride)
+        self._updates = None if sgd.plain else Updates(sgd, dict(zip(self._names, self._weights, strict=True)))
+        self._replayed = Replayed(
+            self._steps, (slots, batch_size), images.device, stride=stride, graphs=not sgd.noise_scale
+        )
         self.stride, self.scope = self._replayed.stride, self._replayed.scope
 
-    def put(self, slot: int, state: Mapping[str, NDArray], step_size: float) -> None:
+    def put(self, slot: int, state: Mapping[str, NDArray], step_size: float, seed: int | Sequence[int] = 0) -> None:
         for name, weight in zip(self._names, self._weights, strict=True):
             weight[slot].copy_(torch.from_numpy(state[name]))
         self._scales[slot] = -step_size / self._batch_size
+        if self._updates:
+            self._updates.put(slot, state, step_size, seed)
 
     def get(self, slot: int) -> State:
-        return {n: models.copied(w[slot]) for n, w in zip(self._names, self._weights, strict=True)}
+        state = {n: models.copied(w[slot]) for n, w in zip(self._names, self._weights, strict=True)}
+        return state | self._updates.get(slot) if self._updates else state
 
     def advance(self, order: Tensor) -> None:
         if self.device.type == "cuda" and order.shape[1] < self.slots:
@@ -133,12 +142,18 @@ class FullyConnected:
             delta.sub_(self._targets.index_select(0, chosen).view(delta.shape)).mul_(scales)
             for layer in range(len(weights) - 1, 0, -1):
                 below = times(delta, weights[layer], transposed[layer])
-                weights[layer].baddbmm_(delta.mT, inputs[layer])
+                self._update(layer, weights[layer], delta, inputs[layer])
                 delta = _relu_backward(below, inputs[layer], 0)
-            weights[0].baddbmm_(delta.mT, inputs[0])
+            self._update(0, weights[0], delta, inputs[0])
             if self._sums is not None:
                 for total, weight in zip(self._sums, weights, strict=True):
                     total[:used] += weight
+
+    def _update(self, layer: int, weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
+        if self._updates is None:
+            weight.baddbmm_(delta.mT, inputs)
+        else:
+            self._updates.apply(layer, torch.bmm(delta.mT, inputs))
 
     def network(self, slot: int) -> Network:
         return partial(_chain, [weight[slot].T for weight in self._weights])
@@ -197,6 +212,7 @@ class Module:
         batch_size: int,
         prepare: Prepare | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+        sgd: Sgd = PLAIN,
     ) -> None:
         """The module on the device of images (N, ...) and labels (N, ...); its weights change in place."""
         # Convolutions are faster with channels last, on CPUs and GPUs alike; images of one channel count as either.
@@ -207,15 +223,20 @@ class Module:
         self._prepare = prepare or _as_they_are
         self._step_size = torch.zeros((), dtype=self._parameters[0].dtype, device=images.device)
         self._sums: dict[str, Tensor] | None = None
-        self._replayed = Replayed(self._steps, (1, batch_size), images.device)
+        named = {n: parameter.detach()[None] for n, parameter in model.named_parameters() if parameter.requires_grad}
+        self._updates = None if sgd.plain else Updates(sgd, named)
+        self._replayed = Replayed(self._steps, (1, batch_size), images.device, graphs=not sgd.noise_scale)
         self.stride, self.scope = self._replayed.stride, self._replayed.scope
 
-    def put(self, slot: int, state: Mapping[str, NDArray], step_size: float) -> None:
-        models.load(self._model, state)  # copies, in place: a graph has these tensors' addresses
+    def put(self, slot: int, state: Mapping[str, NDArray], step_size: float, seed: int | Sequence[int] = 0) -> None:
+        models.load(self._model, weights(state))  # copies, in place: a graph has these tensors' addresses
         self._step_size.fill_(step_size)
+        if self._updates:
+            self._updates.put(slot, state, step_size, seed)
 
     def get(self, slot: int) -> State:
-        return models.state(self._model)
+        state = models.state(self._model)
+        return state | self._updates.get(slot) if self._updates else state
 
     def advance(self, order: Tensor) -> None:
         self._replayed(order)
@@ -226,9 +247,13 @@ class Module:
             loss = self._loss(self._model(images), self._labels.index_select(0, index))
             gradients = torch.autograd.grad(loss * self._step_size, self._parameters, allow_unused=True)
             with torch.no_grad():
-                for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                    if gradient is not None:
+                for number, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
+                    if gradient is None:
+                        continue  # no part of the network's output, as torch.optim.SGD leaves it
+                    if self._updates is None:
                         parameter.sub_(gradient)
+                    else:
+                        self._updates.apply(number, gradient.neg()[None])
                 if self._sums is not None:
                     for name, value in self._floating().items():
                         self._sums[name] += value
@@ -291,7 +316,13 @@ def interleave(work: Iterable[tuple[Lane, Tensor]], stopped: Callable[[], bool])
 
 
 def build(
-    spec: Mapping[str, Any], model: Callable[[], nn.Module], train: Split, *, batch_size: int, slots: int
+    spec: Mapping[str, Any],
+    model: Callable[[], nn.Module],
+    train: Split,
+    *,
+    batch_size: int,
+    slots: int,
+    sgd: Sgd = PLAIN,
 ) -> list[Lane]:
     """Lanes for ``slots`` networks of one entry of the config's ``models`` (``model`` builds one), on the device of ``train``.
 
@@ -300,15 +331,15 @@ def build(
     (images, prepare), labels = train.source(), train.labels
     on_gpu = images.is_cuda
     found: list[Lane]
+    common: dict[str, Any] = {"batch_size": batch_size, "prepare": prepare, "sgd": sgd}
     if "fcn" not in spec:
-        count = slots if on_gpu else 1
-        found = [Module(model(), images, labels, batch_size=batch_size, prepare=prepare) for _ in range(count)]
+        found = [Module(model(), images, labels, **common) for _ in range(slots if on_gpu else 1)]
     else:
         shapes = {name: tuple(weight.shape) for name, weight in model().state_dict().items()}
         # With several threads a product in a stack is computed in another order than a single one, to other last bits.
         if not on_gpu and (max(spec["fcn"]) >= STACKED_BELOW or torch.get_num_threads() > 1):
             slots = 1
-        found = [FullyConnected(shapes, images, labels, batch_size=batch_size, slots=slots, prepare=prepare)]
+        found = [FullyConnected(shapes, images, labels, slots=slots, **common)]
     if on_gpu:
         torch.cuda.synchronize()  # what was made so far is there for every stream
     return found

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sgdtails import histograms, layer_tails, layers, storage, tail_index
+from sgdtails import histograms, layer_tails, layers, storage, tables, tail_index
 
 
 def rows(
@@ -19,7 +19,7 @@ def rows(
     replicates: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of table ``profiles`` for one representative run per model and dataset (``histograms.representatives``).
+    """Rows of table ``profiles`` for one representative run per panel (``histograms.representatives``).
 
     ``files`` gives, by run, the files of its ``average`` and ``initial`` weights.
     """
@@ -29,7 +29,7 @@ def rows(
             layers.weights(storage.load_arrays(files[run["run"]][kind])[0]) for kind in ("average", "initial")
         )
         for index, (name, weight) in enumerate(average.items()):
-            common = {key: run[key] for key in ("run", "dataset", "model")} | {"layer": index, "layer_name": name}
+            common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
             common["reading"] = words[run["run"], index]
             head = index == len(average) - 1
             found = bands(weight, initial[name], head=head, replicates=replicates, seed=[seed, index])

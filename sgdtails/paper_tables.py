@@ -10,28 +10,30 @@ from sgdtails import layers, storage, tables
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Rows of table ``table1``; ``initial`` gives a file of weights for at least one run of each panel."""
-    for (dataset, model), rows in tables.panels(runs.to_pylist()).items():
+    for rows in tables.panels(runs.to_pylist()).values():
         path = next(initial[row["run"]] for row in rows if row["run"] in initial)
         weights = layers.weights(storage.load_arrays(path)[0])
-        yield {"dataset": dataset, "model": model, "parameters": sum(weight.size for weight in weights.values())}
+        yield tables.panel(rows[0]) | {"parameters": sum(weight.size for weight in weights.values())}
 
 
 def ranges(runs: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows of table ``table2``."""
-    for (dataset, model), rows in tables.panels(runs.to_pylist()).items():
+    for rows in tables.panels(runs.to_pylist()).values():
         ratios = [row["eta_over_b"] for row in rows]
         yield {
-            **{"dataset": dataset, "model": model},
+            **tables.panel(rows[0]),
             **{"eta_over_b_lowest": min(ratios), "eta_over_b_highest": max(ratios)},
             **{"runs": len(rows), "converged": sum(row["status"] == "converged" for row in rows)},
         }
 
 
 def markdown(rows: list[dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
-    """Rows as a Markdown table: one line per dataset, one column per model, as in the paper."""
-    cells = {(row["dataset"], row["model"]): cell(row) for row in rows}
+    """Rows as a Markdown table: one line per dataset, one column per model (and variant of SGD), as in the paper."""
+    cells = {
+        (row["dataset"], ", ".join(filter(None, (row["model"].upper(), row["variant"])))): cell(row) for row in rows
+    }
     models = list(dict.fromkeys(model for _, model in cells))
-    lines = ["| | " + " | ".join(model.upper() for model in models) + " |", "|---" * (len(models) + 1) + "|"]
+    lines = ["| | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
     for dataset in dict.fromkeys(dataset for dataset, _ in cells):
         values = (cells.get((dataset, model), "") for model in models)
         lines.append(f"| {dataset.upper()} | " + " | ".join(values) + " |")

@@ -16,12 +16,18 @@ def schema(*columns: tuple[str, Any, str, str]) -> pa.Schema:
 
 
 TEXT, COUNT, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-RUN = ("run", TEXT, "", "id of the run: model-dataset-b<batch size>-lr<step size>-s<seed>")
+RUN = ("run", TEXT, "", "id of the run: model-dataset-b<batch size>-lr<step size>[-<variant>]-s<seed>")
 TRAIN_NLL = ("train_nll", REAL, "nat", "mean cross-entropy over the training set; null where not finite")
 TRAIN_ACCURACY = ("train_accuracy", REAL, "1", "share of the training set classified correctly")
 PANEL = (
     ("dataset", TEXT, "", "name in config key datasets.sources"),
     ("model", TEXT, "", "name in config key models"),
+    (
+        "variant",
+        TEXT,
+        "",
+        "what is not plain SGD: m<momentum>, wd<weight decay>, n<noise scale>a<its tail index>; else empty",
+    ),
 )
 STATUS = (
     "status",
@@ -39,7 +45,11 @@ SETTINGS = (
     ("batch_size", COUNT, "images", "b"),
     ("step_size", REAL, "1", "eta"),
     ("eta_over_b", REAL, "1", "step size / batch size"),
-    ("seed", COUNT, "", "seed of initialisation and permutations"),
+    ("momentum", REAL, "1", "mu: v <- mu v - eta g, w <- w + v"),
+    ("weight_decay", REAL, "1", "lambda: g + lambda w in place of the gradient g"),
+    ("noise_scale", REAL, "1", "sigma: g + sigma Z in place of it, Z of stable entries with scale 1"),
+    ("noise_alpha", REAL, "1", "tail index of Z; 2 where there is no noise"),
+    ("seed", COUNT, "", "seed of initialisation, permutations and noise"),
 )
 TRAINED = (
     STATUS,

@@ -31,6 +31,7 @@ class Raw(NamedTuple):
 def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: bool) -> Dataset:
     """The dataset described by one entry of ``datasets.sources``; InputError if its files are missing or wrong."""
     raw = _read(name, settings, root=Path(root), download=download)
+    raw = _relabelled(_reduced(name, raw, settings.get("train_size")), settings.get("label_noise", 0.0))
     if raw.train_images.size == 0 or raw.test_images.size == 0:
         raise InputError(
             f"dataset {name!r}: the training or the test split is empty; give both, or one set to be split by test_fraction."
@@ -45,6 +46,28 @@ def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: 
             f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}."
         )
     return Dataset(*raw, mean=tuple(mean), std=tuple(std))
+
+
+def _reduced(name: str, raw: Raw, size: int | None) -> Raw:
+    """With ``size`` random training images in place of all; those of a smaller size are among those of a larger one."""
+    if size is None:
+        return raw
+    total = len(raw.train_labels)
+    if size > total:
+        raise InputError(
+            f"config key datasets.sources.{name}.train_size is {size}; the training set has {total} images: ask for at most that."
+        )
+    chosen = np.sort(np.random.default_rng([SPLIT_SEED, 1]).permutation(total)[:size])
+    return raw._replace(train_images=raw.train_images[chosen], train_labels=raw.train_labels[chosen])
+
+
+def _relabelled(raw: Raw, share: float) -> Raw:
+    """With another class, drawn uniformly, for ``share`` of the training images; those of a smaller share are among them."""
+    labels, rng = raw.train_labels.copy(), np.random.default_rng([SPLIT_SEED, 2])
+    shifts = rng.integers(1, len(raw.classes), len(labels))
+    wrong = rng.permutation(len(labels))[: round(share * len(labels))]
+    labels[wrong] = (labels[wrong] + shifts[wrong]) % len(raw.classes)
+    return raw._replace(train_labels=labels)
 
 
 def _read(name: str, settings: Mapping[str, Any], *, root: Path, download: bool) -> Raw:

@@ -4,6 +4,7 @@ A finished run stays a checkpoint until its own job makes the run's files of it.
 (``workflow/scripts/fleet.py``) while Snakemake still sees one job per run.
 """
 
+import dataclasses
 import gc
 import signal
 import sys
@@ -138,10 +139,13 @@ class Bench:
     def lanes(self, slots: int, runs: int) -> "list[Lane]":
         """Lanes for so many runs, at most ``slots`` of them at once."""
         from sgdtails import lanes
+        from sgdtails.updates import Sgd
 
+        sgd = Sgd(**{field.name: self.settings["run"][field.name] for field in dataclasses.fields(Sgd)})
         if not self.train.labels.is_cuda:  # on a GPU the number of slots decides the last bits
             slots = min(slots, runs)
-        return lanes.build(self.settings["model"], self.model, self.train, batch_size=self.batch_size, slots=slots)
+        spec, size = self.settings["model"], self.batch_size
+        return lanes.build(spec, self.model, self.train, batch_size=size, slots=slots, sgd=sgd)
 
 
 def setup(

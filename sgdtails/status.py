@@ -143,8 +143,8 @@ def _checkpoint(folder: Path) -> dict[str, Any]:
 def time_left(found: Overview) -> tuple[float, int]:
     """Seconds of training and averaging left, at as many jobs at once as there are now; and of how many stages nothing is known.
 
-    A stage is expected to take what those of the same model, dataset and batch size took, or else of the same model and
-    dataset; of one under way its share of their iterations is done.
+    A stage is expected to take what those of the same panel and batch size took, or else of the same panel;
+    of one under way its share of their iterations is done.
     """
     at_work = {(job.run, job.stage): job.line for job in found.jobs}
     seconds, unknown = 0.0, 0
@@ -153,7 +153,7 @@ def time_left(found: Overview) -> tuple[float, int]:
         for run, row in found.runs.items():
             if run in rows:
                 continue
-            mean = means.get(_kind(row)) or means.get(_kind(row)[:2])
+            mean = means.get(_kind(row)) or means.get(_kind(row)[:3])
             line = at_work.get((run, stage))
             if mean:
                 total = mean[1] or (line.iteration + line.rate * line.left.total_seconds() if line else 0.0)
@@ -167,14 +167,14 @@ def time_left(found: Overview) -> tuple[float, int]:
 
 
 def _kind(row: Mapping[str, Any]) -> tuple:
-    return row["model"], row["dataset"], row["batch_size"]
+    return row["model"], row["dataset"], row["variant"], row["batch_size"]
 
 
 def _means(found: Overview, stage: str) -> dict[tuple, tuple[float, float]]:
     """Mean seconds and iterations of finished stages, by kind of run; an average's iterations are not in its row: 0."""
     groups: dict[tuple, list[tuple[float, float]]] = {}
     for run, row in found.ended[stage].items():
-        for key in (_kind(found.runs[run]), _kind(found.runs[run])[:2]):
+        for key in (_kind(found.runs[run]), _kind(found.runs[run])[:3]):
             groups.setdefault(key, []).append((row["seconds"], row.get("iterations", 0)))
     return {
         key: (sum(s for s, _ in values) / len(values), sum(i for _, i in values) / len(values))

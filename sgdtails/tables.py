@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sgdtails import parquet
+from sgdtails.run_schemas import PANEL
 from sgdtails.schemas import SCHEMAS
 
 read = parquet.read
@@ -45,17 +46,22 @@ def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, A
     return [row | {"status": status[row["run"]]} for part in parts for row in read(part).to_pylist()]
 
 
-def panels(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Rows by (dataset, model), in the order of first appearance."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def panel(row: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that say to which panel a row belongs: dataset, model and variant of SGD."""
+    return {name: row[name] for name, *_ in PANEL}
+
+
+def panels(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Rows by their panels' values, in the order of first appearance."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["dataset"], row["model"]), []).append(row)
+        groups.setdefault(tuple(panel(row).values()), []).append(row)
     return groups
 
 
 def panel_title(row: Mapping[str, Any]) -> str:
-    """What the panel of a row is called, such as FCN4, DIGITS."""
-    return f"{row['model'].upper()}, {row['dataset'].upper()}"
+    """What the panel of a row is called, such as FCN4, DIGITS, or FCN4, DIGITS, m0.9."""
+    return ", ".join(filter(None, (row["model"].upper(), row["dataset"].upper(), row["variant"])))
 
 
 def published(tails: pa.Table, weights: str = "average") -> pa.Table:

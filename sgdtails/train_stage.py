@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def train(
     settings: Mapping[str, stages.Settings], store: stages.Store, dataset: str, *, slots: int, minutes: float
 ) -> None:
-    """Train runs of one model, dataset and batch size, by name, as far as they are not finished."""
+    """Train runs equal but for step size and seed, by name, as far as they are not finished."""
     setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
 

@@ -20,6 +20,7 @@ from sgdtails.evaluation import Network, batches
 from sgdtails.gates import Gate, Stop
 from sgdtails.lanes import Lane, State, interleave
 from sgdtails.progress import Progress
+from sgdtails.updates import weights
 
 R = TypeVar("R", contravariant=True)
 
@@ -161,7 +162,7 @@ class Fleet:
                 task = self._task
                 with lane.scope():
                     order = Order(len(task.train), task.batch_size, run.seed)
-                    lane.put(len(slots), run.state or task.build(run.seed), run.step_size)
+                    lane.put(len(slots), run.state or task.build(run.seed), run.step_size, run.seed)
                     slots.append(_Slot(run, order, Gate(task.train, task.stop, self._reach)))
         return any(self._slots)
 
@@ -228,7 +229,7 @@ class Fleet:
         }
         run.history.append({"iteration": run.iteration, **measured})
         if status:
-            run.initial, run.state = task.build(run.seed), state
+            run.initial, run.state = task.build(run.seed), weights(state)
             ended = {"status": status, "iterations": run.iteration, "device": devices.describe(lane.device)}
             run.outcome = ended | measured
 
@@ -243,7 +244,7 @@ class Fleet:
         if index != last:
             lane.put(index, state, slots[last].run.step_size)
             slots[index] = slots[last]
-        lane.put(last, {name: np.zeros_like(value) for name, value in state.items()}, 0.0)
+        lane.put(last, {name: np.zeros_like(value) for name, value in weights(state).items()}, 0.0)
         slots.pop()
 
     def _save(self) -> None:

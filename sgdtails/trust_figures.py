@@ -20,7 +20,7 @@ _TOP = 3.0  # of the axis of tail indices: estimates above are drawn at it
 
 
 def profiles(profiles: pa.Table) -> Figure:
-    """Tail index against block length, layer by layer, of one run per model and dataset, over the bands of three nulls."""
+    """Tail index against block length, layer by layer, of one run per panel, over the bands of three nulls."""
     groups = grouped(profiles.to_pylist())
     columns = max((len({row["layer"] for row in rows}) for rows in groups.values()), default=1)
     lines = len(_ESTIMATORS) * max(1, len(groups))

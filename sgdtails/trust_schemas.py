@@ -196,7 +196,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "claims": schema(
         ("claim", TEXT, "", "name in the file of claims"),
-        ("panel", TEXT, "", "model and dataset, or all"),
+        ("panel", TEXT, "", "model, dataset and variant of SGD, or all"),
         ("statement", TEXT, "", "the claim in words"),
         ("source", TEXT, "", "figure or section of the paper"),
         ("supports", TEXT, "", "a positive or negative effect, or an interval within, above or below a margin"),

@@ -9,6 +9,7 @@ import torch
 import yaml
 from hypothesis import settings
 
+PLAIN = {"variant": "", "momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}  # SGD of a run
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)  # as a job has: two would change the last digits
 

@@ -10,11 +10,11 @@ from sgdtails.progress import Progress
 from tests.test_training import SPECS, Keeper, digits  # noqa: F401
 
 
-def run(digits, runs, *, model="fcn", slots=1, burn_in=4, length=5, keeper=None):  # noqa: F811
+def run(digits, runs, *, model="fcn", slots=1, burn_in=4, length=5, keeper=None, sgd=lanes.PLAIN):  # noqa: F811
     dataset, train, test = digits
     keeper = keeper or Keeper()
     rows = lanes.build(
-        SPECS[model], lambda: models.build(model, dataset.shape, 10, SPECS), train, batch_size=50, slots=slots
+        SPECS[model], lambda: models.build(model, dataset.shape, 10, SPECS), train, batch_size=50, slots=slots, sgd=sgd
     )
     lengths = {"burn_in": burn_in, "length": length}
     averaging.average(runs, rows, train, test, batch_size=50, **lengths, keeper=keeper, progress=Progress(1))

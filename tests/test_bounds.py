@@ -223,7 +223,7 @@ def rows_of(network, alphas=(1.5, 1.7, 1.9), fully_connected=True, **changed):
 def test_rows_have_the_columns_of_their_table(network):
     for options in ({}, {"alphas": (1.5, 2.0, 1.9)}, {"fully_connected": False}):
         for row in rows_of(network, **options).values():
-            assert set(row) | {"run", "dataset", "model", "weights"} == set(tables.SCHEMAS["bounds"].names)
+            assert set(row) | {"run", "dataset", "model", "variant", "weights"} == set(tables.SCHEMAS["bounds"].names)
 
 
 def test_kappa_is_that_of_the_weights_themselves(network):

@@ -199,3 +199,33 @@ def test_unknown_kind(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(InputError, match="did you mean 'folder'"):
         load(tmp_path, kind="foldr", path="x")
+
+
+def test_fewer_training_images():
+    small, larger, whole = (
+        sources.load("digits", {"kind": "digits"} | more, root="", download=False)
+        for more in ({"train_size": 50}, {"train_size": 300}, {})
+    )
+    assert (len(small.train_labels), len(larger.train_labels)) == (50, 300)
+
+    def pairs(dataset):
+        images = (image.tobytes() for image in dataset.train_images)
+        return set(zip(images, dataset.train_labels.tolist(), strict=True))
+
+    assert pairs(small) < pairs(larger) < pairs(whole)
+    assert np.array_equal(small.test_images, whole.test_images)
+    with pytest.raises(InputError, match=r"sources.digits.train_size is 1439; the training set has 1438 images"):
+        sources.load("digits", {"kind": "digits", "train_size": 1439}, root="", download=False)
+
+
+def test_label_noise():
+    whole, some, more = (
+        sources.load("digits", {"kind": "digits", "label_noise": share}, root="", download=False)
+        for share in (0.0, 0.1, 0.5)
+    )
+    changed = [noisy.train_labels != whole.train_labels for noisy in (some, more)]
+    assert [int(each.sum()) for each in changed] == [144, 719]
+    assert changed[1][changed[0]].all()
+    assert np.array_equal(some.test_labels, whole.test_labels)
+    shifts = (more.train_labels - whole.train_labels)[changed[1]] % 10
+    assert np.bincount(shifts, minlength=10)[1:].min() > 50  # every other class alike: 80 expected

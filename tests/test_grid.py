@@ -5,7 +5,7 @@ import yaml
 
 from sgdtails import grid
 from sgdtails.errors import InputError
-from tests.conftest import ROOT
+from tests.conftest import PLAIN, ROOT
 
 NAMES = {"datasets": ["mnist", "cifar10", "digits"], "models": ["fcn4", "fcn6", "cnn"]}
 HEADER = "dataset,model,batch_size,step_size,seed\n"
@@ -59,8 +59,39 @@ def test_blocks_are_multiplied_out():
 
 
 def test_run_id_is_short_and_stable():
-    run = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.19399999999999998, "seed": 0}
+    run = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.19399999999999998, "seed": 0} | PLAIN
     assert grid.run_id(run) == "fcn4-mnist-b50-lr0.194-s0"
+
+
+def test_columns_that_change_sgd_can_be_left_out():
+    block = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.1, "seed": 0}
+    (plain,) = runs([block]).values()
+    assert plain == block | PLAIN
+    changed = {"momentum": [0, 0.9], "weight_decay": 1e-4, "noise_scale": 0.01, "noise_alpha": 1.8}
+    ids = list(runs([block | changed]))
+    assert ids == ["fcn4-mnist-b50-lr0.1-wd0.0001-n0.01a1.8-s0", "fcn4-mnist-b50-lr0.1-m0.9-wd0.0001-n0.01a1.8-s0"]
+    assert list(runs([block | {"noise_alpha": 1.5}])) == list(runs([block]))  # there is no noise
+
+
+def test_empty_cells_of_columns_that_can_be_left_out(tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text("momentum," + HEADER + ",mnist,fcn4,50,0.1,0\n0.9,mnist,fcn4,50,0.1,0\n")
+    assert [run["momentum"] for run in runs(str(table)).values()] == [0.0, 0.9]
+
+
+def test_fleets_hold_runs_of_one_variant():
+    block = {
+        "dataset": "mnist",
+        "model": "fcn4",
+        "batch_size": 50,
+        "step_size": [0.1, 0.2],
+        "momentum": [0, 0.9],
+        "seed": 0,
+    }
+    assert grid.fleets(runs([block]), 8) == {
+        "fcn4_mnist_b50_0": ["fcn4-mnist-b50-lr0.1-s0", "fcn4-mnist-b50-lr0.2-s0"],
+        "fcn4_mnist_b50_m0.9_0": ["fcn4-mnist-b50-lr0.1-m0.9-s0", "fcn4-mnist-b50-lr0.2-m0.9-s0"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,6 +104,11 @@ def test_run_id_is_short_and_stable():
         (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0.0; it must be a positive number"),
         (HEADER + "mnist,fcn4,50,-0.1,0\n", "positive"),
         (HEADER + "mnist,fcn4,50,nan,0\n", "positive"),
+        ("momentum," + HEADER + "1,mnist,fcn4,50,0.1,0\n", r"line 2: momentum is 1; it must be at least 0 and below 1"),
+        ("momentum," + HEADER + "nan,mnist,fcn4,50,0.1,0\n", "momentum is nan"),
+        ("weight_decay," + HEADER + "-0.1,mnist,fcn4,50,0.1,0\n", "weight_decay is -0.1; it must be 0 or more"),
+        ("noise_scale," + HEADER + "inf,mnist,fcn4,50,0.1,0\n", "noise_scale is inf"),
+        ("noise_alpha," + HEADER + "2.1,mnist,fcn4,50,0.1,0\n", "noise_alpha is 2.1; it must be above 0 and at most 2"),
         (HEADER + "mnist,fcn4,50,inf,0\n", "positive"),
         (HEADER + "mnist,fcn4,50,fast,0\n", "step_size is 'fast'"),
         (HEADER + "mnist,fcn4,0,0.1,0\n", "batch_size is 0"),

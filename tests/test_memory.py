@@ -9,6 +9,7 @@ import torch
 from sgdtails import average_stage, data, jobs, lanes, sources, stages, storage, train_stage
 from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import InputError, out_of_memory
+from tests.conftest import PLAIN
 from tests.test_training import STOP
 
 RUNS = {f"run{seed}": {"step_size": 0.1 + 0.05 * seed, "seed": seed} for seed in range(5)}
@@ -22,7 +23,7 @@ def dataset(tmp_path_factory):
 
 
 def settings(run):
-    shared = {"dataset": "digits", "model": "small", "batch_size": 50}
+    shared = {"dataset": "digits", "model": "small", "batch_size": 50, **PLAIN}
     stop = {key: getattr(STOP, key) for key in STOP.__dataclass_fields__} | {"budget": 200, "gate": 20}
     return {
         **{"run": {"run": run, **shared, **RUNS[run]}, "model": {"fcn": [16]}, "device": "cpu", "precision": "fp32"},

@@ -88,7 +88,7 @@ def rows():
 def test_rows_of_a_pruned_network(rows):
     weights, split, found = rows
     assert [row["ratio"] for row in found] == [0, 0.3, 0.6, 1]
-    assert {"run", "dataset", "model", "weights"} | set(found[0]) == set(SCHEMAS["perturbation"].names)
+    assert {"run", "dataset", "model", "variant", "weights"} | set(found[0]) == set(SCHEMAS["perturbation"].names)
     assert (found[0]["measured"], found[0]["bound_layers"], found[0]["share"]) == (0, 0, None)
     for row in found[1:]:
         assert 0 < row["measured"] <= row["bound_layers"] <= row["bound_network"]
@@ -115,7 +115,7 @@ def test_weights_that_are_all_equal_are_refused(rows):
 
 
 def test_the_figure_shows_every_moved_network_below_the_line(rows):
-    known = {"run": "a", "dataset": "digits", "model": "fcn4", "weights": "final"}
+    known = {"run": "a", "dataset": "digits", "model": "fcn4", "variant": "", "weights": "final"}
     table = pa.Table.from_pylist([known | row for row in rows[2]], schema=SCHEMAS["perturbation"])
     (axes,) = theory_figures.perturbation(table).axes
     assert axes.get_title() == "FCN4, DIGITS\n1 run, 3 pruned networks"

@@ -5,7 +5,7 @@ from PIL import Image
 
 from sgdtails import report, report_tables, tables
 from sgdtails.errors import InputError
-from tests.conftest import ROOT
+from tests.conftest import PLAIN, ROOT
 
 TEMPLATES = ROOT / "workflow/report"
 TEXT = dict.fromkeys(("title", "shows", "read", "alt"), "x")
@@ -13,7 +13,15 @@ TEXT = dict.fromkeys(("title", "shows", "read", "alt"), "x")
 
 def run(name, **values):
     row = {
-        **{"run": name, "dataset": "digits", "model": "fcn4", "batch_size": 10, "step_size": 0.1, "eta_over_b": 0.01},
+        **{
+            "run": name,
+            "dataset": "digits",
+            "model": "fcn4",
+            **PLAIN,
+            "batch_size": 10,
+            "step_size": 0.1,
+            "eta_over_b": 0.01,
+        },
         **{"seed": 0, "status": "converged", "iterations": 100, "train_nll": 0.1, "train_accuracy": 1.0},
         **{"test_nll": 0.1, "test_accuracy": 0.9, "average_test_accuracy": None, "seconds": 3600.0},
         **{"device": "cpu", "precision": "fp32"},

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sgdtails import data, sources, train_stage
-from tests.conftest import script
+from tests.conftest import PLAIN, script
 
 STOP = {
     "train_nll": 1e-9,
@@ -23,7 +23,7 @@ def job(tmp_path):
     """What Snakemake gives to the script of rule train."""
     dataset = sources.load("digits", {"kind": "digits", "test_fraction": 0.2}, root=tmp_path, download=False)
     data.write(dataset, tmp_path / "digits.safetensors")
-    run = {"run": "a", "dataset": "digits", "model": "m", "batch_size": 50, "step_size": 0.1, "seed": 0}
+    run = {"run": "a", "dataset": "digits", "model": "m", "batch_size": 50, "step_size": 0.1, "seed": 0} | PLAIN
     settings = {"run": run, "model": {"fcn": [8]}, "device": "cpu", "precision": "fp32", "threads": 1, "stop": STOP}
     names = {"initial": "initial.safetensors", "final": "final.safetensors", "history": "h.parquet", "row": "t.parquet"}
 

@@ -45,7 +45,7 @@ def digits():
     return dataset, *data.splits(dataset, torch.device("cpu"))
 
 
-def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None):
+def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None, sgd=lanes.PLAIN):
     dataset, train, test = digits
     keeper = keeper or Keeper()
 
@@ -53,7 +53,7 @@ def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None):
         return models.build(model, dataset.shape, 10, SPECS, seed=seed)
 
     task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
-    rows = lanes.build(SPECS[model], build, train, batch_size=50, slots=slots)
+    rows = lanes.build(SPECS[model], build, train, batch_size=50, slots=slots, sgd=sgd)
     training.Fleet(rows, task, keeper, Progress(stop.budget)).train(runs)
     return keeper.finished
 

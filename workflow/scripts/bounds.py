@@ -12,7 +12,7 @@ def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     kind = settings["weights"]
     (run,) = tables.joined_runs([smk.input.training], [smk.input.averaging])
-    common = {key: run[key] for key in ("run", "dataset", "model")} | {"weights": kind}
+    common = {"run": run["run"]} | tables.panel(run) | {"weights": kind}
     rows = []
     if run["status"] == "converged":
         weights = layers.weights(storage.load_arrays(smk.input.trained)[0])

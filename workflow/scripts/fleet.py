@@ -1,4 +1,4 @@
-"""Train, or average, several runs of one model, dataset and batch size side by side; each run's own job then writes its files."""
+"""Train, or average, several runs equal but for step size and seed side by side; each run's own job then writes its files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Histograms of one layer per model and dataset."""
+"""Histograms of one layer per panel."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Time one fully connected network per model and dataset, without the columns that node pruning removes."""
+"""Time one fully connected network per panel, without the columns that node pruning removes."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def main(smk: Any) -> None:
             network = layers.weights(storage.load_arrays(weights[run["run"]])[0])
             _, test = data.splits(data.read(datasets[run["dataset"]]), device)
             found = latency.rows(layers.placed(network, device), test, ratios=settings["ratios"], p=settings["p"])
-            common = {key: run[key] for key in ("run", "dataset", "model")} | {"weights": settings["weights"]}
+            common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
             rows += [common | row for row in found]
     tables.write("latency", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 

@@ -18,7 +18,7 @@ def main(smk: Any) -> None:
             found = list(perturbation.rows(layers.weights(state), test, ratios=settings["ratios"]))
         except InputError as error:
             raise InputError(f"{smk.input.trained}: {error}") from error
-        common = {key: run[key] for key in ("run", "dataset", "model")} | {"weights": settings["weights"]}
+        common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
         rows = [common | row for row in found]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     tables.write("perturbation", rows, smk.output[0], provenance=provenance)

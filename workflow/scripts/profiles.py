@@ -1,4 +1,4 @@
-"""K1 profiles of one representative run per model and dataset, beside three nulls."""
+"""K1 profiles of one representative run per panel, beside three nulls."""
 
 import json
 from pathlib import Path
