@@ -31,7 +31,8 @@ rule claims:
                 key: value
                 for key, value in config["claims"].items()
                 if key not in ("path", "simulations")
-            }
+            },
+            methods=sorted(OWN_METHODS),
         ),
         code=code("claims.py"),
     script:

@@ -58,6 +58,9 @@ METHODS = {
     run: grid.pruning_methods(config["models"][row["model"]])
     for run, row in RUNS.items()
 }
+OWN_METHODS = {
+    name: method["function"] for name, method in config["pruning"]["own"].items()
+}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 # Which tables a figure is drawn from, by its file name.
@@ -160,10 +163,15 @@ def code(script, *modules):
     return provenance.code_digest(files, BASE)
 
 
-def model_code(wildcards, script):
+def own_modules(functions):
+    """Modules of functions given by their dotted paths."""
+    return sorted({path.rpartition(".")[0] for path in functions})
+
+
+def model_code(wildcards, script, *modules):
     """The digest of a script that builds a model, with the user's own module if it lies in this repository."""
     factory = config["models"][RUNS[wildcards.run]["model"]].get("factory", "")
-    return code(script, factory.rpartition(".")[0])
+    return code(script, factory.rpartition(".")[0], *modules)
 
 
 def settings(**values):

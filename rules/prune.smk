@@ -56,8 +56,11 @@ rule prune:
             methods={
                 method: config["pruning"][method] for method in METHODS[wildcards.run]
             },
+            own=config["pruning"]["own"],
         ),
-        code=lambda wildcards: model_code(wildcards, "prune.py"),
+        code=lambda wildcards: model_code(
+            wildcards, "prune.py", *own_modules(OWN_METHODS.values())
+        ),
     script:
         "../workflow/scripts/prune.py"
 

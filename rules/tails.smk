@@ -25,7 +25,7 @@ rule tails:
         runtime=retried(30),
     params:
         settings=settings(**config["tails"]),
-        code=code("tails.py"),
+        code=code("tails.py", *own_modules(config["tails"]["own"].values())),
     script:
         "../workflow/scripts/tails.py"
 

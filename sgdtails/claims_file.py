@@ -1,7 +1,7 @@
 """The file of claims: read, checked to the last key, and written out for each value of ``for_each``."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,17 @@ _CHOICES = {
 }
 
 
-def read(path: str | Path) -> Claims:
+def read(path: str | Path, methods: Iterable[str] = ()) -> Claims:
     """Claims by name. InputError if the file cannot be read, or says anything that ``checked`` refuses."""
-    return checked(inputs.read_yaml(path, "config key claims.path"), str(path))
+    return checked(inputs.read_yaml(path, "config key claims.path"), str(path), methods)
 
 
-def checked(content: Any, path: str) -> Claims:
-    """The claims of a file's content, one per value of for_each; InputError for an unknown, missing or wrong key."""
+def checked(content: Any, path: str, methods: Iterable[str] = ()) -> Claims:
+    """The claims of a file's content, one per value of for_each; InputError for an unknown, missing or wrong key.
+
+    ``methods``: pruning methods beside the workflow's own.
+    """
+    choices = _CHOICES | {"method": (*_CHOICES["method"], *methods)}
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} must hold at least one claim, as a mapping from its name to what it says.")
     claims: Claims = {}
@@ -46,7 +50,7 @@ def checked(content: Any, path: str) -> Claims:
         where = f"claim {name!r} of {path}"
         _typed(entry, dict, where)
         for suffix, claim in _expanded(entry, where):
-            _check(claim, where)
+            _check(claim, where, choices)
             claims["_".join([str(name), *suffix])] = claim
     return claims
 
@@ -70,7 +74,7 @@ def _replaced(value: Any, old: str, new: str) -> Any:
     return value.replace(old, new) if isinstance(value, str) else value
 
 
-def _check(claim: Mapping[str, Any], where: str) -> None:
+def _check(claim: Mapping[str, Any], where: str, choices: Mapping[str, tuple[str, ...]]) -> None:
     kind = claim.get("kind")
     if kind not in KINDS:
         raise unknown("kind", kind, where, KINDS)
@@ -83,10 +87,10 @@ def _check(claim: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where}: give a margin with supports: within, above or below, and only with these.")
     for key in {**needed, **optional}:
         if isinstance(claim.get(key), dict):
-            _check_quantity(claim[key], f"{key} of {where}")
+            _check_quantity(claim[key], f"{key} of {where}", choices)
 
 
-def _check_quantity(quantity: Mapping[str, Any], where: str) -> None:
+def _check_quantity(quantity: Mapping[str, Any], where: str, choices: Mapping[str, tuple[str, ...]]) -> None:
     of = quantity.get("of")
     if of not in QUANTITIES:
         raise unknown("quantity", of, where, QUANTITIES)
@@ -96,9 +100,9 @@ def _check_quantity(quantity: Mapping[str, Any], where: str) -> None:
     needed = {part.name: part.annotation for part in parameters if part.default is part.empty}
     optional = {part.name: part.annotation for part in parameters if part.default is not part.empty}
     _keys(quantity, {"of": str} | needed, optional, where)
-    for key, choices in _CHOICES.items():
-        if key in quantity and quantity[key] not in choices:
-            raise unknown(key, quantity[key], where, choices)
+    for key, values in choices.items():
+        if key in quantity and quantity[key] not in values:
+            raise unknown(key, quantity[key], where, values)
     if of == "area" and not quantity["low"] < quantity["high"]:
         raise InputError(f"{where}: low must be below high.")
     if of == "distance" and quantity["bins"] < 1:

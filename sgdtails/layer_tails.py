@@ -1,30 +1,39 @@
 """The tables of one network's tails: every estimator on every layer, with intervals, and each layer's reading."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import estimators, layers, readings, tail_index, uncertainty
+from sgdtails.errors import InputError
 
 ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"}
 _NOTHING = dict.fromkeys(("k1", "alpha", "alpha_published", "alpha_low", "alpha_high", "log_norm_dispersion", "reason"))
 
 
-def per_layer(weights: Mapping[str, NDArray], *, seed: int) -> Iterator[dict[str, Any]]:
+Own = Mapping[str, Callable[[NDArray], Any]]  # estimators of the user's, by name
+
+
+def per_layer(
+    weights: Mapping[str, NDArray], *, seed: int, own: Own = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
     """Rows of the table ``tails`` (less run and weights) for layers in order, the last one being the head.
 
     Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
     cannot take (a prime number of observations, equal weights) has a row with the reason and no values.
     """
     for index, (name, weight) in enumerate(weights.items()):
-        rows = of_layer(weight, seed=[seed, index], head=index == len(weights) - 1)
+        rows = of_layer(weight, seed=[seed, index], head=index == len(weights) - 1, own=own)
         yield from ({"layer": index, "layer_name": name} | row for row in rows)
 
 
-def of_layer(weight: NDArray, *, seed: Sequence[int] = (0,), head: bool = False) -> Iterator[dict[str, Any]]:
-    """The rows of one layer, a weight array of two or more dimensions, less its index and name."""
+def of_layer(
+    weight: NDArray, *, seed: Sequence[int] = (0,), head: bool = False, own: Own = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
+    """The rows of one layer, a weight array of two or more dimensions, less its index and name; ``own`` estimators last."""
     for number, (estimator, purpose) in enumerate(ESTIMATORS.items()):
         sample = layers.centre(layers.observations(weight, purpose, head=head), np.float32)  # type: ignore[arg-type]
         rows = _mmo(sample, np.random.default_rng([*seed, number]))
@@ -32,6 +41,8 @@ def of_layer(weight: NDArray, *, seed: Sequence[int] = (0,), head: bool = False)
     # The sample is now the univariate one, which the alternatives take as well.
     others = _alternatives(sample, np.random.default_rng([*seed, len(ESTIMATORS)]))
     yield from (_NOTHING | _size(sample) | row for row in others)
+    for name, function in own.items():
+        yield _NOTHING | _size(sample) | {"estimator": name} | _by_own(name, function, sample.copy())
 
 
 def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int) -> Iterator[dict[str, Any]]:
@@ -77,3 +88,21 @@ def _alternatives(sample: NDArray[np.float32], rng: np.random.Generator) -> Iter
         return
     for name, alpha, low, high in found:
         yield {"estimator": name, "alpha": alpha, "alpha_low": low, "alpha_high": high}
+
+
+def _by_own(name: str, estimator: Callable[[NDArray], Any], sample: NDArray[np.float32]) -> dict[str, Any]:
+    """What an estimator of the user's says: alpha, or alpha and its interval; a ValueError of it is a reason for none."""
+    try:
+        found = estimator(sample)
+    except ValueError as error:
+        return {"reason": str(error)}
+    values = np.atleast_1d(np.asarray(found, dtype=object))
+    try:
+        numbers = values.astype(float)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape not in ((1,), (3,)) or np.isnan(numbers).any():
+        raise InputError(
+            f"config key tails.own.{name}: it gave {found!r:.100}; it must give alpha, or (alpha, low, high)."
+        )
+    return dict(zip(("alpha", "alpha_low", "alpha_high"), numbers.tolist(), strict=False))

@@ -24,7 +24,9 @@ def code_digest(files: Iterable[Path], root: Path) -> str:
 
 
 def module_file(name: str, root: Path) -> Path | None:
-    """The file of module ``name`` below ``root``, if it is there."""
+    """The file of module ``name`` below ``root``, if it is there; none of an empty name."""
+    if not name:
+        return None
     base = root.joinpath(*name.split("."))
     return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
 

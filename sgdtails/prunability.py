@@ -53,19 +53,20 @@ def rows(
     ratios: Iterable[float],
     p: float,
     positions: Mapping[str, int],
+    own: pruning.Own | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table ``pruning`` (less run, status and weights), one per ratio; none if the method finds no layer.
 
     ``positions`` are the output positions of convolutions for one image. NLL and accuracy of a split that is not
-    evaluated are None. Splits must include ``test``.
+    evaluated are None. Splits must include ``test``. ``own``: as for ``pruning.sweep``.
     """
     if not layers.prunable(weights, method):
         return
     unpruned = evaluate(PrunedNetwork.unpruned(weights))
     ratios = list(ratios)
-    for ratio, network in zip(ratios, pruning.sweep(weights, ratios, method=method, p=p), strict=True):
-        # At ratio 0 masks remove nothing: the network is the unpruned one, bit for bit.
-        same = ratio == 0 and method not in ("singular_value", "node")
+    for ratio, network in zip(ratios, pruning.sweep(weights, ratios, method=method, p=p, own=own), strict=True):
+        # At ratio 0 the workflow's masks remove nothing: the network is the unpruned one, bit for bit.
+        same = ratio == 0 and method not in ("singular_value", "node") and own is None
         measured = unpruned if same else evaluate(network)
         accuracy, before = measured["test"][1], unpruned["test"][1]
         yield {

@@ -7,9 +7,12 @@ layer are left alone.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from array_api_compat import array_namespace
+import numpy as np
+from array_api_compat import array_namespace, device, to_device
+from numpy.typing import NDArray
 
 from sgdtails import compression, layers
 from sgdtails.errors import InputError, unknown
@@ -17,22 +20,24 @@ from sgdtails.pruned import Columns, Factors, Layer, Masked, PrunedNetwork, whol
 
 Array = Any  # numpy.ndarray or torch.Tensor
 NORMS = (1.0, 2.0)  # the relative errors that are reported
+Own = Callable[[NDArray, int], NDArray]  # a centred weight and how many entries to remove, to a mask of what stays
 
 
 def sweep(
-    weights: Mapping[str, Array], ratios: Iterable[float], *, method: str, p: float = 2.0
+    weights: Mapping[str, Array], ratios: Iterable[float], *, method: str, p: float = 2.0, own: Own | None = None
 ) -> Iterator[PrunedNetwork]:
     """The network pruned at each ratio, sorted or decomposed once; p is the norm of nodes and kernels.
 
     A ratio removes all but floor((1 - ratio)*d) of d terms: entries of each layer (layer_magnitude) or of all layers
     (global_magnitude), singular values, columns of linear layers (node) or kernels of convolutions (kernel). Of equal
-    terms the first go first. InputError for a ratio outside [0, 1], p <= 0, or a layer whose weights are all equal or
+    terms the first go first. ``own`` is the method of that name, of entries of each layer, in place of ours. InputError for a ratio outside [0, 1], p <= 0, or a layer whose weights are all equal or
     not finite.
     """
-    if method not in METHODS:
+    if own is None and method not in METHODS:
         raise unknown("pruning method", method, "pruning", METHODS)
+    make = METHODS[method] if own is None else partial(_Own, own=own, method=method)
     subject = {name: weights[name] for name in layers.prunable(weights, method)}
-    plans = {name: METHODS[method](name, weight, p) for name, weight in subject.items()}
+    plans = {name: make(name, weight, p) for name, weight in subject.items()}
     totals = {norm: math.fsum(plan.totals[norm] for plan in plans.values()) for norm in NORMS}
     count = _global_counts(plans) if method == "global_magnitude" else _layer_counts(plans)
     for ratio in ratios:
@@ -114,6 +119,32 @@ class _Entries(_Plan):
             stored=2 * (self.terms - count) + 1,
             median_adds=_median_adds(self.weight),
             removed=compression.power_sums(self.ordered[:count], NORMS),
+        )
+
+
+class _Own(_Entries):
+    """Entries, by a function of the user's."""
+
+    def __init__(self, name: str, weight: Array, p: float, *, own: Own, method: str) -> None:
+        super().__init__(name, weight, p)
+        self.own, self.method = own, method
+
+    def pruned(self, count: int) -> Masked:
+        xp = array_namespace(self.weight)
+        mask = np.asarray(self.own(np.asarray(to_device(self.weight - self.median, "cpu")), count))
+        shape = tuple(self.weight.shape)
+        if mask.dtype != bool or mask.shape != shape:
+            raise InputError(
+                f"config key pruning.own.{self.method}: it gave {mask.dtype} of shape {mask.shape}; it must give booleans of the weight's shape {shape}."
+            )
+        kept = xp.asarray(mask, device=device(self.weight))
+        left = int(mask.sum())
+        return Masked(
+            xp.where(kept, self.weight, self.median),
+            kept=left,
+            stored=2 * left + 1,
+            median_adds=_median_adds(self.weight),
+            removed=compression.power_sums(self.magnitudes[~xp.reshape(kept, (-1,))], NORMS),
         )
 
 

@@ -3,7 +3,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sgdtails import estimators, layer_tails, schemas, tail_index
+from sgdtails import dotted, estimators, layer_tails, schemas, tail_index
+from sgdtails.errors import InputError
 
 
 def rng(seed=0):
@@ -82,3 +83,40 @@ def test_memory_is_four_times_the_layer():
     finally:
         tracemalloc.stop()
     assert peak < 4.1 * weight.nbytes
+
+
+def test_own_estimators():
+    def refuses(sample):
+        raise ValueError("not today")
+
+    own = {"number": lambda sample: 1.5, "interval": lambda sample: (1.5, 1.4, 1.6), "refuses": refuses}
+    rows = {row["estimator"]: row for row in layer_tails.of_layer(WEIGHTS["fc1"], own=own)}
+    assert [rows[name]["alpha"] for name in own] == [1.5, 1.5, None]
+    assert (rows["interval"]["alpha_low"], rows["interval"]["alpha_high"]) == (1.4, 1.6)
+    assert rows["number"]["alpha_low"] is None
+    assert rows["refuses"]["reason"] == "not today"
+    assert set(rows["number"]) == set(rows["hill"])  # the same columns
+
+
+@pytest.mark.parametrize("found", [None, "heavy", (1, 2), [[1.5]] * 3, {}])
+def test_what_an_own_estimator_may_not_give(found):
+    with pytest.raises(InputError, match=r"tails.own.mine: it gave .*; it must give alpha, or \(alpha, low, high\)"):
+        list(layer_tails.of_layer(WEIGHTS["fc1"], own={"mine": lambda sample: found}))
+
+
+def test_an_own_estimator_cannot_change_the_sample():
+    def spoils(sample):
+        sample[:] = 0
+        return 1.0
+
+    before = WEIGHTS["fc1"].copy()
+    plain = list(layer_tails.of_layer(WEIGHTS["fc1"]))
+    assert list(layer_tails.of_layer(WEIGHTS["fc1"], own={"spoils": spoils}))[: len(plain)] == plain
+    assert np.array_equal(WEIGHTS["fc1"], before)
+
+
+def test_names_of_own_functions():
+    with pytest.raises(InputError, match=r"config key tails.own: there is a hill already"):
+        dotted.load_all({"hill": "math.sqrt"}, "config key tails.own", ["hill"])
+    with pytest.raises(InputError, match=r"config key tails.own.mine: cannot import 'math.none'"):
+        dotted.load_all({"mine": "math.none"}, "config key tails.own", ["hill"])

@@ -305,3 +305,36 @@ def test_errors_are_the_same_to_the_last_digit_in_every_process():
         for seed in range(4)
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("place", [np.asarray, torch.from_numpy])
+def test_an_own_method(place):
+    """Smallest magnitudes by a function of the user's are smallest magnitudes."""
+
+    def smallest(weight, count):
+        order = np.abs(weight).ravel().argsort(kind="stable")
+        kept = np.ones(weight.size, dtype=bool)
+        kept[order[:count]] = False
+        return kept.reshape(weight.shape)
+
+    rng = np.random.default_rng(0)
+    names = ("conv", "more", "fc", "head")
+    shapes = ((4, 2, 3, 3), (5, 4, 3, 3), (7, 20), (3, 7))
+    weights = {n: place(rng.normal(size=shape).astype(np.float32)) for n, shape in zip(names, shapes, strict=True)}
+    for ratio in (0.0, 0.3, 1.0):
+        own = next(pruning.sweep(weights, [ratio], method="mine", own=smallest))
+        ours = pruning.layer_magnitude(weights, ratio)
+        for name, weight in ours.weights().items():
+            np.testing.assert_array_equal(np.asarray(own.weights()[name]), np.asarray(weight))
+        assert own.parameters_left == ours.parameters_left
+        assert own.stored_parameters == ours.stored_parameters
+        assert own.relative_error(2) == pytest.approx(ours.relative_error(2), rel=1e-12)
+
+
+@pytest.mark.parametrize("gives", [lambda w, n: w, lambda w, n: w.ravel() > 0, lambda w, n: None])
+def test_what_an_own_method_may_not_give(gives):
+    weights = {"a": np.eye(3, dtype=np.float32), "head": np.eye(3, dtype=np.float32)}
+    with pytest.raises(
+        InputError, match=r"config key pruning.own.mine: it gave .*; it must give booleans of the weight's"
+    ):
+        next(pruning.sweep(weights, [0.5], method="mine", own=gives))

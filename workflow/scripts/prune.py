@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from sgdtails import architectures, data, devices, jobs, layers, prunability, storage, tables
+from sgdtails import architectures, data, devices, dotted, jobs, layers, prunability, pruning, storage, tables
 from sgdtails.errors import InputError
 
 
@@ -31,19 +31,28 @@ def _pruned(
     if kind == "initial" and layers.constant(layers.weights(state)):
         return _missing(settings)
     evaluate, weights, positions = _set_up(settings, dataset, state, path, device)
+    paths = {name: method["function"] for name, method in settings["own"].items()}
+    own = dotted.load_all(paths, "config key pruning.own", pruning.METHODS)
     rows: list[dict[str, Any]] = []
     try:
-        for method, how in settings["methods"].items():
-            how = {"p": 2.0, **how}
-            rows += prunability.rows(weights, evaluate, method=method, positions=positions, **how)
+        for method, how in _methods(settings).items():
+            rows += prunability.rows(weights, evaluate, method=method, positions=positions, own=own.get(method), **how)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return rows
 
 
 def _missing(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    methods = settings["methods"].items()
+    methods = _methods(settings).items()
     return [row for method, how in methods for row in prunability.missing(method=method, ratios=how["ratios"])]
+
+
+def _methods(settings: dict[str, Any]) -> dict[str, Any]:
+    """Ratios and p of each pruning method, the user's own ones last."""
+    return {
+        method: {"ratios": how["ratios"], "p": how.get("p", 2.0)}
+        for method, how in (settings["methods"] | settings["own"]).items()
+    }
 
 
 def _device(settings: dict[str, Any]) -> Any:

@@ -1,0 +1,34 @@
+"""The tutorial's answer: tail indices with and without momentum, at equal effective step sizes and seeds."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+
+def compared(tables: Path) -> pd.DataFrame:
+    """One row per effective step size eta/(1 - mu) and seed at which both converged: the mean tail index of each."""
+    runs, tails = (pd.read_parquet(tables / f"{name}.parquet") for name in ("runs", "tails"))
+    published = tails[(tails.weights == "average") & (tails.estimator == "mmo_multivariate") & tails.k1.isna()]
+    alpha = published.groupby("run").alpha.mean().rename("alpha")
+    runs = runs[runs.status == "converged"].join(alpha, on="run")
+    runs["effective"] = (runs.step_size / (1 - runs.momentum)).round(6)
+    return runs.pivot(index=["effective", "seed"], columns="momentum", values="alpha").dropna()
+
+
+def main(tables: Path) -> None:
+    table = compared(tables)
+    if len(table) < 2 or table.shape[1] < 2:
+        sys.exit(f"{tables}: fewer than two pairs of runs converged; look at runs.parquet.")
+    plain, heavy = table.columns
+    difference = table[heavy] - table[plain]
+    print(table.assign(difference=difference).round(3).to_string())
+    interval = stats.bootstrap((difference,), lambda x, axis: x.mean(axis=axis), rng=0).confidence_interval
+    p = stats.wilcoxon(difference).pvalue
+    print(f"\nmean difference {difference.mean():+.3f}, 95% from {interval.low:+.3f} to {interval.high:+.3f}", end="")
+    print(f" (bootstrap), p = {p:.3g} (Wilcoxon), {len(table)} pairs")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "results/momentum/tables"))
