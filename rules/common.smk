@@ -295,14 +295,17 @@ def check_results():
     if integrity.locked(notes):
         return
     try:
+        folders = (Path(STUDY), Path("results", integrity.AUDITS))
         if workflow.output_settings.dryrun:
-            found = [why for _, why in integrity.damaged(Path(STUDY), weights=False)]
+            found = [
+                why
+                for folder in folders
+                for _, why in integrity.damaged(folder, weights=False)
+            ]
         else:
             integrity.check_room(Path(STUDY))
-            found = [
-                *integrity.repair(Path(STUDY)),
-                *integrity.repair_notes(notes, MetadataRecord.model_validate),
-            ]
+            found = [why for folder in folders for why in integrity.repair(folder)]
+            found += integrity.repair_notes(notes, MetadataRecord.model_validate)
     except OSError as error:
         raise WorkflowError(
             f"{error.filename}: {error.strerror}; make room or grant access, then run again."

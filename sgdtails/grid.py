@@ -48,6 +48,8 @@ def _explained(error: Any) -> InputError:
         return InputError(
             f"{where} needs exactly one of: {', '.join(part['required'][0] for part in error.schema['oneOf'])}."
         )
+    if error.validator == "not":
+        return InputError(f"{where} is {error.instance!r}, which is taken; choose another name.")
     if error.validator == "enum":
         return unknown("value", error.instance, where, map(str, error.validator_value))
     hint = (

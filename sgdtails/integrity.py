@@ -15,6 +15,7 @@ from typing import Any
 from sgdtails import storage
 from sgdtails.errors import InputError
 
+AUDITS = "audit"  # the name of the folder beside studies' that holds a folder per checkpoint
 # What a study's folder holds for good: checkpoints are checked by who reads them, logs by nobody.
 _FOLDERS = ("data", "runs", "tables", "figures")
 _REDRAWN = (".pdf", ".png", ".md")
@@ -91,8 +92,11 @@ def locked(snakemake: Path) -> bool:
 
 
 def _files(study: Path) -> Iterator[Path]:
-    for folder in _FOLDERS:
-        yield from (path for path in _regular(study / folder) if not path.name.startswith("."))
+    folders = [path.name for path in study.glob("*") if path.is_dir()] if study.name == AUDITS else _FOLDERS
+    for folder in folders:
+        yield from (
+            path for path in _regular(study / folder) if not path.name.startswith(".") and path.parent.name != "logs"
+        )
 
 
 def _regular(folder: Path) -> Iterator[Path]:

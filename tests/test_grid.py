@@ -182,3 +182,8 @@ def test_no_key_is_declared_that_nothing_reads(schema):
     )
     spelled = {key for key in declared(schema) if re.search(rf"""['"]{key}['"]|\b{key}\b[:=]""", code)}
     assert spelled == set(declared(schema))
+
+
+def test_the_folder_of_audits_is_no_study(config, schema):
+    with pytest.raises(InputError, match=r"config key study is 'audit', which is taken; choose another name"):
+        grid.validate(config | {"study": "audit"}, schema)

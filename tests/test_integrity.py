@@ -52,6 +52,18 @@ def test_a_damaged_file_is_found_and_removed_with_one_sentence(study, name, dama
     assert names(study) == []
 
 
+def test_audits_lie_beside_studies(tmp_path):
+    folder = tmp_path / "results/audit/mine"
+    parquet.store(pa.table({"x": [1, 2]}), folder / "audit.parquet", provenance={})
+    (folder / "logs").mkdir()
+    (folder / "logs/audit.tsv").write_text("no result")
+    assert names(folder.parent) == []
+    (folder / "audit.parquet").write_bytes(b"PAR1")
+    assert names(folder.parent) == ["audit.parquet"]
+    assert len(list(integrity.repair(folder.parent))) == 1
+    assert not (folder / "audit.parquet").exists()
+
+
 def test_a_bit_in_the_midst_of_weights_is_found_where_all_is_read(study, capsys):
     (path,) = study.rglob("*.safetensors")
     data = bytearray(path.read_bytes())

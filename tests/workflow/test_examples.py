@@ -61,19 +61,19 @@ def table(results, study, name):
 def test_own_images(results):
     runs = table(results, "own_dataset", "runs")
     assert (runs.dataset == "bars").all()
-    assert (runs.status == "converged").sum() >= 4
-    assert runs.test_accuracy[runs.status == "converged"].min() > 0.9
+    assert (runs.status == "converged").all()
+    assert runs.test_accuracy.min() > 0.9
 
 
 def test_an_own_model(results):
     tails = table(results, "own_model", "tails")
-    assert "2.first.weight" in set(tails.layer_name)
+    assert set(tails.layer_name) == {"0", "2.first", "2.second", "5"}
 
 
 def test_an_own_estimator(results):
     tails = table(results, "own_estimator", "tails")
     own = tails[tails.estimator == "rank_regression"]
-    assert len(own) == 2 * 3 * 3  # runs, kinds of weights, layers
+    assert len(own) == 3 * 3  # kinds of weights, layers
     assert (own.alpha_low < own.alpha).all()
     assert (own.alpha < own.alpha_high).all()
     assert set(tails.estimator) > {"hill", "mmo_multivariate", "rank_regression"}
@@ -81,13 +81,13 @@ def test_an_own_estimator(results):
 
 def test_own_pruning_methods(results):
     rows = table(results, "own_pruning", "pruning")
-    trained = rows[rows.weights == "final"].set_index(["run", "method", "ratio"])
+    trained = rows[rows.weights == "final"].set_index(["run", "method", "ratio"]).sort_index()
     for name in set(rows.run):
         random, magnitude = (trained.loc[name, method] for method in ("at_random", "layer_magnitude"))
         assert random.pruned_ratio[0.5] == magnitude.pruned_ratio[0.5]
         assert random.relative_error_l2[0.5] > 1.5 * magnitude.relative_error_l2[0.5]
         assert random.test_accuracy[0.0] == magnitude.test_accuracy[0.0]
-        pattern = trained.loc[name, "two_of_four", 0.5]
+        pattern = trained.loc[(name, "two_of_four", 0.5)]
         assert magnitude.relative_error_l2[0.5] < pattern.relative_error_l2 < random.relative_error_l2[0.5]
 
 
