@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sgdtails import integrity
-from tests.conftest import ROOT
+from tests.conftest import PLAIN, ROOT
 from tests.faults.harness import Study, content
 
 CODES = {5: "Input/output error", 28: "No space left on device"}
@@ -35,7 +35,7 @@ def jobs(study: Study) -> dict[str, dict]:
     """Jobs that write every kind of file, on the inputs of a finished study."""
     done = study.results
     settings = {
-        "run": {"run": RUN, **study.config["runs"][0], "step_size": 0.1},
+        "run": {"run": RUN, **study.config["runs"][0], "step_size": 0.1, **PLAIN},
         "model": study.config["models"]["fcn4"],
         **{"device": "cpu", "precision": "fp32", "threads": 1},
         "stop": {"train_accuracy": 1.0, "chance_accuracy": 0.1, **study.config["stop"]},

@@ -88,7 +88,7 @@ def test_smaller_networks_do_the_same_in_less(finished):
 def test_tables_1_and_2(finished):
     folder = results(finished) / "tables"
     assert tables.read(folder / "table1.parquet").to_pylist() == [
-        {"dataset": "digits", "model": "fcn4", "parameters": 64 * 16 + 16 * 16 + 160}
+        {"dataset": "digits", "model": "fcn4", "variant": "", "parameters": 64 * 16 + 16 * 16 + 160}
     ]
     assert (folder / "table1.md").read_text() == "| | FCN4 |\n|---|---|\n| DIGITS | 1,440 |\n"
     (row,) = tables.read(folder / "table2.parquet").to_pylist()
