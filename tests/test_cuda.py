@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sgdtails import graphs, lanes, models, training
+from sgdtails.updates import Sgd, weights
 from tests.test_lanes import BATCH, CONFIG, SHAPE, N, apart, orders, plain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -23,9 +24,10 @@ def build(name, seed=0, dtype=torch.float64):
     return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
 
 
-def stack(images, slots, dtype=torch.float64):
+def stack(images, slots, dtype=torch.float64, sgd=lanes.PLAIN):
     shapes = {key: tuple(weight.shape) for key, weight in build("fcn").state_dict().items()}
-    return lanes.FullyConnected(shapes, images[0].to(dtype), images[1], batch_size=BATCH, slots=slots, dtype=dtype)
+    new = {"batch_size": BATCH, "slots": slots, "dtype": dtype, "sgd": sgd}
+    return lanes.FullyConnected(shapes, images[0].to(dtype), images[1], **new)
 
 
 def advanced(lane, seeds, name="fcn", dtype=torch.float64):
@@ -47,6 +49,31 @@ def test_a_replayed_module_is_the_plain_loop(images):
     lane = lanes.Module(build("cnn"), *images, batch_size=BATCH)
     (state,) = advanced(lane, [0], "cnn")
     assert apart(state, plain(build("cnn").cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02)) < 1e-11
+
+
+def test_replayed_momentum_and_weight_decay_are_torchs_optimiser(images):
+    more = {"momentum": 0.8, "weight_decay": 0.01}
+    module = lanes.Module(build("cnn"), *images, batch_size=BATCH, sgd=Sgd(**more))
+    for name, lane, tolerance in (("fcn", stack(images, 2, sgd=Sgd(**more)), 1e-11), ("cnn", module, 1e-10)):
+        state = advanced(lane, [0], name)[0]
+        expected = plain(build(name).cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02, **more)
+        assert apart(weights(state), expected) < tolerance
+
+
+def test_noise_goes_on_where_it_was(images):
+    """Each step draws anew, which a graph would not, and a generator's state comes back from a checkpoint."""
+    order, sgd = orders(STEPS, [0]), Sgd(momentum=0.5, noise_scale=0.01, noise_alpha=1.8)
+    whole, first, second = (stack(images, 2, sgd=sgd) for _ in range(3))
+    for lane in (whole, first):
+        lane.put(0, models.state(build("fcn")), 0.02, seed=1)
+    lanes.interleave([(whole, order)], lambda: False)
+    lanes.interleave([(first, order[:50])], lambda: False)
+    torch.cuda.synchronize()
+    second.put(0, first.get(0), 0.02)
+    torch.cuda.synchronize()
+    lanes.interleave([(second, order[50:])], lambda: False)
+    torch.cuda.synchronize()
+    assert apart(second.get(0), whole.get(0)) == 0
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1], [0, 3, 2]])

@@ -24,19 +24,19 @@ def build(name, seed=0, dtype=torch.float64):
     return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
 
 
-def lane(name, images, dtype=torch.float64, slots=1):
+def lane(name, images, dtype=torch.float64, slots=1, sgd=lanes.PLAIN):
     inputs, labels = images
     model = build(name, dtype=dtype)
     if name == "cnn":
-        return lanes.Module(model, inputs.to(dtype), labels, batch_size=BATCH)
+        return lanes.Module(model, inputs.to(dtype), labels, batch_size=BATCH, sgd=sgd)
     shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
-    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots, dtype=dtype)
+    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots, dtype=dtype, sgd=sgd)
 
 
-def plain(model, images, order, step_size):
-    """What everybody writes."""
+def plain(model, images, order, step_size, **more):
+    """What everybody writes; ``more`` are arguments of the optimiser."""
     inputs, labels = images
-    optimizer = torch.optim.SGD(model.parameters(), lr=step_size)
+    optimizer = torch.optim.SGD(model.parameters(), lr=step_size, **more)
     for index in order:
         optimizer.zero_grad()
         cross_entropy(model(inputs[index]), labels[index]).backward()

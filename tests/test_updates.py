@@ -6,43 +6,27 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch.nn.functional import cross_entropy
 
 from sgdtails import averaging, lanes, models, stable, training, updates
 from sgdtails.errors import Interrupted
 from sgdtails.updates import Sgd
 from tests.test_averaging import averages, run
-from tests.test_lanes import BATCH, apart, build, images, orders  # noqa: F401
+from tests.test_lanes import apart, build, images, lane, orders, plain  # noqa: F401
 from tests.test_training import STOP, Keeper, assert_equal, digits, fleet  # noqa: F401
 
 EVERYTHING = Sgd(momentum=0.8, weight_decay=1e-3, noise_scale=1e-3, noise_alpha=1.7)
 
 
-def lane(name, images, sgd, slots=1, dtype=torch.float64):  # noqa: F811
-    inputs, labels = images
-    model = build(name, dtype=dtype)
-    if name == "cnn":
-        return lanes.Module(model, inputs.to(dtype), labels, batch_size=BATCH, sgd=sgd)
-    shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
-    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots, dtype=dtype, sgd=sgd)
-
-
 @pytest.mark.parametrize("sgd", [Sgd(momentum=0.9), Sgd(weight_decay=0.05), Sgd(momentum=0.5, weight_decay=0.01)])
 @pytest.mark.parametrize(("name", "slots"), [("fcn", 1), ("fcn", 3), ("cnn", 1)])
 def test_two_hundred_steps_are_those_of_torchs_optimiser(images, name, slots, sgd):  # noqa: F811
-    tested, order = lane(name, images, sgd, slots), orders(200, range(slots))
+    tested, order = lane(name, images, slots=slots, sgd=sgd), orders(200, range(slots))
     for slot in range(slots):
         tested.put(slot, models.state(build(name, seed=slot)), 0.01 * (slot + 1))
     tested.advance(order)
     for slot in range(slots):
-        model = build(name, seed=slot)
         more = {"momentum": sgd.momentum, "weight_decay": sgd.weight_decay}
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01 * (slot + 1), **more)
-        for index in order[:, slot]:
-            optimizer.zero_grad()
-            cross_entropy(model(images[0][index]), images[1][index]).backward()
-            optimizer.step()
-        expected = models.state(model)
+        expected = plain(build(name, seed=slot), images, order[:, slot], 0.01 * (slot + 1), **more)
         assert apart(updates.weights(tested.get(slot)), expected) < 1e-11
         assert apart(models.state(build(name, seed=slot)), expected) > 0.01  # it has moved
 
@@ -61,7 +45,7 @@ def test_noise_is_scaled_and_multiplied_by_the_step_size(images, name):  # noqa:
     start, order = models.state(build(name)), orders(1, [0])
     ended = []
     for sgd in (Sgd(), Sgd(noise_scale=scale, noise_alpha=1.5)):
-        tested = lane(name, images, sgd)
+        tested = lane(name, images, sgd=sgd)
         tested.put(0, start, step_size, seed=3)
         tested.advance(order)
         ended.append(tested.get(0))
@@ -74,7 +58,7 @@ def test_noise_is_scaled_and_multiplied_by_the_step_size(images, name):  # noqa:
 def test_seeds_give_other_noise_and_the_same_seed_the_same(images):  # noqa: F811
     ended = []
     for seed in (1, 1, 2):
-        tested = lane("fcn", images, EVERYTHING)
+        tested = lane("fcn", images, sgd=EVERYTHING)
         tested.put(0, models.state(build("fcn")), 0.1, seed)
         tested.advance(orders(20, [0]))
         ended.append(tested.get(0))
@@ -84,7 +68,7 @@ def test_seeds_give_other_noise_and_the_same_seed_the_same(images):  # noqa: F81
 
 @pytest.mark.parametrize("slots", [2, 3])
 def test_a_member_of_a_stack_is_bit_equal_to_itself_alone(images, slots):  # noqa: F811
-    alone, stacked = (lane("fcn", images, EVERYTHING, count, torch.float32) for count in (1, slots))
+    alone, stacked = (lane("fcn", images, torch.float32, count, EVERYTHING) for count in (1, slots))
     order = orders(150, range(slots))
     for slot in range(slots):
         stacked.put(slot, models.state(build("fcn", slot, torch.float32)), 0.02 + 0.01 * slot, seed=slot)
