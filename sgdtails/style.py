@@ -82,10 +82,13 @@ def label_log(axis: Any) -> None:
 
 
 def with_legend(figure: Figure) -> Figure:
-    """One legend for all panels, above them."""
+    """One legend for all panels, above them, in as few lines as the figure's width allows."""
     entries = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    if entries:
-        figure.legend(list(entries.values()), list(entries), loc="outside upper right", ncols=len(entries))
+    for columns in range(len(entries), 0, -1):
+        legend = figure.legend(list(entries.values()), list(entries), loc="outside upper right", ncols=columns)
+        if columns == 1 or legend.get_window_extent().x0 >= 0:
+            break
+        legend.remove()
     return figure

@@ -1,8 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from sgdtails import bounds, histograms, plotting, stable, storage, synthetic, tables
+from sgdtails import bounds, histograms, plotting, stable, storage, style, synthetic, tables
 
 BASE_RUN = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 BASE_TAIL = dict.fromkeys(tables.SCHEMAS["tails"].names, None)
@@ -189,3 +191,18 @@ def test_figures_of_studies_without_what_they_show():
     assert "no network has such a layer" in [text.get_text() for text in figure.axes[0].texts]
     empty = tables.SCHEMAS["profiles"].empty_table()
     assert plotting.FIGURES["profiles"](empty).axes
+
+
+@pytest.mark.parametrize("width", [style.COLUMN, style.PAGE])
+def test_a_legend_is_within_its_figure(width):
+    figure = Figure(figsize=(width, 2), layout="constrained")
+    axes = figure.subplots()
+    for number in range(5):
+        axes.plot([0, 1], [0, number], label=f"a label of some length {number}")
+    style.with_legend(figure)
+    FigureCanvasAgg(figure).draw()
+    box = figure.legends[0].get_window_extent()
+    assert len(figure.legends) == 1
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert len(figure.legends[0].get_texts()) == 5

@@ -1,0 +1,48 @@
+"""Studies whose results are in the repository: they are those of the config beside them, and their verdicts follow from their tables."""
+
+import pytest
+import yaml
+
+from sgdtails import claims, claims_file, grid, tables
+from sgdtails.claim_kinds import Settings
+from sgdtails.claim_quantities import Study
+from tests.conftest import ROOT
+from tests.test_grid import merged
+
+STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/config.yaml"))
+USED = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
+
+
+@pytest.fixture(params=STUDIES, ids=lambda path: path.name)
+def study(request, config):
+    return request.param, merged(config, yaml.safe_load((request.param / "config.yaml").read_text()))
+
+
+def test_there_is_one():
+    assert STUDIES
+
+
+def test_the_runs_are_those_of_the_config(study, schema):
+    folder, config = study
+    grid.validate(config, schema)
+    listed = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    runs = {row["run"]: row for row in tables.read(folder / "tables/runs.parquet").to_pylist()}
+    assert set(runs) == set(listed)
+    for name, run in listed.items():
+        assert {key: runs[name][key] for key in run} == run
+
+
+def test_the_verdicts_follow_from_the_tables(study):
+    """Recomputed to the last digit that another processor's sums leave alone."""
+    folder, config = study
+    values = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations", "clip")}
+    found = Study(
+        **{name: tables.read(folder / f"tables/{name}.parquet") for name in USED}, clip=config["claims"]["clip"]
+    )
+    rows = list(claims.rows(claims_file.read(ROOT / config["claims"]["path"]), found, Settings(**values)))
+    committed = tables.read(folder / "tables/claims.parquet").to_pylist()
+    assert len(rows) == len(committed) > 20
+    for row, kept in zip(rows, committed, strict=True):
+        for key in ("claim", "panel", "verdict", "n", "seeds", "excluded_why"):
+            assert row[key] == kept[key]
+        assert row["effect"] == (None if kept["effect"] is None else pytest.approx(kept["effect"], rel=1e-9))
