@@ -36,7 +36,7 @@ from sgdtails.tables import converged, published
 
 
 def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
-    """Mean estimated tail index against eta/b, one point per converged run, one panel per panel."""
+    """Mean estimated tail index against eta/b, one point per converged run, one panel per model, dataset and variant."""
     figure, panels = run_panels(runs, tails)
     sizes = sorted(set(runs["batch_size"].to_pylist()))
     for axes, rows in panels:

@@ -30,8 +30,8 @@ def sweep(
 
     A ratio removes all but floor((1 - ratio)*d) of d terms: entries of each layer (layer_magnitude) or of all layers
     (global_magnitude), singular values, columns of linear layers (node) or kernels of convolutions (kernel). Of equal
-    terms the first go first. ``own`` is the method of that name, of entries of each layer, in place of ours. InputError for a ratio outside [0, 1], p <= 0, or a layer whose weights are all equal or
-    not finite.
+    terms the first go first. ``own`` is the method of that name, of entries of each layer, in place of ours. InputError for
+    a ratio outside [0, 1], p <= 0, or a layer whose weights are all equal or not finite.
     """
     if own is None and method not in METHODS:
         raise unknown("pruning method", method, "pruning", METHODS)
@@ -111,14 +111,16 @@ class _Entries(_Plan):
         self.totals = _checked(name, compression.power_sums(self.ordered, NORMS))
 
     def pruned(self, count: int) -> Masked:
-        xp = array_namespace(self.weight)
         kept = compression.mask(self.magnitudes, self.ordered, count).reshape(self.weight.shape)
+        return self._masked(kept, self.terms - count, compression.power_sums(self.ordered[:count], NORMS))
+
+    def _masked(self, kept: Array, left: int, removed: Mapping[float, float]) -> Masked:
         return Masked(
-            xp.where(kept, self.weight, self.median),
-            kept=self.terms - count,
-            stored=2 * (self.terms - count) + 1,
+            array_namespace(self.weight).where(kept, self.weight, self.median),
+            kept=left,
+            stored=2 * left + 1,
             median_adds=_median_adds(self.weight),
-            removed=compression.power_sums(self.ordered[:count], NORMS),
+            removed=removed,
         )
 
 
@@ -138,14 +140,8 @@ class _Own(_Entries):
                 f"config key pruning.own.{self.method}: it gave {mask.dtype} of shape {mask.shape}; it must give booleans of the weight's shape {shape}."
             )
         kept = xp.asarray(mask, device=device(self.weight))
-        left = int(mask.sum())
-        return Masked(
-            xp.where(kept, self.weight, self.median),
-            kept=left,
-            stored=2 * left + 1,
-            median_adds=_median_adds(self.weight),
-            removed=compression.power_sums(self.magnitudes[~xp.reshape(kept, (-1,))], NORMS),
-        )
+        removed = compression.power_sums(self.magnitudes[~xp.reshape(kept, (-1,))], NORMS)
+        return self._masked(kept, int(mask.sum()), removed)
 
 
 class _SingularValues(_Plan):

@@ -48,7 +48,7 @@ def panel_grid(count: int, *, height: float, nothing: str) -> tuple[Figure, Sequ
 
 
 def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = None) -> tuple[Figure, Panels]:
-    """A figure with one titled panel per panel, and an iterator over panels and their converged runs.
+    """A figure with one titled panel per model, dataset and variant, and an iterator over panels and their converged runs.
 
     The title says how many runs are shown and how many are left out, and why. ``among``: only these runs.
     """

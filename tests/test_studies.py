@@ -6,11 +6,10 @@ import yaml
 from sgdtails import claims, claims_file, grid, tables
 from sgdtails.claim_kinds import Settings
 from sgdtails.claim_quantities import Study
-from tests.conftest import ROOT
+from tests.conftest import ROOT, script
 from tests.test_grid import merged
 
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/config.yaml"))
-USED = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 
 @pytest.fixture(params=STUDIES, ids=lambda path: path.name)
@@ -37,7 +36,8 @@ def test_the_verdicts_follow_from_the_tables(study):
     folder, config = study
     values = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations", "clip")}
     found = Study(
-        **{name: tables.read(folder / f"tables/{name}.parquet") for name in USED}, clip=config["claims"]["clip"]
+        **{name: tables.read(folder / f"tables/{name}.parquet") for name in script("claims").TABLES},
+        clip=config["claims"]["clip"],
     )
     rows = list(claims.rows(claims_file.read(ROOT / config["claims"]["path"]), found, Settings(**values)))
     committed = tables.read(folder / "tables/claims.parquet").to_pylist()
