@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import roofline
-from sgdtails import data, evaluation, lanes, models, training
+from sgdtails import data, evaluation, lane_builder, lanes, models, training
 from sgdtails.gates import Stop
 from sgdtails.progress import Progress
 
@@ -53,7 +53,7 @@ def converge(dataset: data.Dataset, device: torch.device, stop: Stop) -> dict[st
     training.interleave = timed  # type: ignore[assignment]
     task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
     keeper = Keeper()
-    rows = lanes.build(SPEC, build, train, batch_size=50, slots=1)
+    rows = lane_builder.build(SPEC, build, train, batch_size=50, slots=1)
     begin = time.perf_counter()
     training.Fleet(rows, task, keeper, Progress(stop.budget)).train([training.Run("run", 0.1, 0)])
     total = time.perf_counter() - begin

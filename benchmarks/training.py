@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import convergence, roofline
-from sgdtails import data, devices, lanes, models, sources, storage, training
+from sgdtails import data, devices, lane_builder, lanes, models, sources, storage, training
 from sgdtails.gates import Stop
 
 BASE = Path(__file__).parent.parent
@@ -63,7 +63,7 @@ States = Callable[[], list[lanes.State]]  # the weights of each run
 def ours(spec: dict[str, Any], train: data.Split, batch: int, slots: int) -> tuple[Steps, States]:
     """Steps of ``slots`` runs as the trainer takes them."""
     nets = _nets(spec, train, slots)
-    rows = lanes.build(spec, lambda: _nets(spec, train, 1)[0], train, batch_size=batch, slots=slots)
+    rows = lane_builder.build(spec, lambda: _nets(spec, train, 1)[0], train, batch_size=batch, slots=slots)
     places = [(lane, slot) for lane in rows for slot in range(lane.slots)]
     for model, (lane, slot) in zip(nets, places, strict=True):
         lane.put(slot, models.state(model), STEP_SIZE)

@@ -76,7 +76,7 @@ def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str
     number = 0
     for layer in affordable_pools(layers, min(height, width)):
         if isinstance(layer, str):
-            modules[f"pool{number}"] = nn.MaxPool2d(2)
+            modules[f"pool{len(modules)}"] = nn.MaxPool2d(2)
             height, width = height // 2, width // 2
             continue
         number += 1

@@ -29,9 +29,7 @@ def ranges(runs: pa.Table) -> Iterator[dict[str, Any]]:
 
 def markdown(rows: list[dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
     """Rows as a Markdown table: one line per dataset, one column per model (and variant of SGD), as in the paper."""
-    cells = {
-        (row["dataset"], ", ".join(filter(None, (row["model"].upper(), row["variant"])))): cell(row) for row in rows
-    }
+    cells = {(row["dataset"], tables.panel_title(row, "model", "variant")): cell(row) for row in rows}
     models = list(dict.fromkeys(model for _, model in cells))
     lines = ["| | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
     for dataset in dict.fromkeys(dataset for dataset, _ in cells):

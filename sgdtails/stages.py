@@ -138,14 +138,14 @@ class Bench:
 
     def lanes(self, slots: int, runs: int) -> "list[Lane]":
         """Lanes for so many runs, at most ``slots`` of them at once."""
-        from sgdtails import lanes
+        from sgdtails import lane_builder
         from sgdtails.updates import Sgd
 
         sgd = Sgd(**{field.name: self.settings["run"][field.name] for field in dataclasses.fields(Sgd)})
         if not self.train.labels.is_cuda:  # on a GPU the number of slots decides the last bits
             slots = min(slots, runs)
         spec, size = self.settings["model"], self.batch_size
-        return lanes.build(spec, self.model, self.train, batch_size=size, slots=slots, sgd=sgd)
+        return lane_builder.build(spec, self.model, self.train, batch_size=size, slots=slots, sgd=sgd)
 
 
 def setup(

@@ -59,9 +59,10 @@ def panels(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[st
     return groups
 
 
-def panel_title(row: Mapping[str, Any]) -> str:
-    """What the panel of a row is called, such as FCN4, DIGITS, or FCN4, DIGITS, m0.9."""
-    return ", ".join(filter(None, (row["model"].upper(), row["dataset"].upper(), row["variant"])))
+def panel_title(row: Mapping[str, Any], *columns: str) -> str:
+    """What the panel of a row is called, such as FCN4, DIGITS, or FCN4, DIGITS, m0.9; or the part in ``columns``."""
+    title = {"model": row["model"].upper(), "dataset": row["dataset"].upper(), "variant": row["variant"]}
+    return ", ".join(filter(None, (title[name] for name in columns or title)))
 
 
 def published(tails: pa.Table, weights: str = "average") -> pa.Table:

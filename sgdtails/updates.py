@@ -33,6 +33,9 @@ class Sgd:
         return self.momentum == self.weight_decay == self.noise_scale == 0
 
 
+PLAIN = Sgd()
+
+
 class Updates:
     """Updates of networks in slots: ``weights`` (slots, ...) by name, changed in place."""
 

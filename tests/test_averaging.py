@@ -4,16 +4,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from sgdtails import averaging, lanes, models, training
+from sgdtails import averaging, fully_connected, lane_builder, models, training, updates
 from sgdtails.errors import Interrupted
 from sgdtails.progress import Progress
 from tests.test_training import SPECS, Keeper, digits  # noqa: F401
 
 
-def run(digits, runs, *, model="fcn", slots=1, burn_in=4, length=5, keeper=None, sgd=lanes.PLAIN):  # noqa: F811
+def run(digits, runs, *, model="fcn", slots=1, burn_in=4, length=5, keeper=None, sgd=updates.PLAIN):  # noqa: F811
     dataset, train, test = digits
     keeper = keeper or Keeper()
-    rows = lanes.build(
+    rows = lane_builder.build(
         SPECS[model], lambda: models.build(model, dataset.shape, 10, SPECS), train, batch_size=50, slots=slots, sgd=sgd
     )
     lengths = {"burn_in": burn_in, "length": length}
@@ -37,7 +37,7 @@ def test_average_is_the_mean_of_the_iterates_after_burn_in(digits, model):  # no
     def build():
         return models.build(model, dataset.shape, 10, SPECS)
 
-    (lane,) = lanes.build(SPECS[model], build, train, batch_size=50, slots=1)
+    (lane,) = lane_builder.build(SPECS[model], build, train, batch_size=50, slots=1)
     (start,) = averages(digits, model)
     lane.put(0, start.load(), 0.1)
     iterates = []
@@ -64,7 +64,7 @@ def test_side_by_side_and_alone(digits):  # noqa: F811
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
 @pytest.mark.parametrize("pieces", [3, 17, 20, 21, 31, *range(48, 53)])
 def test_interrupted_anywhere_and_gone_on(digits, model, pieces, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)  # a step at a time
     whole = run(digits, averages(digits, model), model=model, burn_in=20, length=30)["3"]
     keeper = Keeper(pieces)
     with pytest.raises(Interrupted):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import graphs, lanes, models, training
+from sgdtails import fully_connected, graphs, lanes, models, modules, training, updates
 from sgdtails.updates import Sgd, weights
 from tests.test_lanes import BATCH, CONFIG, SHAPE, N, apart, orders, plain
 
@@ -24,10 +24,10 @@ def build(name, seed=0, dtype=torch.float64):
     return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
 
 
-def stack(images, slots, dtype=torch.float64, sgd=lanes.PLAIN):
+def stack(images, slots, dtype=torch.float64, sgd=updates.PLAIN):
     shapes = {key: tuple(weight.shape) for key, weight in build("fcn").state_dict().items()}
     new = {"batch_size": BATCH, "slots": slots, "dtype": dtype, "sgd": sgd}
-    return lanes.FullyConnected(shapes, images[0].to(dtype), images[1], **new)
+    return fully_connected.FullyConnected(shapes, images[0].to(dtype), images[1], **new)
 
 
 def advanced(lane, seeds, name="fcn", dtype=torch.float64):
@@ -46,14 +46,14 @@ def test_replayed_steps_are_the_plain_loops(images):
 
 
 def test_a_replayed_module_is_the_plain_loop(images):
-    lane = lanes.Module(build("cnn"), *images, batch_size=BATCH)
+    lane = modules.Module(build("cnn"), *images, batch_size=BATCH)
     (state,) = advanced(lane, [0], "cnn")
     assert apart(state, plain(build("cnn").cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02)) < 1e-11
 
 
 def test_replayed_momentum_and_weight_decay_are_torchs_optimiser(images):
     more = {"momentum": 0.8, "weight_decay": 0.01}
-    module = lanes.Module(build("cnn"), *images, batch_size=BATCH, sgd=Sgd(**more))
+    module = modules.Module(build("cnn"), *images, batch_size=BATCH, sgd=Sgd(**more))
     for name, lane, tolerance in (("fcn", stack(images, 2, sgd=Sgd(**more)), 1e-11), ("cnn", module, 1e-10)):
         state = advanced(lane, [0], name)[0]
         expected = plain(build(name).cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02, **more)
@@ -110,7 +110,7 @@ def test_sums_begin_and_end_while_graphs_are_replayed(images):
 def test_streams_of_their_own_give_the_same_bytes_each_time(images):
     def run():
         several = [
-            lanes.Module(build("cnn", seed, torch.float32), images[0].float(), images[1], batch_size=BATCH)
+            modules.Module(build("cnn", seed, torch.float32), images[0].float(), images[1], batch_size=BATCH)
             for seed in range(4)
         ]
         for seed, lane in enumerate(several):

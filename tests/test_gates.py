@@ -144,13 +144,13 @@ def test_a_gate_looks_as_far_as_the_last_one_had_to():
 
 def test_rows_of_a_real_network_at_every_gate():
     """A narrow network on digits, from chance to convergence: 60 gates, each decided both ways."""
-    from sgdtails import lanes, models, training
+    from sgdtails import lane_builder, models, training
 
     dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
     train, _ = data.splits(dataset, torch.device("cpu"))
     stop = Stop(0.01, 1.0, 20, 10**6, 10**6, 0.1, 10**6)
     spec = {"fcn": [16]}
-    (lane,) = lanes.build(
+    (lane,) = lane_builder.build(
         spec, lambda: models.build("m", dataset.shape, 10, {"m": spec}), train, batch_size=50, slots=1
     )
     lane.put(0, models.state(models.build("m", dataset.shape, 10, {"m": spec})), 0.3)

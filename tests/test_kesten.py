@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from sgdtails import kesten, lanes, models, plotting, tables, tail_index
+from sgdtails import kesten, models, modules, plotting, tables, tail_index
 from sgdtails.errors import InputError
 from tests.conftest import ROOT, script
 
@@ -126,7 +126,7 @@ def averaged_chains(eta: float, count: int, *, burn_in: int, length: int) -> np.
 
     samples = torch.randn(2, burn_in + length, count, dtype=torch.float64, generator=generator)
     model = Chains(count)
-    lane = lanes.Module(model, *samples, batch_size=1, loss=loss)
+    lane = modules.Module(model, *samples, batch_size=1, loss=loss)
     lane.put(0, models.state(model), eta)
     order = torch.arange(burn_in + length)[:, None, None]
     lane.advance(order[:burn_in])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sgdtails import lanes, models, training
+from sgdtails import fully_connected, lanes, models, modules, training, updates
 
 CONFIG = {"fcn": {"fcn": [16, 12, 16]}, "cnn": {"cnn": [4, "M", 6, 6]}}
 SHAPE = (2, 8, 8)
@@ -24,13 +24,15 @@ def build(name, seed=0, dtype=torch.float64):
     return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
 
 
-def lane(name, images, dtype=torch.float64, slots=1, sgd=lanes.PLAIN):
+def lane(name, images, dtype=torch.float64, slots=1, sgd=updates.PLAIN):
     inputs, labels = images
     model = build(name, dtype=dtype)
     if name == "cnn":
-        return lanes.Module(model, inputs.to(dtype), labels, batch_size=BATCH, sgd=sgd)
+        return modules.Module(model, inputs.to(dtype), labels, batch_size=BATCH, sgd=sgd)
     shapes = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
-    return lanes.FullyConnected(shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots, dtype=dtype, sgd=sgd)
+    return fully_connected.FullyConnected(
+        shapes, inputs.to(dtype), labels, batch_size=BATCH, slots=slots, dtype=dtype, sgd=sgd
+    )
 
 
 def plain(model, images, order, step_size, **more):
@@ -72,7 +74,7 @@ def test_two_hundred_steps_are_the_plain_loops(images, name, slots):
 @pytest.mark.parametrize("steps_before", [0, 2000])
 def test_one_step_in_single_precision(images, name, steps_before, onednn, monkeypatch):
     """From random weights, and from weights whose losses are almost zero."""
-    monkeypatch.setattr(lanes, "ONEDNN_FROM", 1 if onednn else 10**6)
+    monkeypatch.setattr(fully_connected, "ONEDNN_FROM", 1 if onednn else 10**6)
     start = plain(build(name), images, orders(steps_before, [0])[:, 0], 0.2)
     if steps_before:
         model = build(name)
@@ -136,10 +138,10 @@ def test_growth_bounds_the_logits(images, name):
 
 def test_growth_of_a_module_of_ones_own_is_not_known(images):
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 5))  # a bias
-    assert lanes.Module(model.double(), *images, batch_size=BATCH).growth(0) is None
+    assert modules.Module(model.double(), *images, batch_size=BATCH).growth(0) is None
     overlapping = torch.nn.MaxPool2d(3, stride=1), torch.nn.Flatten(), torch.nn.Linear(72, 5, bias=False)
     pool = torch.nn.Sequential(*overlapping).double()
-    assert lanes.Module(pool, *images, batch_size=BATCH).growth(0) is None
+    assert modules.Module(pool, *images, batch_size=BATCH).growth(0) is None
 
 
 def test_sums_are_of_every_iterate(images):
@@ -161,7 +163,7 @@ def test_sums_are_of_every_iterate(images):
 
 
 def test_lanes_take_turns_and_stop_between_pieces(images, monkeypatch):
-    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)  # a step at a time
     two = [lane("fcn", images), lane("fcn", images)]
     asked = iter([False, False, True])
     assert lanes.interleave([(one, orders(9, [0])) for one in two], lambda: next(asked)) == [2, 2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import average_stage, data, jobs, lanes, sources, stages, storage, train_stage
+from sgdtails import average_stage, data, jobs, lane_builder, sources, stages, storage, train_stage
 from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import InputError, out_of_memory
 from tests.conftest import PLAIN
@@ -40,8 +40,8 @@ class Small:
 
     def __init__(self, monkeypatch, room, patience=30):
         self.room, self.patience, self.tried = room, patience, []
-        self._build = lanes.build
-        monkeypatch.setattr(lanes, "build", self.build)
+        self._build = lane_builder.build
+        monkeypatch.setattr(lane_builder, "build", self.build)
 
     def build(self, *arguments, slots, **more):
         self.tried.append(slots)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from sgdtails import models
 from sgdtails.errors import InputError
@@ -26,6 +27,12 @@ def test_table_1(config, name, shape, parameters):
     with torch.device("meta"):
         module = models.build(name, shape, 10, config["models"])
     assert count(module) == parameters
+
+
+def test_pools_in_a_row_each_halve_the_image():
+    model = models.build("cnn", (1, 28, 28), 10, {"cnn": {"cnn": ["M", "M", 4, "M", "M"]}})
+    assert sum(isinstance(layer, nn.MaxPool2d) for layer in model) == 4
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
 def test_small_images_lose_the_first_pools(config):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, devices, evaluation, lanes, models, sources, training
+from sgdtails import data, devices, evaluation, fully_connected, lane_builder, models, sources, training, updates
 from sgdtails.errors import InputError, Interrupted
 from sgdtails.gates import Stop
 from sgdtails.progress import Progress
@@ -14,7 +14,7 @@ STOP = Stop(
     **{"train_nll": 0.05, "train_accuracy": 1.0, "gate": 20, "budget": 1000, "chance_after": 200},
     **{"chance_accuracy": 0.1, "history": 5},
 )
-SPECS = {"fcn": {"fcn": [16]}, "cnn": {"cnn": [4, "M", 8, "M"]}, "wide": {"fcn": [lanes.STACKED_BELOW]}}
+SPECS = {"fcn": {"fcn": [16]}, "cnn": {"cnn": [4, "M", 8, "M"]}, "wide": {"fcn": [lane_builder.STACKED_BELOW]}}
 
 
 class Keeper:
@@ -45,7 +45,7 @@ def digits():
     return dataset, *data.splits(dataset, torch.device("cpu"))
 
 
-def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None, sgd=lanes.PLAIN):
+def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None, sgd=updates.PLAIN):
     dataset, train, test = digits
     keeper = keeper or Keeper()
 
@@ -53,7 +53,7 @@ def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None, sgd=lan
         return models.build(model, dataset.shape, 10, SPECS, seed=seed)
 
     task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
-    rows = lanes.build(SPECS[model], build, train, batch_size=50, slots=slots, sgd=sgd)
+    rows = lane_builder.build(SPECS[model], build, train, batch_size=50, slots=slots, sgd=sgd)
     training.Fleet(rows, task, keeper, Progress(stop.budget)).train(runs)
     return keeper.finished
 
@@ -212,7 +212,7 @@ def test_going_on_from_any_gate_is_bit_equal_to_no_stop(digits, model):
 @pytest.mark.parametrize("pieces", [*range(8), *range(20, 40), 47, 130, 131, 400])
 def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
     """Between gates, at gates that are not decided yet and within full passes, with several runs that are not equally far."""
-    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)  # a step at a time
     runs = [training.Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
     whole = fleet(digits, [dataclasses.replace(run) for run in runs], slots=2)
     keeper = Keeper(pieces)
@@ -226,7 +226,7 @@ def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
 
 
 def test_some_interruptions_are_at_gates_that_are_not_decided_and_some_between_gates(digits, monkeypatch):
-    monkeypatch.setattr(lanes, "A_MOMENT", 1)
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)
     places = set()
     for pieces in range(60):
         keeper = Keeper(pieces)

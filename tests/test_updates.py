@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sgdtails import averaging, lanes, models, stable, training, updates
+from sgdtails import averaging, fully_connected, models, stable, training, updates
 from sgdtails.errors import Interrupted
 from sgdtails.updates import Sgd
 from tests.test_averaging import averages, run
@@ -84,7 +84,7 @@ def test_a_member_of_a_stack_is_bit_equal_to_itself_alone(images, slots):  # noq
 @pytest.mark.parametrize("pieces", [5, 33, 75, 130])
 def test_training_interrupted_anywhere_and_gone_on(digits, model, pieces, monkeypatch):  # noqa: F811
     """Several runs, which change slots as others end: velocities and noise go with them."""
-    monkeypatch.setattr(lanes, "A_MOMENT", 1)  # a step at a time
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)  # a step at a time
     stop = dataclasses.replace(STOP, budget=200)
     runs = [training.Run(str(seed), 0.03 * (seed + 1), seed) for seed in range(3)]
     runs.append(training.Run("infinite", 1e30, 7))
@@ -104,7 +104,7 @@ def test_training_interrupted_anywhere_and_gone_on(digits, model, pieces, monkey
 
 @pytest.mark.parametrize("pieces", [3, 17, 24, 49])
 def test_averaging_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(lanes, "A_MOMENT", 1)
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)
     length = {"burn_in": 20, "length": 30, "sgd": EVERYTHING}
     whole = run(digits, averages(digits, "fcn"), **length)["3"]
     assert set(whole.state) == set(averages(digits, "fcn")[0].load())

@@ -30,7 +30,7 @@ PRUNE = {
     [
         ("sgdtails/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
         ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
-        ("sgdtails/lanes.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
+        ("sgdtails/fully_connected.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
         ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
         ("sgdtails/averaging.py", "total / work.length", "total / float(work.length)", AVERAGE),
         ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
