@@ -16,6 +16,8 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/common.smk"
+include: "rules/targets.smk"
+include: "rules/checks.smk"
 
 
 container: IMAGE  # of every rule, with --sdm apptainer

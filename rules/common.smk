@@ -1,17 +1,15 @@
-"""The run table, the names of all outputs, and what each rule's results depend on. No rules."""
+"""The run table, where results lie, and what each rule's results depend on. No rules."""
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from sgdtails import audit_inputs, cluster, containers, grid, leases, provenance
+from sgdtails import audit_inputs, containers, grid, provenance
 from sgdtails.errors import InputError
 from snakemake.exceptions import WorkflowError
-from snakemake.persistence import MetadataRecord
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 BASE = Path(str(workflow.basedir))
@@ -63,55 +61,6 @@ OWN_METHODS = {
 }
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
-# Which tables a figure is drawn from, by its file name.
-FIGURE_TABLES = {
-    "fig01": ("runs", "tails"),
-    "fig02": ("histograms",),
-    "fig03": ("runs", "tails", "compression"),
-    "fig04": ("runs", "tails", "pruning"),
-    "fig05": ("runs", "tails", "pruning"),
-    "fig06": ("runs", "tails", "pruning"),
-    "fig07": ("runs", "tails"),
-    "fig08": ("synthetic",),
-    "fig09": ("runs", "tails", "pruning"),
-    "fig10": ("runs", "tails", "pruning"),
-    "fig11": ("theory",),
-    "fig12": ("magnitudes",),
-    "profiles": ("profiles",),
-    "calibration": ("calibration",),
-    "confusion": ("confusion",),
-    "kesten": ("kesten",),
-    "theorems": ("theorems",),
-    "perturbation": ("perturbation",),
-}
-# A study without convolutional, or without fully connected networks has no such figure.
-if not CHAINS:
-    del FIGURE_TABLES["perturbation"]
-for figure, method in {"fig06": "kernel", "fig10": "node"}.items():
-    if not any(method in methods for methods in METHODS.values()):
-        del FIGURE_TABLES[figure]
-
-TABLES = [
-    *expand(
-        TABLE, table=sorted({t for names in FIGURE_TABLES.values() for t in names})
-    ),
-    *expand(TABLE, table=["history", "readings", "table1", "table2", "bounds"]),
-    *expand(TABLE, table=["latency"] if CHAINS else []),
-    *expand(TABLE, table=["claims", "verdicts"]),
-    *expand(f"{STUDY}/tables/{{text}}.md", text=["claims", "table1", "table2"]),
-]
-FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
-
-SIMULATED = ["calibration", "confusion", "kesten", "theorems"]
-SIMULATIONS = [
-    *expand(TABLE, table=[*SIMULATED, "verdicts", "synthetic", "magnitudes", "theory"]),
-    *expand(
-        f"{FIGURE}.{{kind}}",
-        figure=[*SIMULATED, "fig08", "fig11", "fig12"],
-        kind=["pdf", "png"],
-    ),
-]
-
 
 wildcard_constraints:
     run="[A-Za-z0-9][A-Za-z0-9_.+-]*",
@@ -123,32 +72,6 @@ wildcard_constraints:
 def per_run(pattern):
     """One file of every run."""
     return expand(pattern, run=RUNS)
-
-
-# What the report is made of.
-REPORT = {
-    "tables": [table for table in TABLES if table.endswith(".parquet")],
-    "figures": [figure for figure in FIGURES if figure.endswith(".png")],
-    "training": per_run(f"{RUN}/training.parquet"),
-    "averaging": per_run(f"{RUN}/averaging.parquet"),
-}
-
-
-def finished(part):
-    """Files of one kind; where nothing but the report may be made, the end of Snakemake with one sentence if any are missing.
-
-    An exception would come with a traceback, and Snakemake's own error with a list of all of them.
-    """
-    files = [file for files in REPORT.values() for file in files]
-    missing = [file for file in files if not Path(file).exists()]
-    if missing and "report" in (workflow.dag_settings.allowed_rules or ()):
-        given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
-        command = " --configfile ".join(["snakemake --cores all", *given])
-        sys.exit(
-            f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of its files are missing, such as "
-            f"{missing[0]}; finish it with `{command}`, then make the report."
-        )
-    return REPORT[part]
 
 
 def dataset_of(wildcards):
@@ -282,51 +205,3 @@ def checkpoint_files(wildcards):
 def retried(amount):
     """A resource that doubles with each attempt at a job."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
-
-
-def check_results():
-    """Remove results that are not what was written, before Snakemake plans with them: they are made again.
-
-    While another run is under way in this folder its results are left alone. Weights are checked by the jobs that read them.
-    """
-    from sgdtails import integrity  # imports numpy
-
-    notes = Path(".snakemake")
-    if integrity.locked(notes):
-        return
-    try:
-        folders = (Path(STUDY), Path("results", integrity.AUDITS))
-        if workflow.output_settings.dryrun:
-            found = [
-                why
-                for folder in folders
-                for _, why in integrity.damaged(folder, weights=False)
-            ]
-        else:
-            integrity.check_room(Path(STUDY))
-            found = [why for folder in folders for why in integrity.repair(folder)]
-            found += integrity.repair_notes(notes, MetadataRecord.model_validate)
-    except OSError as error:
-        raise WorkflowError(
-            f"{error.filename}: {error.strerror}; make room or grant access, then run again."
-        ) from None
-    print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
-
-
-if workflow.is_main_process:
-    check_results()
-
-
-def check_machine():
-    """One sentence about GPUs or partitions that are asked for and do not exist, before any job starts."""
-    gpus = workflow.global_resources.get("gpu")
-    partitions = getattr(workflow.executor_settings, "partition_config", None)
-    try:
-        if workflow.local_exec and gpus:
-            leases.check_request(gpus.value)
-        elif partitions:
-            file = Path(partitions)
-            names = yaml.safe_load(file.read_text())["partitions"]
-            cluster.check_partitions(names, str(file))
-    except InputError as error:
-        raise WorkflowError(f"{error}") from None
