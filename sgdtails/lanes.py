@@ -1,7 +1,7 @@
 """Networks of one architecture that train side by side on one device, in slots with a network and a step size each.
 
-``fully_connected.FullyConnected`` stacks the weights of its slots, ``modules.Module`` takes any torch module, in one slot. On a GPU both replay
-their steps as a CUDA graph (``sgdtails.graphs``); on a CPU the same functions are called one by one.
+``fully_connected.FullyConnected`` stacks the weights of its slots, ``modules.Module`` takes any torch module, in one slot.
+On a GPU both replay their steps as a CUDA graph (``sgdtails.graphs``); on a CPU the same functions are called one by one.
 """
 
 from collections import deque
@@ -75,8 +75,10 @@ def interleave(work: Iterable[tuple[Lane, Tensor]], stopped: Callable[[], bool])
 
 
 def as_they_are(images: Tensor) -> Tensor:
+    """The ``Prepare`` of images that are inputs already."""
     return images
 
 
 def product(factors: list[Tensor]) -> Tensor:
+    """Of scalars, float64: of a lane's norms, for ``growth``."""
     return torch.stack(factors).double().prod()
