@@ -133,9 +133,7 @@ def _estimates(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, An
     """The published aggregates of rows and entries, unclipped, with intervals, and the reading."""
     result: dict[str, Any] = {}
     try:
-        result |= majority(
-            [readings.of_layer(sample, head=False, rng=np.random.default_rng([*seed, 4, n])) for n in range(VOTES)]
-        )
+        result |= _reading(sample, [*seed, 4])
     except ValueError as error:
         result["reason"] = str(error)
     aggregates = 0
@@ -149,6 +147,11 @@ def _estimates(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, An
         if aggregates == len(layer_tails.ESTIMATORS):  # what follows are rival estimators, which take longest
             break
     return result
+
+
+def _reading(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, Any]:
+    rows, entries = readings.samples(sample, head=False)
+    return majority([readings.of_samples(rows, entries, rng=np.random.default_rng([*seed, n])) for n in range(VOTES)])
 
 
 def majority(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sgdtails import histograms, layer_tails, layers, storage, tables, tail_index
+from sgdtails.permutations import permuted
 
 
 def rows(
@@ -50,7 +51,7 @@ def bands(
         series: dict[str, tuple[int, Callable[[], NDArray]]] = {
             "observed": (1, lambda: weight),
             "gaussian": (replicates, lambda rng=rng: rng.standard_normal(weight.shape, np.float32)),  # type: ignore[misc]
-            "shuffled": (replicates, lambda rng=rng: rng.permutation(weight.ravel()).reshape(weight.shape)),  # type: ignore[misc]
+            "shuffled": (replicates, lambda rng=rng: permuted(weight.ravel(), rng).reshape(weight.shape)),  # type: ignore[misc]
         }
         if initial is not None:
             series["initial"] = (replicates, lambda: initial)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import layers, tail_index, uncertainty
+from sgdtails.permutations import permuted
 
 WORDS = ("stable-like", "finite-variance-like", "scale-mixture-like", "undecided")
 FEWEST_BLOCKS = 32  # of length b: fewer don't know their own spread
@@ -101,17 +102,30 @@ def word(rows: Slopes | None, entries: Slopes | None, *, dispersed: bool) -> str
     return "finite-variance-like" if "finite" in words and "stable" not in words else "undecided"
 
 
+def samples(weight: NDArray, *, head: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The centred rows and entries of a layer that a reading is made from."""
+    return (
+        layers.centre(layers.observations(weight, "multivariate", head=head), np.float32),
+        layers.centre(layers.observations(weight, "univariate"), np.float32),
+    )
+
+
 def of_layer(weight: NDArray, *, head: bool, rng: np.random.Generator) -> dict[str, Any]:
-    """The columns of table ``readings`` less run, weights and layer, for a weight array of a layer.
+    """``of_samples`` of a weight array of a layer."""
+    return of_samples(*samples(weight, head=head), rng=rng)
+
+
+def of_samples(
+    rows_sample: NDArray[np.float32], entries_sample: NDArray[np.float32], *, rng: np.random.Generator
+) -> dict[str, Any]:
+    """The columns of table ``readings`` less run, weights and layer, from a layer's centred rows and entries.
 
     Its rows count as dispersed if their log norms spread by more than three standard errors beyond those of its shuffled
     entries. ValueError for a layer without a tail index: all equal, or not finite.
     """
-    rows_sample = layers.centre(layers.observations(weight, "multivariate", head=head), np.float32)
-    entries_sample = layers.centre(layers.observations(weight, "univariate"), np.float32)
     rows, entries = slopes(rows_sample, rng=rng), slopes(entries_sample, rng=rng)
     spread, error = dispersion(rows_sample)
-    shuffled, shuffled_error = dispersion(rng.permutation(rows_sample.ravel()).reshape(rows_sample.shape))
+    shuffled, shuffled_error = dispersion(permuted(rows_sample.ravel(), rng).reshape(rows_sample.shape))
     dispersed = spread - shuffled > DISPERSED * math.hypot(error, shuffled_error)
     result: dict[str, Any] = {
         "reading": word(rows, entries, dispersed=dispersed),

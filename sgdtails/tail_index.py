@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdtails.permutations import permuted
+
 BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # beside the square root of N, as published
 PERMUTATIONS = 5
 CLIP = 2.0  # a stable law has alpha <= 2: the published values stop there
@@ -97,7 +99,7 @@ def profile(
     level = log_norms(observations).mean(dtype=np.float64)  # of any permutation
     estimates = np.empty((permutations, len(lengths)))
     for row in range(permutations):
-        for column, sums in enumerate(_sums(rng.permutation(observations), lengths)):
+        for column, sums in enumerate(_sums(permuted(observations, rng), lengths)):
             estimates[row, column] = (log_norms(sums).mean(dtype=np.float64) - level) / math.log(lengths[column])
     return lengths, estimates
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import tail_index
+from sgdtails.permutations import permuted
 
 LEVEL = 0.95
 _DRAWS = 2000  # of the aggregate's error
@@ -21,7 +22,7 @@ _PREFIX = 2**17  # observations from which correlations between K1s are taken
 
 def signed_permutation(sample: NDArray, *, rng: np.random.Generator) -> NDArray:
     """The observations (N, d) or (N,) in random order, each with a random sign."""
-    shuffled = rng.permutation(sample)
+    shuffled = permuted(sample, rng)
     signs = rng.integers(0, 2, len(sample), dtype=np.int8) * 2 - 1
     shuffled *= signs.reshape(-1, *[1] * (sample.ndim - 1))
     return shuffled
