@@ -4,6 +4,9 @@ Outputs: runs/<run>/initial, final and average.safetensors; training, history an
 With runs_per_job above 1 runs train side by side in fleets first, and a run's own job only writes its files.
 """
 
+# The longest jobs begin first, and no analysis keeps a GPU waiting for a core.
+PRIORITY = {"train": 2, "average": 1}
+
 for stage, fleet, members in fleets():
 
     rule:
@@ -22,6 +25,7 @@ for stage, fleet, members in fleets():
             f"{LOGS}/fleets/{stage}_{fleet}.log",
         benchmark:
             f"{LOGS}/fleets/{stage}_{fleet}.tsv"
+        priority: PRIORITY[stage]
         conda:
             "../envs/sgdtails.yaml"
         threads: config["resources"]["threads"]
@@ -53,6 +57,7 @@ rule train:
         f"{LOGS}/train/{{run}}.log",
     benchmark:
         f"{LOGS}/train/{{run}}.tsv"
+    priority: PRIORITY["train"]
     conda:
         "../envs/sgdtails.yaml"
     threads: config["resources"]["threads"]
@@ -80,6 +85,7 @@ rule average:
         f"{LOGS}/average/{{run}}.log",
     benchmark:
         f"{LOGS}/average/{{run}}.tsv"
+    priority: PRIORITY["average"]
     conda:
         "../envs/sgdtails.yaml"
     threads: config["resources"]["threads"]

@@ -77,6 +77,7 @@ def finished(tmp_path_factory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("finished"))
     result = workflow.run(TINY, "--resources", "gpu=4")
     assert result.returncode == 0, result.stdout
+    (workflow.folder / "driver.log").write_text(result.stdout, encoding="utf-8")
     return workflow
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -129,6 +130,13 @@ def test_figures_are_there_and_nothing_is_left_over(finished):
         assert (results(finished) / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
     assert {path.suffix for path in results(finished).rglob(".*")} == {".sha256"}
     assert list(integrity.damaged(results(finished), weights=True)) == []
+
+
+def test_training_begins_before_what_follows_from_it(finished):
+    """Analyses of the first runs would keep the others, and GPUs, waiting for a core."""
+    begun = re.findall(r"^(?:local)?rule (\w+):", (finished.folder / "driver.log").read_text(), re.M)
+    assert begun.count("train") == 3
+    assert "train" not in begun[min(begun.index(rule) for rule in ("tails", "prune", "compression", "bounds")) :]
 
 
 def test_nothing_is_done_twice(finished):
