@@ -53,7 +53,7 @@ def _explained(error: Any) -> InputError:
     if error.validator == "enum":
         return unknown("value", error.instance, where, map(str, error.validator_value))
     hint = (
-        " (YAML reads 1e-3 as text; write 1.0e-3)"
+        " (YAML reads 1e-3 as text; write 1.0e-3; and within the braces of --config everything is text: use a file)"
         if error.validator == "type" and isinstance(error.instance, str)
         else ""
     )
