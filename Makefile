@@ -12,6 +12,8 @@ APPTAINER ?= apptainer
 
 .PHONY: docs fuzz demo figures report status bench test lint format lock clean image test-container test-cluster verify soak
 
+figures report status: $(CONFIG)
+
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
 	@echo "Figures are in results/demo/figures, tables in results/demo/tables."

@@ -11,6 +11,7 @@ rule dataset:
         DATASET,
     log:
         f"{LOGS}/dataset/{{dataset}}.log",
+    priority: 3  # all training waits for it
     conda:
         "../envs/sgdtails.yaml"
     resources:

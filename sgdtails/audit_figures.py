@@ -141,7 +141,7 @@ def _level(compression: Rows) -> float | None:
 def _short(row: Mapping[str, Any]) -> str:
     """The layer's number, by which audit.md has it in full, and the end of its name."""
     name = row["layer_name"]
-    return f"{row['layer']} {name if len(name) <= _LONGEST else '…' + name[1 - _LONGEST :]}"
+    return f"{row['layer']}: {name if len(name) <= _LONGEST else '…' + name[1 - _LONGEST :]}"
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:
@@ -158,10 +158,10 @@ def _profiles(line: Sequence[Axes], rows: Rows, profiles: Rows) -> None:
     chosen = _chosen(rows, profiles)
     for axes, row in zip(line, chosen, strict=False):
         shown = [p for p in profiles if p["layer"] == row["layer"] and p["estimator"] == "mmo_multivariate"]
-        for series, colour in (("gaussian", GREY), ("shuffled", ORANGE)):
+        for series, colour, label in (("gaussian", GREY, "Gaussian"), ("shuffled", ORANGE, "shuffled")):
             band = [p for p in shown if p["series"] == series]
             ends = np.clip([[p["alpha_low"], p["alpha_high"]] for p in band], 0, _LAST)
-            axes.fill_between([p["k1"] for p in band], *ends.T, color=colour, alpha=0.35, linewidth=0, label=series)
+            axes.fill_between([p["k1"] for p in band], *ends.T, color=colour, alpha=0.35, linewidth=0, label=label)
         observed = [p for p in shown if p["series"] == "observed"]
         values = np.clip([p["alpha"] for p in observed], 0, _LAST)
         axes.plot([p["k1"] for p in observed], values, "o-", color=BLUE, markersize=2.5, linewidth=1, label="layer")

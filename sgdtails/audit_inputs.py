@@ -48,6 +48,10 @@ def sources(checkpoint: str | None) -> dict[str, str]:
     if checkpoint.startswith(TORCHVISION):
         return {_name(checkpoint.removeprefix(TORCHVISION)): checkpoint}
     path = Path(checkpoint)
+    if not path.exists():
+        raise InputError(
+            f"{_KEY}: there is no {checkpoint!r}; give a file, a folder, or a torchvision model, such as torchvision:resnet18."
+        )
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         if not files:

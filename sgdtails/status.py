@@ -198,23 +198,25 @@ def lines(found: Overview) -> Iterator[str]:
     yield f"  waiting   {waiting:6,}   {sum(run not in train for run in found.paused)} of them with a checkpoint"
     if found.jobs:
         yield ""
-        yield from _table(found.jobs)
+        heard_of = [job for job in found.jobs if job.line]
+        yield from _table(heard_of) if heard_of else ()
+        if silent := len(found.jobs) - len(heard_of):
+            yield f"{silent} more begin, or wait for a slot in their job: their logs have no line of theirs yet."
     for run, sentence in found.stopped.items():
         yield f"{run} stopped: {sentence}"
     yield from _left(found)
 
 
 def _table(jobs: list[Job]) -> Iterator[str]:
-    """A line for each job that has been heard of: of large fleets most wait for a slot."""
-    silent = sum(job.line is None for job in jobs)
+    """A line for each job, all of which have been heard of: of large fleets most wait for a slot."""
     wide = max(len(job.run) for job in jobs)
     yield (
         f"{'run':{wide}}  {'stage':7}  {'iteration':>11}  {'NLL':>9}  {'accuracy':>8}  {'steps/s':>7}  "
         f"{'left at most':>15}  last heard of"
     )
     for job in sorted(jobs, key=lambda job: (job.stage, job.run)):
-        if not (line := job.line):
-            continue
+        line = job.line
+        assert line
         heard = f"{timedelta(seconds=round(max(0.0, job.age)))} ago" if job.age < float("inf") else "never"
         heard += "" if job.seen else " (its lock is not seen)"
         nll, accuracy = ("" if v is None else f"{v:.4g}" for v in (line.nll, line.accuracy))
@@ -222,8 +224,6 @@ def _table(jobs: list[Job]) -> Iterator[str]:
             f"{job.run:{wide}}  {job.stage:7}  {line.iteration:11,}  {nll:>9}  {accuracy:>8}  {line.rate:7,.0f}  "
             f"{line.left!s:>15}  {heard}"
         )
-    if silent:
-        yield f"{silent} more begin, or wait for a slot in their job: their logs have no line of theirs yet."
 
 
 def _left(found: Overview) -> Iterator[str]:
@@ -233,9 +233,10 @@ def _left(found: Overview) -> Iterator[str]:
     seconds, unknown = time_left(found)
     at_once = len({job.log for job in found.jobs})
     yield ""
-    if seconds:
+    if seconds and any(found.ended.values()):  # before that there is only the time that budgets allow
         how = f"with {at_once} job{'s' * (at_once > 1)} at once" if at_once else "one job at a time"
-        yield f"About {timedelta(seconds=round(seconds))} of training and averaging left {how}; analyses are not counted."
+        about = "More than" if unknown else "About"
+        yield f"{about} {timedelta(seconds=round(seconds))} of training and averaging left {how}; analyses are not counted."
     if unknown:
         yield f"Nothing is known yet of {unknown:,} stages (training or averaging) whose kind of run has not ended once."
 

@@ -111,7 +111,7 @@ def test_sources(tmp_path):
 
 @pytest.mark.parametrize(
     ("checkpoint", "said"),
-    [(None, "checkpoint is not set"), ("no.pt", "cannot read 'no.pt'"), (".", "holds no .safetensors")],
+    [(None, "checkpoint is not set"), ("no.pt", "there is no 'no.pt'"), (".", "holds no .safetensors")],
 )
 def test_no_such_checkpoint(checkpoint, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -63,7 +63,7 @@ def test_an_evaluation_function(fresh, checkpoints):
 @pytest.mark.parametrize(
     ("checkpoint", "said"),
     [
-        ("weights/missing.pt", "config key checkpoint: cannot read 'weights/missing.pt'"),
+        ("weights/missing.pt", "config key checkpoint: there is no 'weights/missing.pt'"),
         ("rules", "config key checkpoint: rules holds no .safetensors, .pt, .pth, .bin file"),
         ("weights/whole.pt", "weights/whole.pt holds pickled objects"),
         ("torchvision:resnet19", "unknown torchvision model 'resnet19'"),
