@@ -1,5 +1,6 @@
 """How every figure looks: sizes, colours, type, panels and legends."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 7, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.3, "grid.color": "#dddddd", "pdf.fonttype": 42, "savefig.dpi": 300,
 }  # fmt: skip
+_LOG_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))  # ticks of a decade: the first that give three
 Panels = Iterator[tuple[Axes, list[dict[str, Any]]]]
 
 
@@ -75,8 +77,13 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
 
 
 def label_log(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 of each decade, written out: short log axes hold no power of ten."""
-    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    """At least three ticks, written out, on a log axis whose data are drawn: short ones hold no power of ten."""
+    low, high = axis.get_view_interval()
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    candidates = [[step * 10.0**decade for decade in decades for step in steps] for steps in _LOG_STEPS]
+    candidates.append(list(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)))
+    inside = [[tick for tick in ticks if low <= tick <= high] for ticks in candidates]
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(next((t for t in inside if len(t) >= 3), inside[-1])))
     axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 

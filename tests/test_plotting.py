@@ -206,3 +206,21 @@ def test_a_legend_is_within_its_figure(width):
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
     assert len(figure.legends[0].get_texts()) == 5
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (4.8e-5, 1.1e-2, ["0.0001", "0.001", "0.01"]),
+        (0.0047, 0.021, ["0.005", "0.01", "0.02"]),
+        (0.0048, 0.016, ["0.005", "0.007", "0.01", "0.015"]),
+        (0.0098, 0.0148, ["0.01", "0.012", "0.014"]),
+    ],
+)
+def test_a_log_axis_has_three_ticks_however_short(low, high, expected):
+    axes = Figure().subplots()
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    style.label_log(axes.xaxis)
+    FigureCanvasAgg(axes.figure).draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == expected
