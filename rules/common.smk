@@ -40,6 +40,8 @@ DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
 TABLE = f"{STUDY}/tables/{{table}}.parquet"
 FIGURE = f"{STUDY}/figures/{{figure}}"
 CHECKPOINTS = f"{STUDY}/checkpoints"
+# What much else waits for begins first, and no analysis keeps a GPU waiting for a core.
+PRIORITY = {"dataset": 3, "train": 2, "average": 1}  # analyses: 0
 
 # On a GPU the number of slots decides which kernels compute a step, to the last bit.
 SLOTS = (

@@ -11,7 +11,7 @@ rule dataset:
         DATASET,
     log:
         f"{LOGS}/dataset/{{dataset}}.log",
-    priority: 3  # all training waits for it
+    priority: PRIORITY["dataset"]
     conda:
         "../envs/sgdtails.yaml"
     resources:

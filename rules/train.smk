@@ -4,9 +4,6 @@ Outputs: runs/<run>/initial, final and average.safetensors; training, history an
 With runs_per_job above 1 runs train side by side in fleets first, and a run's own job only writes its files.
 """
 
-# The longest jobs begin first, and no analysis keeps a GPU waiting for a core.
-PRIORITY = {"train": 2, "average": 1}
-
 for stage, fleet, members in fleets():
 
     rule:
