@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sgdtails import data, sources, stages, storage, train_stage
+from sgdtails import data, grid, sources, stages, storage, train_stage
 from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import Interrupted
 
@@ -34,7 +34,8 @@ MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the first work of the job
 
 def job(folder: Path, config: dict[str, Any], model: str) -> None:
     """One run, as the job of rule ``train`` takes it; ends as soon as it is asked to."""
-    run = {"run": "a", "dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.01, "seed": 0}
+    block = {"dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.01, "seed": 0}
+    (run,) = grid.read_runs([block], datasets=["mnist"], models=[model]).values()
     settings = {"run": run, "model": config["models"][model], "stop": config["stop"]}
     settings |= {"device": "cpu", "precision": "fp32", "threads": 1}
     dataset = str(folder / "mnist.safetensors")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import grid_cost, pruning, roofline, training
+from benchmarks import checkpoints, grid_cost, pruning, roofline, training
 from sgdtails import data, sources
 
 
@@ -46,6 +46,11 @@ def test_both_ways_of_training_take_the_same_steps(dataset, spec, slots):
     for one, other in zip(*found, strict=True):
         for name, value in one.items():
             np.testing.assert_allclose(value, other[name], atol=1e-6)
+
+
+def test_a_training_job_that_is_asked_to_end_leaves_a_checkpoint(dataset, tmp_path):
+    data.write(dataset, tmp_path / "mnist.safetensors")
+    assert checkpoints.ended_after(tmp_path, "fcn4", 0) > 0
 
 
 @pytest.mark.parametrize("peaks", [(1e12, 1e30), (1e30, 1e9)])
