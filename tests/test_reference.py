@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 
@@ -32,6 +34,15 @@ def test_comments_beside_a_key_or_above_it_are_its_own():
     assert reference.comments(text) == {
         **{"one": "Of one.", "two": "of two", "two.three": "of three", "two.four": "", "five": ""}
     }
+
+
+def test_commands_of_the_pages_end_their_config_files_before_a_target():
+    """Snakemake takes any word after --configfile for a further file, up to an option or ``--``."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("studies/*/README.md"), *ROOT.glob("examples/*")]
+    texts = [page.read_text(encoding="utf-8") for page in pages if page.is_file()]
+    after = [word for text in texts for word in re.findall(r"--configfile [^\s`]+ +([^\s#]+)", text)]
+    assert len(after) > 5
+    assert not [word for word in after if not word.startswith("-")]
 
 
 def test_several_studies_in_one_frame(tmp_path, monkeypatch):
