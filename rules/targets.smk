@@ -69,7 +69,8 @@ def finished(part):
     missing = [file for file in files if not Path(file).exists()]
     if missing and "report" in (workflow.dag_settings.allowed_rules or ()):
         given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
-        command = " --configfile ".join(["snakemake --cores all", *given])
+        options = ["--configfile", *given] if given else []
+        command = " ".join(["snakemake --cores all", *options])
         sys.exit(
             f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of its files are missing, such as "
             f"{missing[0]}; finish it with `{command}`, then make the report."

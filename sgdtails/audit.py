@@ -84,7 +84,7 @@ def _layer(
     row |= _outside(profiles)
     values, used = singular_values(matrix.tensor, np.random.default_rng([*seed, 3]))
     row |= _spectrum(values, used)
-    curves, kappas = _compressibility(sample, values, shape, epsilon)
+    curves, kappas = _compressibility(sample, values, (used, math.prod(shape[1:])), epsilon)
     return {"audit": [row], "audit_profiles": profiles, "audit_curves": curves, "audit_compression": kappas}
 
 
@@ -163,7 +163,7 @@ def majority(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _outside(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """At how many block lengths the profile lies below the band of a null."""
+    """At how many block lengths the profile lies below the band of a null; None where there is no profile or no such band."""
     at = {(row["estimator"], row["series"], row["k1"]): row for row in profiles}
     result: dict[str, Any] = {}
     for prefix, estimator, series in (
@@ -172,8 +172,13 @@ def _outside(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ("entries_", "mmo_univariate", "gaussian"),
     ):
         lengths = [k1 for (e, s, k1) in at if e == estimator and s == "observed"]
-        below = [at[estimator, "observed", k1]["alpha"] < at[estimator, series, k1]["alpha_low"] for k1 in lengths]
-        result[f"{prefix}below_{series}"] = sum(below) if lengths else None
+        bands = [at.get((estimator, series, k1)) for k1 in lengths]
+        below = [
+            at[estimator, "observed", k1]["alpha"] < band["alpha_low"]
+            for k1, band in zip(lengths, bands, strict=True)
+            if band
+        ]
+        result[f"{prefix}below_{series}"] = sum(below) if below else None
         if series == "shuffled":
             result["block_lengths"] = len(lengths)
     return result
@@ -215,9 +220,12 @@ def _spectrum(values: NDArray[np.float64], rows: int) -> dict[str, Any]:
 
 
 def _compressibility(
-    sample: NDArray[np.float32], values: NDArray[np.float64], shape: Sequence[int], epsilon: Sequence[float]
+    sample: NDArray[np.float32], values: NDArray[np.float64], matrix: tuple[int, int], epsilon: Sequence[float]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Relative l2 errors against the share of terms removed, and kappa; no rows for a layer whose weights are all equal."""
+    """Relative l2 errors against the share of terms removed, and kappa; no rows for a layer whose weights are all equal.
+
+    ``values``: the singular values of a ``matrix`` of that shape.
+    """
     structure, purpose = ("columns", "node") if sample.ndim == 2 else ("kernels", "kernel")
     blocks = layers.centre(layers.observations(sample, purpose), np.float32)  # type: ignore[arg-type]
     terms = {
@@ -237,6 +245,6 @@ def _compressibility(
         for level in epsilon:
             kappa = compression.kappa(errors, level)
             if name == "singular_values":
-                kappa = compression.kappa_of_rank(errors, level, (shape[0], math.prod(shape[1:])))
+                kappa = compression.kappa_of_rank(errors, level, matrix)
             kappas.append({"structure": name, "epsilon": level, "kappa": kappa})
     return curves, kappas

@@ -3,6 +3,7 @@
 import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> I
     evaluate = function(path)
     names = None
     for ratio in ratios:
-        copy = {key: tensor.clone() for key, tensor in state.items()}
+        copy = deepcopy(dict(state))  # tied weights stay tied
         kept, total = _prune(copy, ratio)
         values = _checked(evaluate, copy, path, ratio)
         names = names or set(values)

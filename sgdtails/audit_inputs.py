@@ -171,14 +171,19 @@ def _torchvision(name: str, weights: str | None, seed: int) -> dict[str, "Tensor
 def matrices(state: Mapping[str, "Tensor"]) -> list[Matrix]:
     """The layers of a state in its order, each as a view of its tensor: docs/audit.md says what becomes what.
 
-    Vectors, biases, whole numbers and complex ones are left out.
+    Vectors, biases, whole numbers, complex ones and those of one byte are left out; weights with two names have the first.
     """
     turned = any(_leaf(key) == "c_attn" and _thirds(tensor.T) for key, tensor in state.items() if tensor.ndim == 2)
     found = []
+    tied = set()
     for key, tensor in state.items():
         leaf = _leaf(key)
         if not tensor.is_floating_point() or tensor.is_sparse or tensor.ndim < 2 or leaf.endswith("bias"):
             continue
+        place = (tensor.data_ptr(), tensor.shape)
+        if tensor.element_size() == 1 or place in tied:
+            continue
+        tied.add(place)
         if leaf == key.rpartition(".")[2]:  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
             while tensor.ndim > 2 and len(tensor) == 1:
                 tensor = tensor[0]

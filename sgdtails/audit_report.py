@@ -54,12 +54,16 @@ def markdown(name: str, source: str, rows: Rows, *, arrays: int, epsilon: Sequen
     return "\n".join(lines) + "\n"
 
 
+def _count(below: int | None) -> str:
+    return "no band" if below is None else str(below)
+
+
 def _cells(row: Mapping[str, Any], kappas: Mapping[tuple[int, float], float], epsilon: Sequence[float]) -> list[str]:
     left_out = f"{row['observations_left_out']:,} observations left out" if row["observations_left_out"] else ""
     below = (
         ""
         if not row["block_lengths"]
-        else f"{row['below_gaussian']} / {row['below_shuffled']} of {row['block_lengths']}"
+        else f"{_count(row['below_gaussian'])} / {_count(row['below_shuffled'])} of {row['block_lengths']}"
     )
     return [
         str(row["layer"]),

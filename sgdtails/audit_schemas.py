@@ -76,7 +76,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         EPSILON,
         (
             *("kappa", REAL, "1"),
-            "smallest kept fraction of parameters with at most that relative l2 error; of singular values r*(m+n+1)/(m*n)",
+            "smallest kept fraction of parameters with at most that relative l2 error; of singular values r*(m+n+1)/(m*n), m x n of spectrum_rows rows",
         ),
     ),
     "audit_accuracy": schema(

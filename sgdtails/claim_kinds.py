@@ -136,8 +136,6 @@ def rank_correlation(
         return found
     x, y, *control = sample.values
     _correlate(found, x, y, settings, *control)
-    if found.low == found.high and found.n < _AGREEING:
-        found.why_not = f"All {found.n} points agree, as so few can by chance: the interval is a point."
     if math.isnan(found.effect):
         found.why_not = f"There is nothing to compare: {names[-1]} fixes the order of the runs."
     if claim["x"]["of"] == "eta_over_b" and not control and np.isfinite(y).all():
@@ -155,6 +153,8 @@ def _correlate(found: Evidence, x: Reals, y: Reals, settings: Settings, control:
     found.low, found.high = statistics.percentile_interval(resampled, found.n)
     found.p = statistics.p_value(null, found.effect, exact=draws.exact_orders)
     found.smallest_p = statistics.smallest_p(found.n)
+    if found.low == found.high and found.n < _AGREEING:
+        found.why_not = f"All {found.n} points agree, as so few can by chance: the interval is a point."
 
 
 def layer_correlation(
@@ -180,6 +180,9 @@ def layer_correlation(
     layers = [
         layer for layer in quantities.hidden(indices[0]) if all(row[layer]["alpha"] is not None for row in indices)
     ]
+    if not layers:
+        found.why_not = "No layer but the head has a tail index in every run."
+        return found
     x = np.array([[row[layer]["alpha"] for row in indices] for layer in layers])
     y = np.array([[pruned[run["run"]][layer] for run in sample.runs] for layer in layers])
     varied = (x != x[:, :1]).any(axis=1) & (y != y[:, :1]).any(axis=1)

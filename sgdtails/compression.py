@@ -117,7 +117,8 @@ def per_layer(
     weights: Mapping[str, Array], *, p: Sequence[float], epsilon: Sequence[float]
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table ``compression`` (less run and weights): kappa of each layer's centred entries, columns or kernels,
-    and singular values (in the Frobenius norm, p = 2, only). InputError for a layer whose weights are all equal.
+    and singular values (in the Frobenius norm, p = 2, only). A structure that is its own median, such as the row of a layer
+    with one output, has no rows. InputError for a layer whose weights are all equal.
     """
     for index, (name, weight) in enumerate(weights.items()):
         common = {"layer": index, "layer_name": name}
@@ -133,10 +134,14 @@ def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float]) -> Iter
     blocks = layers.centre(layers.observations(weight, purpose))  # type: ignore[arg-type]
     for norm in p:
         for name, terms in (("entries", entries), (structure, column_norms(blocks, norm))):
+            if len(blocks) == 1 and name == structure:
+                continue
             errors = relative_errors(terms, norm)
             for level in epsilon:
                 yield {"structure": name, "p": norm, "epsilon": level, "kappa": kappa(errors, level)}
     matrix = layers.centre(layers.observations(weight, "singular_value"))
+    if len(matrix) == 1:
+        return
     squares = np.linalg.eigvalsh(matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix)
     errors = relative_errors(np.sqrt(np.maximum(squares, 0)), 2.0)
     for level in epsilon:

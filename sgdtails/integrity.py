@@ -17,7 +17,7 @@ from sgdtails.errors import InputError
 
 AUDITS = "audit"  # the name of the folder beside studies' that holds a folder per checkpoint
 # What a study's folder holds for good: checkpoints are checked by who reads them, logs by nobody.
-_FOLDERS = ("data", "runs", "tables", "figures")
+_FOLDERS = ("data", "runs", "calibration", "tables", "figures")
 _REDRAWN = (".pdf", ".png", ".md")
 
 
@@ -92,6 +92,7 @@ def locked(snakemake: Path) -> bool:
 
 
 def _files(study: Path) -> Iterator[Path]:
+    yield from filter(Path.is_file, [study / "report.html"])
     folders = [path.name for path in study.glob("*") if path.is_dir()] if study.name == AUDITS else _FOLDERS
     for folder in folders:
         yield from (

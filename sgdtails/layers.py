@@ -53,13 +53,16 @@ def check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], pat
 
 def prunable(weights: Mapping[str, NDArray], method: str) -> list[str]:
     """The layers that a pruning method may touch: not the head, not a convolution that comes first; nodes are columns of
-    linear layers, kernels belong to convolutions.
+    linear layers, kernels belong to convolutions. Nor a single one of the method's observations, such as the row of a layer
+    with one output, which is its own median.
     """
     names = list(weights)[:-1]
     if names and weights[names[0]].ndim > 2:
         names = names[1:]
     if method in ("node", "kernel"):
         names = [name for name in names if (weights[name].ndim == 2) == (method == "node")]
+    if method in ("singular_value", "node", "kernel"):
+        names = [name for name in names if len(observations(weights[name], method)) > 1]  # type: ignore[arg-type]
     return names
 
 

@@ -44,7 +44,7 @@ def bands(
 
     gaussian: normal entries of the same shape; shuffled: the layer's entries in random order, which keeps their law and
     undoes what ties a row together; initial: the layer's own initial weights, in other permutations each time, unless None.
-    A layer without a profile has no rows.
+    A layer without a profile has no rows, nor has a null of which one draw has none (half its observations are zero).
     """
     for number, (estimator, purpose) in enumerate(layer_tails.ESTIMATORS.items()):
         rng = np.random.default_rng([*seed, number])
@@ -59,6 +59,8 @@ def bands(
             try:
                 lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng)
             except ValueError:
+                if name == "observed":
+                    break
                 continue
             for column, k1 in enumerate(lengths):
                 values = alpha[:, column]

@@ -52,9 +52,24 @@ def inverse_alpha(observations: NDArray, k1: int) -> float:
     return float(contrasts.mean())
 
 
+def _norms(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Euclidean norms of (N, d), (N,), in the precision of the rows, also where their squares leave its range."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    range_ = np.finfo(rows.dtype)
+    inexact = ~((squares > range_.tiny / range_.eps) & (squares <= range_.max))
+    norms = np.sqrt(squares, out=squares)
+    if inexact.any():
+        exact = rows[inexact].astype(np.float64)
+        largest = np.abs(exact).max(axis=1, keepdims=True)
+        scale = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+        with np.errstate(over="ignore"):
+            norms[inexact] = scale[:, 0] * np.linalg.norm(exact / scale, axis=1)
+    return norms
+
+
 def log_norms(sample: NDArray[np.floating]) -> NDArray[np.floating]:
     """log of the Euclidean norm of each observation, (N,); see inverse_alpha for zeros and errors."""
-    norms = np.abs(sample) if sample.ndim == 1 else np.sqrt(np.einsum("ij,ij->i", sample, sample))
+    norms = np.abs(sample) if sample.ndim == 1 else _norms(sample)
     if not np.isfinite(norms.max(initial=0)):
         raise ValueError("the observations are not all finite")
     zeros = len(norms) - np.count_nonzero(norms)

@@ -68,8 +68,16 @@ def test_parts_of_fused_projections_are_those_of_the_tensor():
     assert all(part.untyped_storage().data_ptr() for part in parts.values())
 
 
-def test_whole_numbers_are_no_weights():
-    assert audit_inputs.matrices({"index": torch.ones(9, 9, dtype=torch.int64), "mask": torch.ones(9, 9) > 0}) == []
+def test_whole_numbers_and_quantised_weights_are_none():
+    state = {"index": torch.ones(9, 9, dtype=torch.int64), "mask": torch.ones(9, 9) > 0}
+    state["quantised"] = torch.randn(9, 9).to(torch.float8_e4m3fn)
+    assert audit_inputs.matrices(state) == []
+
+
+def test_tied_weights_count_once():
+    weight = torch.randn(80, 70)
+    parts = audit_inputs.matrices({"wte.weight": weight, "lm_head.weight": weight, "other.weight": weight.clone()})
+    assert [(part.name, part.kind) for part in parts] == [("wte", "embedding"), ("other", "linear")]
 
 
 def test_layers_of_a_safetensors_file_are_counted_as_people_do(tmp_path):
@@ -194,6 +202,26 @@ def test_a_matrix_too_wide_gets_the_spectrum_of_random_rows(monkeypatch):
     assert (rows, values.tolist()) == (8, [1.0] * 8)
 
 
+def test_kappa_of_a_matrix_too_wide_is_that_of_its_random_rows(monkeypatch):
+    """No rank can be cut from an identity: of 8 rows of 20, factors hold 8 (8 + 20 + 1) numbers for 160."""
+    monkeypatch.setattr(audit, "WIDEST", 8)
+    kappas = audit.audit({"a.weight": torch.eye(20)}, where="eye", **SETTINGS)["audit_compression"]
+    (kappa,) = (row["kappa"] for row in kappas if row["structure"] == "singular_values")
+    assert kappa == 8 * 29 / 160
+
+
+def test_a_null_without_a_profile_is_no_count():
+    """Nearly half the kernels are zero, and in some random orders of the entries more than half."""
+    weight = np.zeros((64, 64, 3), np.float32)
+    weight.reshape(-1, 3)[rng().permutation(4096)[:2060], 0] = 1 + rng().random(2060)
+    settings = SETTINGS | {"nulls": {"replicates": 9, "entries": 2**14}}
+    found = audit.audit({"sparse.weight": torch.from_numpy(weight)}, where="sparse", **settings)
+    (row,) = found["audit"]
+    assert row["block_lengths"] > 3
+    assert row["below_shuffled"] is None
+    assert row["below_gaussian"] > 3
+
+
 def test_ranks_of_known_matrices():
     """The identity has full effective rank and needs 90% of its values; a matrix of rank one has 1 of both."""
     of = lambda weight: audit._spectrum(*audit.singular_values(weight, rng()))  # noqa: E731
@@ -301,6 +329,16 @@ def test_accuracy_is_of_pruned_copies():
     assert [values[ratio, "zeros"] for ratio in (0, 0.5, 0.75)] == [0, 4, 6]
     assert [row["pruned_ratio"] for row in rows] == [0, 0, 0.5, 0.5, 0.75, 0.75]
     assert weight.tolist() == [[-4.0, -3, -2, -1], [1, 2, 3, 4]]
+
+
+def tied(state):
+    return {"tied": float(state["a.weight"].data_ptr() == state["b.weight"].data_ptr())}
+
+
+def test_tied_weights_stay_tied():
+    weight = torch.randn(4, 5)
+    rows = list(audit_accuracy.rows({"a.weight": weight, "b.weight": weight}, f"{__name__}.tied", [0.5]))
+    assert rows == [{"ratio": 0.5, "pruned_ratio": 0.5, "measure": "tied", "value": 1.0}]
 
 
 @pytest.mark.parametrize(

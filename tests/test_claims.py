@@ -206,6 +206,24 @@ def test_layers_are_compared_with_the_same_layer_of_other_runs():
     assert abs(row["effect"]) < 0.5
 
 
+def test_without_a_hidden_layer_there_is_nothing_to_compare():
+    of = study(1)
+    rows = [row | {"alpha": None if row["layer"] < LAYERS - 1 else row["alpha"]} for row in of.tails.to_pylist()]
+    headed = Study(of.runs, table("tails", rows), of.compression, of.pruning, of.synthetic, of.histograms)
+    row = said(headed, chosen=["layers_prune"])["layers_prune"]
+    assert (row["verdict"], row["effect"]) == ("undecided", None)
+    assert row["reason"] == "No layer but the head has a tail index in every run."
+
+
+def test_a_few_runs_that_agree_decide_nothing():
+    of = study(1, runs=6, noise=0, diverged=1)
+    kappas = [row | {"kappa": 0.7 - 0.01 * (int(row["run"][1:]) // 2)} for row in of.compression.to_pylist()]
+    agreeing = Study(of.runs, of.tails, table("compression", kappas), of.pruning, of.synthetic, of.histograms)
+    for claim in said(agreeing, chosen=["layers_prune", "heavier_tails"]).values():
+        assert (claim["n"], claim["verdict"]) == (5, "undecided")
+        assert claim["reason"].startswith("All 5 points agree")
+
+
 def test_too_few_and_constant_runs_are_undecided_with_a_reason():
     few = said(study(1, runs=8, diverged=4), chosen=["heavier_tails", "node_weaker"])
     assert few["heavier_tails"]["reason"] == "Only 4 points; at least 5 are needed."

@@ -136,6 +136,20 @@ def test_rows_of_a_network():
     assert direct["kappa"] == np.mean(np.cumsum(squares) / squares.sum() > 0.3**2)
 
 
+@pytest.mark.parametrize(
+    ("shape", "structures"),
+    [
+        ((1, 98), {"entries", "columns"}),
+        ((98, 1), {"entries", "singular_values"}),
+        ((1, 2, 7, 7), {"entries", "kernels"}),
+        ((1, 1, 3, 3), {"entries"}),
+    ],
+)
+def test_a_structure_that_is_its_own_median_has_no_rows(shape, structures):
+    weight = np.random.default_rng(0).standard_normal(shape)
+    assert {row["structure"] for row in compression.per_layer({"a": weight}, p=[2.0], epsilon=[0.1])} == structures
+
+
 def test_a_constant_layer_is_named():
     with pytest.raises(InputError, match="layer 'fc1'"):
         list(compression.per_layer({"fc1": np.full((3, 4), 0.2)}, p=[2.0], epsilon=[0.1]))

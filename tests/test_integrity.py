@@ -13,7 +13,8 @@ def study(tmp_path):
     folder = tmp_path / "results/study"
     storage.save_arrays(folder / "data/digits.safetensors", {"images": np.ones((100, 8))}, {})
     parquet.store(pa.table({"x": [1, 2]}), folder / "runs/a/tails.parquet", provenance={})
-    for name in ("tables/claims.md", "figures/fig01.pdf", "figures/fig01.png"):
+    parquet.store(pa.table({"x": [3]}), folder / "calibration/layer_2x1.parquet", provenance={})
+    for name in ("tables/claims.md", "figures/fig01.pdf", "figures/fig01.png", "report.html"):
         with storage.atomic(folder / name) as temporary:
             temporary.write_bytes(name.encode())
     return folder
@@ -23,14 +24,22 @@ def names(study, *, weights=True):
     return [path.name for path, _ in integrity.damaged(study, weights=weights)]
 
 
-NAMES = ["digits.safetensors", "tails.parquet", "claims.md", "fig01.pdf", "fig01.png"]
+NAMES = [
+    "digits.safetensors",
+    "tails.parquet",
+    "layer_2x1.parquet",
+    "claims.md",
+    "fig01.pdf",
+    "fig01.png",
+    "report.html",
+]
 
 
 def test_whole_results_are_left_as_they_are(study, capsys):
     before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
     assert list(integrity.repair(study)) == []
     assert integrity.main(study.parent) == 0
-    assert capsys.readouterr().out == "5 files checked, 0 damaged.\n"
+    assert capsys.readouterr().out == "7 files checked, 0 damaged.\n"
     assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
 
 
@@ -71,7 +80,7 @@ def test_a_bit_in_the_midst_of_weights_is_found_where_all_is_read(study, capsys)
     path.write_bytes(data)
     assert names(study, weights=False) == []
     assert integrity.main(study.parent) == 1
-    assert capsys.readouterr().out.splitlines()[1:] == ["5 files checked, 1 damaged."]
+    assert capsys.readouterr().out.splitlines()[1:] == ["7 files checked, 1 damaged."]
     assert path.exists()
 
 

@@ -198,6 +198,14 @@ def test_convolutions_spare_the_first_layer_and_the_head():
     assert layers.prunable(weights, "node") == []
 
 
+def test_a_layer_that_is_one_observation_is_left_whole():
+    weights = convolutional() | {"conv3": np.random.default_rng(1).standard_normal((1, 8, 3, 3))}
+    assert layers.prunable(weights, "singular_value") == ["conv2"]
+    assert layers.prunable(weights, "kernel") == layers.prunable(weights, "layer_magnitude") == ["conv2", "conv3"]
+    assert layers.prunable(network((9, 1, 6, 5)), "node") == ["fc1"]
+    assert layers.prunable(network((9, 1, 6, 5)), "singular_value") == ["fc2"]
+
+
 def test_kernels_go_whole():
     weights = convolutional()
     form = pruning.kernel(weights, 0.25).layers["conv2"]

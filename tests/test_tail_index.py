@@ -12,6 +12,14 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_norms_are_right_where_their_squares_leave_single_precision(scale):
+    sample = rng().standard_normal((400, 9))
+    sample[:40] *= 1e-6
+    expected = np.log(np.linalg.norm(sample, axis=1)) + math.log(scale)
+    np.testing.assert_allclose(tail_index.log_norms((scale * sample).astype(np.float32)), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("n", "expected"),
     [
