@@ -15,7 +15,9 @@ class _Block(nn.Module):
 
 
 def residual(input_shape: tuple[int, int, int], classes: int, *, width: int = 8, blocks: int = 2) -> nn.Module:
-    """``blocks`` residual blocks of ``width`` channels, average pooling and a linear head."""
+    """``blocks`` residual blocks of ``width`` channels, average pooling to 2 x 2 and a linear head."""
     stem = nn.Conv2d(input_shape[0], width, 3, stride=2, padding=1, bias=False)
     body = [_Block(width) for _ in range(blocks)]
-    return nn.Sequential(stem, nn.ReLU(), *body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * width, classes))
+    quarter = tuple(((size + 1) // 2 + 1) // 2 for size in input_shape[1:])
+    pool = nn.AvgPool2d(quarter, ceil_mode=True)  # AdaptiveAvgPool2d's gradient is not repeatable on a GPU
+    return nn.Sequential(stem, nn.ReLU(), *body, pool, nn.Flatten(), nn.Linear(4 * width, classes))

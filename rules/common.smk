@@ -81,6 +81,7 @@ def dataset_of(wildcards):
 
 
 @cache
+@cache
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository."""
     files = [BASE / "workflow/scripts" / script]
@@ -145,7 +146,13 @@ def stage_code(stage, run):
 
 def fleet_mark(stage, run):
     """An empty file that says that a fleet has brought the run to the end of a stage; named after what that depends on."""
-    key = f"{stage_settings(stage, run)} {stage_code(stage, run)}"
+    source = config["datasets"]["sources"][RUNS[run]["dataset"]]
+    before = ("train",) if stage == "train" else ("train", "average")
+    parts = [settings(**source), code("dataset.py")]
+    parts += [
+        part(each, run) for each in before for part in (stage_settings, stage_code)
+    ]
+    key = " ".join(parts)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     return f"{STUDY}/fleets/{stage}/{run}-{digest}"
 

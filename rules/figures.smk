@@ -12,6 +12,8 @@ rule figure:
         f"{FIGURE}.png",
     log:
         f"{LOGS}/figures/{{figure}}.log",
+    wildcard_constraints:
+        figure="|".join(FIGURE_TABLES),
     group:
         "figures"
     conda:

@@ -145,6 +145,8 @@ def picture(where: str, content: bytes, *, grey: bool, size: tuple[int, int] | N
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # Only formats that Pillow decodes itself: it would start Ghostscript for PostScript under another name.
             with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")) as file:
+                if file.mode[0] in "IF":  # whole numbers of 16 or 32 bits, or floats: Pillow would cut them off at 255
+                    raise ValueError(f"its pixels are of Pillow's mode {file.mode}; convert them to 8 bits a channel")
                 image = file.convert("L" if grey else "RGB")
             if size and image.size != size[::-1]:
                 image = image.resize(size[::-1], Image.Resampling.BILINEAR)

@@ -1,6 +1,7 @@
 """One page about one checkpoint: what each layer looks like, and a few of them more closely."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sgdtails.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE
+from sgdtails.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, verbatim
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -141,7 +142,7 @@ def _level(compression: Rows) -> float | None:
 def _short(row: Mapping[str, Any]) -> str:
     """The layer's number, by which audit.md has it in full, and the end of its name."""
     name = row["layer_name"]
-    return f"{row['layer']}: {name if len(name) <= _LONGEST else '…' + name[1 - _LONGEST :]}"
+    return verbatim(f"{row['layer']}: {name if len(name) <= _LONGEST else '…' + name[1 - _LONGEST :]}")
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:
@@ -160,6 +161,8 @@ def _profiles(line: Sequence[Axes], rows: Rows, profiles: Rows) -> None:
         shown = [p for p in profiles if p["layer"] == row["layer"] and p["estimator"] == "mmo_multivariate"]
         for series, colour, label in (("gaussian", GREY, "Gaussian"), ("shuffled", ORANGE, "shuffled")):
             band = [p for p in shown if p["series"] == series]
+            if not band:  # a null without a profile
+                continue
             ends = np.clip([[p["alpha_low"], p["alpha_high"]] for p in band], 0, _LAST)
             axes.fill_between([p["k1"] for p in band], *ends.T, color=colour, alpha=0.35, linewidth=0, label=label)
         observed = [p for p in shown if p["series"] == "observed"]
@@ -205,12 +208,14 @@ def _spectra(axes: Axes, rows: Rows) -> None:
 
 
 def _accuracy(axes: Axes, rows: Rows) -> None:
-    """What the evaluation function gives, each number divided by the unpruned one's where that is not 0."""
-    styles: Iterable[str] = ("o-", "s--", "^:", "D-.")
+    """What the evaluation function gives, as it is."""
+    styles = itertools.cycle(["o-", "s--", "^:", "D-.", "v-", "P--", "x:", "*-."])
     names = list(dict.fromkeys(row["measure"] for row in rows))
     for name, style in zip(names, styles, strict=False):
         line = sorted((row["pruned_ratio"], row["value"]) for row in rows if row["measure"] == name)
-        axes.plot(*zip(*line, strict=True), style, color=BLUE, markersize=2.5, linewidth=0.9, label=name[:20])
-    axes.set(xlim=(0, 1), xlabel="entries removed", ylabel=names[0][:24] if len(names) == 1 else "as evaluated")
+        axes.plot(*zip(*line, strict=True), style, color=BLUE, markersize=2.5, linewidth=0.9, label=verbatim(name[:20]))
+    axes.set(
+        xlim=(0, 1), xlabel="entries removed", ylabel=verbatim(names[0][:24]) if len(names) == 1 else "as evaluated"
+    )
     if len(names) > 1:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)

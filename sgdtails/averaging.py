@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 
 from sgdtails import evaluation
@@ -165,7 +166,7 @@ def _end(lane: Lane, slot: int, run: Average, work: _Work) -> None:
     assert run.state is not None
     assert run.sums is not None
     mean = weights(run.state) | {
-        name: (total / work.length).astype(run.state[name].dtype) for name, total in run.sums.items()
+        name: np.asarray(total / work.length, run.state[name].dtype) for name, total in run.sums.items()
     }
     if finite(mean):
         lane.put(slot, mean, 0.0)

@@ -1,6 +1,7 @@
 """Where the arithmetic happens, and how exactly."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,12 @@ from sgdtails import leases
 from sgdtails.errors import InputError
 
 _DEVICES = Path("/dev")
+
+
+@cache
+def _lease() -> None:
+    """Once a process: it would wait for itself."""
+    leases.take()
 
 
 def select(
@@ -18,7 +25,7 @@ def select(
     InputError if CUDA is asked for and absent.
     """
     if device != "cpu":
-        leases.take()  # before torch counts devices
+        _lease()  # before torch counts devices
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic matrix products need
     import torch
 

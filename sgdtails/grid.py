@@ -6,6 +6,7 @@ import math
 import os
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,15 @@ def read_runs(
     datasets, models = list(datasets), list(models)
     table: dict[str, Run] = {}
     first: dict[str, str] = {}
+    spelt: dict[tuple[str, str], str] = {}
     for where, raw in rows:
         run = _parsed(raw, where)
         for kind, valid in (("dataset", datasets), ("model", models)):
             if run[kind] not in valid:
                 raise unknown(kind, run[kind], where, valid)
+            other = spelt.setdefault((kind, run[kind].lower()), run[kind])
+            if other != run[kind]:  # titles are in capitals, and some disks know no case
+                raise InputError(f"{where}: {kind} {run[kind]} differs from {other} in case only; rename one of them.")
         name = run_id(run)
         if name in table:
             raise InputError(
@@ -95,15 +100,18 @@ def read_runs(
 
 def fleets(runs: Mapping[str, Run], size: int) -> dict[str, list[str]]:
     """Runs that can train side by side, by a name for each group of at most ``size``: equal but for step size and seed."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[str, ...], list[str]] = {}
     for name, run in runs.items():
-        group = "_".join(filter(None, (run["model"], run["dataset"], f"b{run['batch_size']}", run["variant"])))
+        group = (run["model"], run["dataset"], f"b{run['batch_size']}", run["variant"])
         groups.setdefault(group, []).append(name)
-    return {
-        f"{group}_{number}": list(part)
-        for group, members in groups.items()
-        for number, part in enumerate(_batched(members, size))
-    }
+    found: dict[str, list[str]] = {}
+    named: Counter[str] = Counter()  # fcn_x on digits and fcn on x_digits have one name, and go on counting
+    for parts, members in groups.items():
+        text = "_".join(filter(None, parts))
+        for part in _batched(members, size):
+            found[f"{text}_{named[text]}"] = part
+            named[text] += 1
+    return found
 
 
 def _batched(items: list[str], size: int) -> Iterable[list[str]]:

@@ -44,6 +44,9 @@ def _say(error: Exception, log: TextIO | None) -> None:
                 f"out of memory ({said}); make the network, the batch, the data or config key slots smaller, "
                 "or give the job more (a larger GPU; config key resources.mem_mb on a cluster)."
             )
+        case RuntimeError() if "does not have a deterministic implementation" in f"{error}":
+            traced, said = True, f"{error}".partition(" ")[0]
+            sentence = f"torch has no {said} on a GPU that gives the same result twice; leave it out of the model, or set config key device: cpu."
         case OSError():  # a full disk, a missing right
             traced, reason = True, os.strerror(error.errno) if error.errno else str(error)
             where = error.filename or (log.name if log else "see above")

@@ -1,5 +1,6 @@
 """The paper's figures as functions of tables: one per figure, its arguments are the tables it is drawn from."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from sgdtails.style import (
     RATIO,
     STYLE,
     UNIFORM,
+    colours,
     grouped,
     label_log,
     run_panels,
+    verbatim,
     with_legend,
 )
 from sgdtails.tables import converged, published
@@ -40,7 +43,7 @@ def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
     figure, panels = run_panels(runs, tails)
     sizes = sorted(set(runs["batch_size"].to_pylist()))
     for axes, rows in panels:
-        for size, (marker, colour) in zip(sizes, MARKERS * len(sizes), strict=False):
+        for size, (marker, colour) in zip(sizes, itertools.cycle(MARKERS), strict=False):
             points = [(row["eta_over_b"], row["alpha"]) for row in rows if row["batch_size"] == size]
             _scatter(axes, points, marker, colour, label=f"$b$ = {size}")
         axes.set_xscale("log")
@@ -68,11 +71,13 @@ def figure_2(histograms: pa.Table) -> Figure:
                 axes.stairs([row["density"] for row in bins], edges, color=colour, linewidth=0.6)
             axes.set_yscale("log")
         first = rows[0]
-        grid[0, column].set_title(f"{title}\n{first['layer_name']}, $\\hat\\alpha$ = {first['alpha']:.2f}")
+        grid[0, column].set_title(f"{title}\n{verbatim(first['layer_name'])}, $\\hat\\alpha$ = {first['alpha']:.2f}")
     for axes in grid[:, 0]:
         axes.set_ylabel("density")
     figure.supxlabel("weight", fontsize=8)
-    for axes in grid[:, -1]:
+    if not groups:
+        grid[0, 0].text(0.5, 0.5, "no run converged", ha="center", va="center", transform=grid[0, 0].transAxes)
+    for axes in grid[:, -1] if groups else ():
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -90,16 +95,18 @@ def figure_3(runs: pa.Table, tails: pa.Table, compression: pa.Table) -> Figure:
         for initial, weights in ((True, "initial"), (False, "average"))
         for row in published(tails, weights).to_pylist()
     }
+    heads: dict[str, int] = {}
+    for run, layer in zip(tails["run"].to_pylist(), tails["layer"].to_pylist(), strict=True):
+        heads[run] = max(layer, heads.get(run, 0))
     for axes, rows in panels:
         shown = {row["run"] for row in rows}
         points = [(key, (ratio[key], alpha[key])) for key in ratio if key[1] in shown and key in alpha]
-        head = max((layer for (_, _, layer), _ in points), default=0)
-        hidden = [point for (initial, _, layer), point in points if not initial and layer < head]
+        hidden = [point for (initial, run, layer), point in points if not initial and layer < heads[run]]
         _scatter(axes, [point for (initial, *_), point in points if initial], "x", GREY, label="at initialisation")
         _scatter(axes, hidden, "o", BLUE, label="trained")
         _scatter(
             axes,
-            [p for (initial, _, layer), p in points if not initial and layer == head],
+            [point for (initial, run, layer), point in points if not initial and layer == heads[run]],
             "^",
             ORANGE,
             label="trained, head",
@@ -180,7 +187,8 @@ def figure_11(theory: pa.Table) -> Figure:
     rows = theory.to_pylist()
     figure = Figure(figsize=(COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
-    for epsilon, (_, colour) in zip(sorted({row["epsilon"] for row in rows}), MARKERS, strict=False):
+    levels = sorted({row["epsilon"] for row in rows})
+    for epsilon, colour in zip(levels, colours(len(levels)), strict=True):
         line = [row for row in rows if row["epsilon"] == epsilon]
         kappa = [row["kappa"] for row in line]
         axes.plot(
@@ -241,18 +249,18 @@ def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method:
     rows = [row for row in pruning.to_pylist() if row["method"] == method and row["weights"] != "initial"]
     figure, panels = run_panels(runs, tails, among={row["run"] for row in rows})
     alphas = [row["alpha"] for row in converged(runs, tails)] or [1.9, 2.0]
-    colours = ScalarMappable(Normalize(min(alphas), max(alphas)), "cividis")
+    scale = ScalarMappable(Normalize(min(alphas), max(alphas)), "cividis")
     for axes, shown in panels:
         for run in sorted(shown, key=lambda run: -run["alpha"]):
-            line = [row for row in rows if row["run"] == run["run"]]
+            line = sorted((row for row in rows if row["run"] == run["run"]), key=lambda row: row["pruned_ratio"])
             axes.plot(
                 [row["pruned_ratio"] for row in line],
                 [row["relative_test_accuracy"] for row in line],
-                color=colours.to_rgba(run["alpha"]),
+                color=scale.to_rgba(run["alpha"]),
                 linewidth=0.9,
             )
         axes.set_ylim(0, 1.05)
-    figure.colorbar(colours, ax=figure.axes, pad=0.02, aspect=30, label=ALPHA)
+    figure.colorbar(scale, ax=figure.axes, pad=0.02, aspect=30, label=ALPHA)
     figure.supxlabel(KAPPA, fontsize=8)
     figure.supylabel("relative test accuracy", fontsize=8)
     return figure

@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +34,8 @@ def module_file(name: str, root: Path) -> Path | None:
 @cache
 def _parse(file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(file.read_bytes(), filename=str(file))
-    imported = {found for name in _imported_names(tree) if (found := module_file(name, root))}
+    package = file.relative_to(root).parts[:-1]
+    imported = {found for name in _imported_names(tree, package) if (found := module_file(name, root))}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -44,12 +45,15 @@ def _parse(file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imported)
 
 
-def _imported_names(tree: ast.AST) -> Iterator[str]:
+def _imported_names(tree: ast.AST, package: Sequence[str]) -> Iterator[str]:
+    """Names of modules, or of what is in them, that a module of a package imports, and of the packages that these are in."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            names = [".".join(filter(None, (module, alias.name))) for alias in node.names]
         else:
             continue
         for name in names:

@@ -1,8 +1,10 @@
 """MNIST and CIFAR10 from torchvision's layout of files, whose MD5 is checked before anything in them is looked at."""
 
+import fcntl
 import hashlib
 import io
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,8 +60,8 @@ def _checked(name: str, root: Path, folder: Path, digests: dict[str, str], downl
     paths = {file: root / folder / file for file in digests}
     if download and not all(path.exists() for path in paths.values()):
         try:
-            _fetch(root, folder)
-        except (RuntimeError, OSError, URLError, ValueError) as error:
+            _fetch_alone(root, folder, list(paths.values()))
+        except (RuntimeError, OSError, URLError, ValueError, EOFError) as error:
             raise _missing(name, root, inputs.reason(error)) from error
     content = {}
     for file, path in paths.items():
@@ -79,6 +81,22 @@ def _missing(name: str, root: Path, reason: str) -> InputError:
     return InputError(
         f"dataset {name!r}: not found whole under datasets.root = {root} ({reason}); put the files there in torchvision's layout, or set datasets.download: true where the network allows it."
     )
+
+
+def _fetch_alone(root: Path, folder: Path, wanted: list[Path]) -> None:
+    """Fetch beside the place, and move there what has come whole; one process at a time, the others find it there."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".fetching.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if all(path.exists() for path in wanted):
+            return
+        aside = root / ".fetching"
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        _fetch(aside, folder)
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for file in (aside / folder).iterdir():
+            file.replace(root / folder / file.name)
+        shutil.rmtree(aside)
 
 
 def _fetch(root: Path, folder: Path) -> None:

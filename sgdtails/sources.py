@@ -40,7 +40,8 @@ def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: 
     mean, std = settings.get("mean"), settings.get("std")
     if mean is None or std is None:
         pixels = raw.train_images.astype(np.float64) / 255
-        mean, std = pixels.mean(axis=(0, 2, 3)).tolist(), pixels.std(axis=(0, 2, 3)).tolist()
+        mean = pixels.mean(axis=(0, 2, 3)).tolist() if mean is None else mean
+        std = pixels.std(axis=(0, 2, 3)).tolist() if std is None else std
     if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
         raise InputError(
             f"dataset {name!r}: mean and std need {channels} value(s), one per channel, and std above 0; got {mean} and {std}."
@@ -128,6 +129,10 @@ def _folder(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
                 f"dataset {name!r}: the images in {path} take more than this machine's memory; set a smaller datasets.sources.{name}.size."
             )
         found[split].append((member.parts[-2], image))
+    if found[""] and (found["train"] or found["test"]):
+        raise InputError(
+            f"dataset {name!r}: {path} holds images below train or test and others that are not, such as of class {found[''][0][0]!r}; keep those of one layout."
+        )
     classes = tuple(sorted({label for part in found.values() for label, _ in part}))
     if len(classes) < 2:
         raise InputError(
@@ -211,5 +216,9 @@ def _checked(where: str, prefix: str, images: NDArray, labels: NDArray) -> tuple
     ):
         raise InputError(
             f"{where}: {prefix}labels is {labels.dtype} of shape {labels.shape}; it must be {len(images)} integers from 0, one per image."
+        )
+    if images.ndim == 4 and images.shape[3] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
+        raise InputError(
+            f"{where}: {prefix}images has shape {images.shape}, with channels last; it must be (N, channels, height, width): images.transpose(0, 3, 1, 2)."
         )
     return np.ascontiguousarray(images[:, None] if images.ndim == 3 else images), labels.astype(np.int64)

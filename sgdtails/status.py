@@ -49,7 +49,7 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """``config/config.yaml`` with the keys of another file in place of its own, as Snakemake joins them. InputError."""
     config = inputs.read_yaml(BASE / "config/config.yaml", "config")
     if path is not None:
-        _update(config, inputs.read_yaml(path, "--configfile"))
+        _update(config, inputs.read_yaml(path, "--configfile") or {})
     grid.validate(config, inputs.read_yaml(BASE / "config/config.schema.yaml", "schema"))
     return config
 

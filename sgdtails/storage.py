@@ -113,7 +113,7 @@ def save_arrays(
     path: str | Path, arrays: Mapping[str, NDArray], record: Mapping[str, Any], *, read_back: bool = True
 ) -> None:
     """Write named arrays in their order, a JSON-able record, and a digest of both; read them back from the disk."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps({"order": list(arrays), **record}, sort_keys=True)
     header = json.dumps({"digest": _digest(arrays, text), "record": text})
     with _replacing(Path(path)) as temporary:

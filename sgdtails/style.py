@@ -7,14 +7,19 @@ from typing import Any
 import matplotlib.ticker
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from sgdtails.tables import converged, panel_title
 
 COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
 ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
-MARKERS = (("o", BLUE), ("^", ORANGE), ("s", GREEN), ("D", "#CC79A7"), ("v", "#56B4E9"), ("P", "#D55E00"))
+_SHAPES, _COLOURS = "o^sDvP", (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00")
+MARKERS = tuple(
+    (shape, _COLOURS[(n + turn) % 6]) for turn in range(6) for n, shape in enumerate(_SHAPES)
+)  # 36 that differ
 GAUSSIAN, UNIFORM = 0.2653, 0.2154  # pruning ratios of such samples at a relative l2 error of 0.1
 ALPHA = r"mean tail index $\hat\alpha$"
 KAPPA = r"pruning ratio $1-\kappa$"
@@ -26,6 +31,18 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 _LOG_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))  # ticks of a decade: the first that give three
 Panels = Iterator[tuple[Axes, list[dict[str, Any]]]]
+
+
+def colours(count: int) -> list[str]:
+    """So many colours that differ: the palette's, or a scale's where it has fewer."""
+    if count <= len(_COLOURS):
+        return list(_COLOURS[:count])
+    return [to_hex(colormaps["viridis"](number / (count - 1))) for number in range(count)]
+
+
+def verbatim(name: str) -> str:
+    """A name as matplotlib writes it out: what stands between two dollar signs would be a formula."""
+    return name.replace("$", r"\$")
 
 
 def grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

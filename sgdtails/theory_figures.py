@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdtails.style import BLUE, GREY, MARKERS, ORANGE, PAGE, grouped, label_log, panel_grid, with_legend
+from sgdtails.style import BLUE, GREY, ORANGE, PAGE, colours, grouped, label_log, panel_grid, with_legend
 
 _PANELS = (
     ("theorem_2_global", "error", 1.0, "Theorem 2 (i): all weights together"),
@@ -26,12 +26,13 @@ def theorems(theorems: pa.Table) -> Figure:
     """
     rows = theorems.to_pylist()
     kappa = min(row["kappa"] for row in rows if row["kappa"] is not None)
-    colours = dict(zip(sorted({row["alpha"] for row in rows}), (colour for _, colour in MARKERS), strict=False))
+    alphas = sorted({row["alpha"] for row in rows})
+    by_alpha = dict(zip(alphas, colours(len(alphas)), strict=True))
     figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
     grid = figure.subplots(2, 3).ravel()
     for axes, (theorem, quantity, share, title) in zip(grid, _PANELS, strict=False):
         shown = [row for row in rows if (row["theorem"], row["quantity"]) == (theorem, quantity)]
-        for alpha, colour in colours.items():
+        for alpha, colour in by_alpha.items():
             for p in sorted({row["p"] for row in shown}):
                 line = [
                     row for row in shown if (row["alpha"], row["p"]) == (alpha, p) and row["kappa"] in (None, kappa)
@@ -49,7 +50,7 @@ def theorems(theorems: pa.Table) -> Figure:
         label = rf"$\kappa_p$ at $\epsilon$ = {first['epsilon']:g}" if quantity == "kappa" else "relative error"
         axes.set_ylabel(label)
     norms = " and ".join(f"{p:g}" for p in sorted({row["p"] for row in rows if row["theorem"] == "theorem_4"}))
-    _key(figure, grid[-1], colours, f"kept share $\\kappa$ = {kappa:g}\n$p$ = {norms}; of eigenvalues, half that")
+    _key(figure, grid[-1], by_alpha, f"kept share $\\kappa$ = {kappa:g}\n$p$ = {norms}; of eigenvalues, half that")
     return figure
 
 

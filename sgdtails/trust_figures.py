@@ -7,7 +7,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE, grouped, with_legend
+from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE, grouped, verbatim, with_legend
 
 _NULLS = (
     ("gaussian", "Gaussian", GREY),
@@ -22,7 +22,8 @@ _TOP = 3.0  # of the axis of tail indices: estimates above are drawn at it
 def profiles(profiles: pa.Table) -> Figure:
     """Tail index against block length, layer by layer, of one run per panel, over the bands of three nulls."""
     groups = grouped(profiles.to_pylist())
-    columns = max((len({row["layer"] for row in rows}) for rows in groups.values()), default=1)
+    counts = {title: 1 + max(row["layer"] for row in rows) for title, rows in groups.items()}
+    columns = max(counts.values(), default=1)
     lines = len(_ESTIMATORS) * max(1, len(groups))
     figure = Figure(figsize=(1.35 * columns + 0.6, 1.45 * lines + 0.4), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
@@ -30,23 +31,31 @@ def profiles(profiles: pa.Table) -> Figure:
         for offset, (estimator, kind) in enumerate(_ESTIMATORS):
             line = grid[len(_ESTIMATORS) * number + offset]
             line[0].set_ylabel(f"{title}\n{kind}: $\\hat\\alpha$", fontsize=7)
-            for layer, axes in enumerate(line):
-                shown = [row for row in rows if row["layer"] == layer and row["estimator"] == estimator]
-                if not shown:
-                    axes.remove()
-                    continue
-                _profile(axes, shown)
-                if offset == 0:
-                    word = shown[0]["reading"].removesuffix("-like").replace("finite-variance", "finite var.")
-                    axes.set_title(
-                        f"{shown[0]['layer_name']}: {word.replace('scale-mixture', 'scale mixt.')}", fontsize=7
-                    )
-    grid[0][0].set_ylim(1.0, _TOP)
+            for unused in line[counts[title] :]:
+                unused.remove()
+            for layer, axes in enumerate(line[: counts[title]]):
+                of_layer = [row for row in rows if row["layer"] == layer]
+                _profile(axes, [row for row in of_layer if row["estimator"] == estimator])
+                if offset == 0 and of_layer:
+                    axes.set_title(_named(of_layer[0]), fontsize=7)
+    if not groups:
+        grid[0][0].text(0.5, 0.5, "no run converged", ha="center", va="center", transform=grid[0][0].transAxes)
+    least = [row["alpha"] for rows in groups.values() for row in rows if row["series"] == "observed"]
+    grid[0][0].set_ylim(min([1.0, *least]), _TOP)
     figure.supxlabel("block length $K_1$", fontsize=8)
     return with_legend(figure)
 
 
+def _named(row: dict[str, Any]) -> str:
+    word = row["reading"].removesuffix("-like").replace("finite-variance", "finite var.")
+    return f"{verbatim(row['layer_name'])}: {word.replace('scale-mixture', 'scale mixt.')}"
+
+
 def _profile(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        axes.set_xticks([])
+        axes.text(0.5, 0.5, "no profile", ha="center", va="center", transform=axes.transAxes, fontsize=7)
+        return
     for name, label, colour in _NULLS:
         band = [row for row in rows if row["series"] == name]
         if not band:  # initial weights that are all equal

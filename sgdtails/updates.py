@@ -92,12 +92,12 @@ def stable_noise(shape: Sequence[int], alpha: float, generator: torch.Generator)
     """Draws as of ``sgdtails.stable.sample``, float64 on the generator's device: what training may import is not analysis."""
     new: dict[str, Any] = {"dtype": torch.float64, "device": generator.device}
     if alpha == 2:
-        return torch.randn(*shape, generator=generator, **new).mul_(math.sqrt(2))
-    angle = torch.rand(*shape, generator=generator, **new).sub_(0.5).mul_(math.pi)
+        return torch.randn(tuple(shape), generator=generator, **new).mul_(math.sqrt(2))
+    angle = torch.rand(tuple(shape), generator=generator, **new).sub_(0.5).mul_(math.pi)
     if alpha == 1:
         return angle.tan_()
     exponential = (
-        torch.empty(*shape, **new).exponential_(generator=generator).clamp_min_(torch.finfo(torch.float64).tiny)
+        torch.empty(tuple(shape), **new).exponential_(generator=generator).clamp_min_(torch.finfo(torch.float64).tiny)
     )
     stretch = torch.cos((1 - alpha) * angle).div_(exponential).pow_((1 - alpha) / alpha)
     return torch.sin(alpha * angle).div_(torch.cos(angle).pow_(1 / alpha)).mul_(stretch)

@@ -233,6 +233,14 @@ def test_images_that_are_too_large_or_not_decoded_here(content):
     assert time.process_time() - begin < 5
 
 
+@pytest.mark.parametrize(("mode", "suffix"), [("I;16", "PNG"), ("I", "TIFF"), ("F", "TIFF")])
+def test_images_of_more_than_8_bits_are_not_cut_off(mode, suffix):
+    content = io.BytesIO()
+    Image.new(mode, (4, 4), 300).save(content, suffix)
+    with pytest.raises(InputError, match="convert them to 8 bits a channel"):
+        archives.picture("here", content.getvalue(), grey=True, size=None)
+
+
 def test_images_that_take_more_than_the_memory(tmp_path, monkeypatch):
     for label in ("cat", "dog"):
         (tmp_path / "pets" / label).mkdir(parents=True)

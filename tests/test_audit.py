@@ -220,6 +220,15 @@ def test_a_null_without_a_profile_is_no_count():
     assert row["block_lengths"] > 3
     assert row["below_shuffled"] is None
     assert row["below_gaussian"] > 3
+    drawn = {name.removeprefix("audit_"): found.get(name, []) for name in audit_schemas.SCHEMAS}
+    schemas = audit_schemas.SCHEMAS
+    written = {
+        name: tables.pa.Table.from_pylist(
+            [{"checkpoint": "x"} | row for row in rows], schema=schemas[name if name == "audit" else f"audit_{name}"]
+        )
+        for name, rows in drawn.items()
+    }
+    assert audit_figures.audit(**written).axes
 
 
 def test_ranks_of_known_matrices():

@@ -1,8 +1,10 @@
 import dataclasses
+import math
 from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from sgdtails import averaging, fully_connected, lane_builder, models, training, updates
 from sgdtails.errors import Interrupted
@@ -50,6 +52,25 @@ def test_average_is_the_mean_of_the_iterates_after_burn_in(digits, model):  # no
         np.testing.assert_allclose(value, expected, rtol=2**-24, atol=0)  # one rounding to float32
     assert result.outcome["status"] == "averaged"
     assert 0 <= result.outcome["average_test_accuracy"] <= 1
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, input_shape, classes):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(0.5))
+        self.head = torch.nn.Linear(math.prod(input_shape), classes)
+
+    def forward(self, images):
+        return self.scale * self.head(images.flatten(1))
+
+
+@pytest.mark.parametrize("sgd", [updates.PLAIN, updates.Sgd(noise_scale=1e-3, noise_alpha=1.8)])
+def test_a_parameter_of_one_number(digits, monkeypatch, sgd):  # noqa: F811
+    monkeypatch.setitem(SPECS, "scaled", {"factory": f"{__name__}.Scaled"})
+    result = run(digits, averages(digits, "scaled"), model="scaled", sgd=sgd)["3"]
+    assert result.outcome["status"] == "averaged"
+    assert result.state["scale"].shape == ()
+    assert result.state["scale"] != 0.5
 
 
 def test_side_by_side_and_alone(digits):  # noqa: F811

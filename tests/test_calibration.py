@@ -84,6 +84,24 @@ def test_profiles_draw_every_layer():
     assert figure.axes[0].get_title() == "fc0: undecided"
 
 
+def test_layers_without_a_profile_keep_their_place():
+    """The first has one of entries only, the second none at all; the third one below 1."""
+    common = {"run": "a", "dataset": "digits", "model": "fcn4", "reading": "undecided", "series": "observed", "k1": 2}
+    rows = [
+        common | {"layer": 0, "layer_name": "fc0", "estimator": "mmo_univariate", "alpha": 1.5},
+        *(
+            common | {"layer": 2, "layer_name": "fc2", "estimator": f"mmo_{e}variate", "alpha": 0.5}
+            for e in ("uni", "multi")
+        ),
+    ]
+    figure = trust_figures.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"]))
+    assert [axes.get_title() for axes in figure.axes] == ["fc0: undecided", "", "fc2: undecided", "", "", ""]
+    said = ["".join(text.get_text() for text in axes.texts) for axes in figure.axes]
+    assert said == ["no profile", "no profile", "", "", "no profile", ""]
+    assert "FCN4" in figure.axes[0].get_ylabel()
+    assert figure.axes[0].get_ylim() == (0.5, 3.0)
+
+
 def test_shapes_without_an_estimate_are_named():
     with pytest.raises(InputError, match=r"calibration\.shapes: 127 x 10: 127 observations have no admissible"):
         list(calibration.rows(structure="independent", shape=[127, 10], alpha=[1.5], layers=2, seed=0))

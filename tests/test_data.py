@@ -126,6 +126,7 @@ GOOD = {"images": np.zeros((8, 4, 4), np.uint8), "labels": np.arange(8) % 2}
         ({"x": np.zeros(3)}, "needs images and labels"),
         ({"images": np.array([object()]), "labels": np.zeros(1)}, "not a readable"),
         ({"train_images": np.ones((4, 4, 4), np.uint8), "train_labels": np.arange(4), "test_images": np.ones((4, 5, 4), np.uint8), "test_labels": np.arange(4)}, "differ in shape"),
+        (GOOD | {"images": np.zeros((8, 5, 5, 3), np.uint8)}, "channels last"),
         (GOOD, "std above 0"),  # images of one value
     ],
 )  # fmt: skip
@@ -193,6 +194,18 @@ def test_missing_and_damaged_mnist(tmp_path):
 def test_normalisation_constants_must_match_the_channels(tmp_path):
     with pytest.raises(InputError, match="one per channel"):
         load(tmp_path, kind="digits", mean=[0.1, 0.2], std=[1.0, 1.0])
+
+
+def test_a_mean_alone_is_kept():
+    given, own = (load("nowhere", kind="digits", **more) for more in ({"mean": [0.5]}, {}))
+    assert (given.mean, given.std) == ((0.5,), own.std)
+
+
+def test_a_third_split_is_not_put_to_the_classes(tmp_path):
+    path = make_folder(tmp_path / "images", splits=("train", "test"))
+    (path / "train").rename(path / "val")
+    with pytest.raises(InputError, match="below train or test and others that are not, such as of class 'cat'"):
+        load(tmp_path, kind="folder", path="images")
 
 
 def test_unknown_kind(tmp_path):

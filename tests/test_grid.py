@@ -94,6 +94,19 @@ def test_fleets_hold_runs_of_one_variant():
     }
 
 
+def test_names_that_differ_in_case_only():
+    blocks = [{"dataset": "digits", "model": m, "batch_size": 5, "step_size": 0.1, "seed": 0} for m in ("net", "Net")]
+    with pytest.raises(InputError, match="model Net differs from net in case only; rename one"):
+        grid.read_runs(blocks, datasets=["digits"], models=["net", "Net"])
+
+
+def test_fleets_of_names_that_run_into_each_other_stay_apart():
+    common = {"batch_size": 10, "step_size": 0.1, "variant": ""}
+    pairs = {"a": ("fcn", "x_digits"), "b": ("fcn_x", "digits")}
+    table = {name: {"model": model, "dataset": dataset} | common for name, (model, dataset) in pairs.items()}
+    assert grid.fleets(table, 4) == {"fcn_x_digits_b10_0": ["a"], "fcn_x_digits_b10_1": ["b"]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

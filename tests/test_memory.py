@@ -147,6 +147,14 @@ def test_a_job_out_of_memory_says_so_in_one_sentence(tmp_path):
         assert "resources.mem_mb" in log
 
 
+def test_what_cannot_be_repeated_on_a_gpu_is_named(tmp_path):
+    message = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set ..."
+    said = run(tmp_path, RuntimeError(message)).splitlines()[-1]
+    assert said.startswith(
+        "sgdtails: torch has no adaptive_avg_pool2d_backward_cuda on a GPU that gives the same result"
+    )
+
+
 def test_an_error_of_the_program_is_still_one(tmp_path):
     assert "error of the program" in run(tmp_path, RuntimeError("shapes differ"))
     assert run(tmp_path, InputError("no \udcff.")) == "sgdtails: no \\udcff.\n"

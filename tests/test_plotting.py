@@ -52,6 +52,18 @@ def test_figure_1_shows_every_converged_run_and_counts_the_rest():
     assert figure.axes[0].get_xscale() == "log"
 
 
+def test_as_many_batch_sizes_as_markers_look_different():
+    assert len(set(style.MARKERS)) == len(style.MARKERS) == 36
+    for count in (3, 6, 7, 20):
+        assert len(set(style.colours(count))) == count
+
+
+def test_a_name_with_dollars_is_no_formula():
+    figure = Figure()
+    figure.suptitle(style.verbatim(r"w$\x$.weight"))
+    FigureCanvasAgg(figure).draw()
+
+
 def test_figure_7_has_one_colour_scale():
     figure = plotting.figure_7(*study())
     scatters = [axes.collections[0] for axes in figure.axes[:2]]
@@ -130,6 +142,14 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
     points = {line.get_label(): line.get_xydata().round(4).tolist() for line in figure.axes[0].get_lines()}
     assert sorted(points["at initialisation"]) == [[0.18, 1.99], [0.19, 1.99], [0.2, 1.99]]
     assert sorted(points["trained, head"]) == [[0.28, 1.8], [0.29, 1.9], [0.3, 2.0]]
+    without = [
+        {"run": run, "layer": 1, "layer_name": "head", "reason": "a prime number"} for run in runs["run"].to_pylist()
+    ]
+    headless = pa.Table.from_pylist([*tails.to_pylist(), *(BASE_TAIL | row for row in without)], schema=tails.schema)
+    figure = plotting.figure_3(runs, headless, pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"]))
+    labels = {line.get_label() for line in figure.axes[0].get_lines()}
+    assert "trained" in labels
+    assert "trained, head" not in labels
 
 
 PRUNED = dict.fromkeys(tables.SCHEMAS["pruning"].names, None)

@@ -8,13 +8,19 @@ from tests.conftest import ROOT
 def tree(tmp_path):
     (tmp_path / "lib").mkdir()
     for name, text in {
-        "script.py": "from lib import a\n\ndef main():\n    'Doc.'\n    from lib.late import x\n",
+        "script.py": "from lib import a\nimport lib.part.c\n\ndef main():\n    'Doc.'\n    from lib.late import x\n",
         "lib/__init__.py": "",
         "lib/a.py": "import numpy\nimport lib.b as other\nVALUE = 1  # one\n",
         "lib/b.py": '"""Doc."""\nVALUE = 2\n',
         "lib/late.py": "x = 3\n",
+        "lib/part/__init__.py": "",
+        "lib/part/c.py": "from .d import x\nfrom .. import e\nfrom ..f import x\n",
+        "lib/part/d.py": "x = 5\n",
+        "lib/e.py": "x = 6\n",
+        "lib/f.py": "x = 7\n",
         "lib/unused.py": "x = 4\n",
     }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -34,6 +40,9 @@ def digest(tree):
         ("lib/a.py", "VALUE = 1", "VALUE = 2", True),
         ("lib/b.py", "VALUE = 2", "VALUE = 3", True),
         ("lib/late.py", "3", "4", True),
+        ("lib/part/d.py", "5", "6", True),
+        ("lib/e.py", "6", "7", True),
+        ("lib/f.py", "7", "8", True),
         ("script.py", "main", "Main", True),
     ],
 )

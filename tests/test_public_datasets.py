@@ -3,7 +3,10 @@
 import hashlib
 import io
 import pickle
+import shutil
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -70,6 +73,38 @@ def test_another_pickle_in_its_place(root, file):
     assert not canary.exists()
     pickle.load(io.BytesIO(bomb))["data"].close()
     assert canary.exists()  # it would have worked
+
+
+def test_one_process_fetches_and_the_others_wait(root, monkeypatch):
+    """As two datasets of one source do. What a killed one has left is no hindrance."""
+    folder, fetched = root / "cifar-10-batches-py", []
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    (root / ".fetching").mkdir()
+    (root / ".fetching/rest").touch()
+
+    def fetch(place, part):
+        fetched.append(place)
+        (place / part).mkdir(parents=True)
+        for name, data in content.items():
+            (place / part / name).write_bytes(data)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(public_datasets, "_fetch", fetch)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: public_datasets.cifar10("c", root, download=True), range(3)))
+    assert len(found) == 3
+    assert len(fetched) == 1
+    assert not (root / ".fetching").exists()
+
+
+def test_an_archive_that_was_cut_off_is_one_sentence(tmp_path, monkeypatch):
+    def fetch(place, part):
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+
+    monkeypatch.setattr(public_datasets, "_fetch", fetch)
+    with pytest.raises(InputError, match="not found whole .*end-of-stream"):
+        public_datasets.mnist("m", tmp_path / "new", download=True)
 
 
 def test_files_of_an_older_torchvision_are_not_looked_at(tmp_path):

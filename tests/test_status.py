@@ -214,6 +214,8 @@ def test_a_config_is_joined_as_snakemake_joins_it(tmp_path, config):
     (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 10}\n")
     joined = status.read_config(tmp_path / "mine.yaml")
     assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 10}}
+    (tmp_path / "empty.yaml").touch()
+    assert status.read_config(tmp_path / "empty.yaml") == config
 
 
 def test_a_missing_config_is_one_sentence(tmp_path, capsys):

@@ -43,6 +43,12 @@ def test_a_table_without_a_digest_is_read_if_its_pages_are_whole(tmp_path):
         parquet.read(path)
 
 
+def test_single_numbers_keep_their_shape(tmp_path):
+    storage.save_arrays(tmp_path / "a.safetensors", {"scale": np.float32(2.5)}, {})
+    (scale,) = storage.load_arrays(tmp_path / "a.safetensors")[0].values()
+    assert (scale.shape, scale) == ((), 2.5)
+
+
 def test_digests_are_sha256sums(tmp_path):
     write(tmp_path / "t.parquet")
     subprocess.run(["sha256sum", "--check", "--strict", ".t.parquet.sha256"], cwd=tmp_path, check=True)
