@@ -29,6 +29,16 @@ def found(**shapes):
     return [(matrix.name, matrix.kind, tuple(matrix.tensor.shape)) for matrix in audit_inputs.matrices(state)]
 
 
+def as_tables(found):
+    """What the figure of an audit is drawn from."""
+    return {
+        name.removeprefix("audit_"): tables.pa.Table.from_pylist(
+            [{"checkpoint": "x"} | row for row in found.get(name, [])], schema=schema
+        )
+        for name, schema in audit_schemas.SCHEMAS.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("key", "shape", "expected"),
     [
@@ -220,15 +230,7 @@ def test_a_null_without_a_profile_is_no_count():
     assert row["block_lengths"] > 3
     assert row["below_shuffled"] is None
     assert row["below_gaussian"] > 3
-    drawn = {name.removeprefix("audit_"): found.get(name, []) for name in audit_schemas.SCHEMAS}
-    schemas = audit_schemas.SCHEMAS
-    written = {
-        name: tables.pa.Table.from_pylist(
-            [{"checkpoint": "x"} | row for row in rows], schema=schemas[name if name == "audit" else f"audit_{name}"]
-        )
-        for name, rows in drawn.items()
-    }
-    assert audit_figures.audit(**written).axes
+    assert audit_figures.audit(**as_tables(found)).axes
 
 
 def test_ranks_of_known_matrices():
@@ -392,11 +394,5 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
 
 def test_a_figure_of_nothing_but_layers_without_estimates():
     rows = audit.audit({"broken.weight": torch.full((8, 8), math.nan)}, where="x", **SETTINGS)
-    written = {
-        name.removeprefix("audit_"): tables.pa.Table.from_pylist(
-            [{"checkpoint": "x"} | row for row in rows.get(name, [])], schema=schema
-        )
-        for name, schema in audit_schemas.SCHEMAS.items()
-    }
-    figure = audit_figures.audit(**written)
+    figure = audit_figures.audit(**as_tables(rows))
     assert len(figure.axes) >= 3 or figure.subfigs
