@@ -71,6 +71,19 @@ def test_a_changed_setting_of_the_average_trains_nothing(fleets):
     assert planned == {"average_fcn4_digits_b50_0": 1, "average_fcn4_digits_b50_1": 1, "average": 3, "runs": 1}
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"datasets": {"sources": {"digits": {"kind": "digits", "label_noise": 0.1}}}},
+        {"stop": TINY["stop"] | {"budget": 4001}},
+    ],
+)
+def test_what_training_depends_on_brings_the_fleets_of_both_stages_back(fleets, edit):
+    planned = fleets.planned(FLEETS | edit, "--", RUNS)
+    expected = {f"{stage}_fcn4_digits_b50_{number}" for stage in ("train", "average") for number in (0, 1)}
+    assert {rule for rule in planned if "fcn4" in rule} == expected
+
+
 def test_a_lost_file_retrains_its_run_alone(fleets):
     target = "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/training.parquet"
     path = fleets.folder / target
