@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sgdtails.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, verbatim
+from sgdtails.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, ending, verbatim
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -141,8 +141,7 @@ def _level(compression: Rows) -> float | None:
 
 def _short(row: Mapping[str, Any]) -> str:
     """The layer's number, by which audit.md has it in full, and the end of its name."""
-    name = row["layer_name"]
-    return verbatim(f"{row['layer']}: {name if len(name) <= _LONGEST else '…' + name[1 - _LONGEST :]}")
+    return f"{row['layer']}: {ending(row['layer_name'], _LONGEST)}"
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:

@@ -29,11 +29,12 @@ from sgdtails.style import (
     STYLE,
     UNIFORM,
     colours,
+    ending,
     grouped,
     label_log,
     run_panels,
-    verbatim,
     with_legend,
+    wrapped,
 )
 from sgdtails.tables import converged, published
 
@@ -71,7 +72,9 @@ def figure_2(histograms: pa.Table) -> Figure:
                 axes.stairs([row["density"] for row in bins], edges, color=colour, linewidth=0.6)
             axes.set_yscale("log")
         first = rows[0]
-        grid[0, column].set_title(f"{title}\n{verbatim(first['layer_name'])}, $\\hat\\alpha$ = {first['alpha']:.2f}")
+        name = ending(first["layer_name"], 22)
+        between = ", " if len(name) < 12 else "\n"
+        grid[0, column].set_title(f"{wrapped(title, 1.75)}\n{name}{between}$\\hat\\alpha$ = {first['alpha']:.2f}")
     for axes in grid[:, 0]:
         axes.set_ylabel("density")
     figure.supxlabel("weight", fontsize=8)

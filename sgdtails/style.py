@@ -1,6 +1,7 @@
 """How every figure looks: sizes, colours, type, panels and legends."""
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -45,6 +46,16 @@ def verbatim(name: str) -> str:
     return name.replace("$", r"\$")
 
 
+def ending(name: str, longest: int) -> str:
+    """The end of a long name, which tells layers apart, as matplotlib writes it out."""
+    return verbatim(name if len(name) <= longest else "…" + name[1 - longest :])
+
+
+def wrapped(title: str, inches: float) -> str:
+    """A panel's title in as many lines as its width asks for."""
+    return "\n".join(textwrap.wrap(title, max(10, int(13 * inches))))
+
+
 def grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows by panel title, in the order of first appearance."""
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -76,6 +87,7 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
     groups = grouped(runs.to_pylist())
     shown = grouped(converged(runs, tails))
     figure, grid = panel_grid(len(groups), height=2.1, nothing="no network has such a layer")
+    width = figure.get_figwidth() / min(3, max(1, len(groups)))
 
     def panels() -> Panels:
         for axes, (title, everything) in zip(grid, groups.items(), strict=False):
@@ -85,7 +97,7 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
                 for status, word in (("diverged", "diverged"), ("budget", "over budget"))
             ]
             note = "; ".join([f"$n$ = {len(rows)}", *(text for text in left_out if not text.startswith("0 "))])
-            axes.set_title(f"{title}\n{note}")
+            axes.set_title(f"{wrapped(title, width)}\n{note}")
             if not rows:
                 axes.text(0.5, 0.5, "no run converged", ha="center", va="center", transform=axes.transAxes)
             yield axes, rows

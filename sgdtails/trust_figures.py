@@ -7,7 +7,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE, grouped, verbatim, with_legend
+from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE, ending, grouped, with_legend, wrapped
 
 _NULLS = (
     ("gaussian", "Gaussian", GREY),
@@ -30,7 +30,7 @@ def profiles(profiles: pa.Table) -> Figure:
     for number, (title, rows) in enumerate(groups.items()):
         for offset, (estimator, kind) in enumerate(_ESTIMATORS):
             line = grid[len(_ESTIMATORS) * number + offset]
-            line[0].set_ylabel(f"{title}\n{kind}: $\\hat\\alpha$", fontsize=7)
+            line[0].set_ylabel(f"{wrapped(title, 1.4)}\n{kind}: $\\hat\\alpha$", fontsize=7)
             for unused in line[counts[title] :]:
                 unused.remove()
             for layer, axes in enumerate(line[: counts[title]]):
@@ -48,7 +48,9 @@ def profiles(profiles: pa.Table) -> Figure:
 
 def _named(row: dict[str, Any]) -> str:
     word = row["reading"].removesuffix("-like").replace("finite-variance", "finite var.")
-    return f"{verbatim(row['layer_name'])}: {word.replace('scale-mixture', 'scale mixt.')}"
+    name, short = ending(row["layer_name"], 18), len(row["layer_name"]) < 10
+    name = name if short else f"{row['layer']}: {name}"  # its end may be that of other layers
+    return f"{name}:{' ' if short else chr(10)}{word.replace('scale-mixture', 'scale mixt.')}"
 
 
 def _profile(axes: Axes, rows: list[dict[str, Any]]) -> None:

@@ -1,3 +1,6 @@
+import itertools
+
+import matplotlib
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -56,6 +59,20 @@ def test_as_many_batch_sizes_as_markers_look_different():
     assert len(set(style.MARKERS)) == len(style.MARKERS) == 36
     for count in (3, 6, 7, 20):
         assert len(set(style.colours(count))) == count
+
+
+def test_titles_and_names_too_long_for_their_panel():
+    runs, tails = study(models=("fcn4", "cnn", "other"))
+    place = runs.schema.get_field_index("variant")
+    variant = pa.array(["m0.9-wd0.0005-n0.01a1.8"] * len(runs))
+    with matplotlib.rc_context(style.STYLE):
+        figure = plotting.figure_1(runs.set_column(place, runs.schema.field(place), variant), tails)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+    boxes = [axes.title.get_window_extent(renderer) for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert boxes[-1].x1 < figure.bbox.x1
+    assert style.ending("encoder.layers.0.out_proj", 12) == "….0.out_proj"
 
 
 def test_a_name_with_dollars_is_no_formula():
