@@ -85,7 +85,7 @@ def dataset_of(wildcards):
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository."""
     files = [BASE / "workflow/scripts" / script]
-    files += [file for name in modules if (file := provenance.module_file(name, BASE))]
+    files += [file for name in modules for file in provenance.module_files(name, BASE)]
     return provenance.code_digest(files, BASE)
 
 

@@ -23,19 +23,20 @@ def code_digest(files: Iterable[Path], root: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def module_file(name: str, root: Path) -> Path | None:
-    """The file of module ``name`` below ``root``, if it is there; none of an empty name."""
-    if not name:
-        return None
-    base = root.joinpath(*name.split("."))
-    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
+def module_files(name: str, root: Path) -> Iterator[Path]:
+    """The files of module ``name`` and of the packages that it is in, below ``root``, if they are there; none of an empty name."""
+    base = root
+    for part in filter(None, name.split(".")):
+        base = base / part
+        files = (base.parent / f"{part}.py", base / "__init__.py")
+        yield from [file for file in files if file.is_file()][:1]
 
 
 @cache
 def _parse(file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(file.read_bytes(), filename=str(file))
     package = file.relative_to(root).parts[:-1]
-    imported = {found for name in _imported_names(tree, package) if (found := module_file(name, root))}
+    imported = {found for name in _imported_names(tree, package) for found in module_files(name, root)}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -46,7 +47,7 @@ def _parse(file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
 
 
 def _imported_names(tree: ast.AST, package: Sequence[str]) -> Iterator[str]:
-    """Names of modules, or of what is in them, that a module of a package imports, and of the packages that these are in."""
+    """Names of modules, or of what is in them, that a module of a package imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -56,6 +57,4 @@ def _imported_names(tree: ast.AST, package: Sequence[str]) -> Iterator[str]:
             names = [".".join(filter(None, (module, alias.name))) for alias in node.names]
         else:
             continue
-        for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        yield from names

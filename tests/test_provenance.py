@@ -54,6 +54,16 @@ def test_only_edits_that_can_change_a_result_change_the_digest(tree, name, old, 
     assert (digest(tree) != before) == changes
 
 
+def test_the_packages_of_a_module_count(tree):
+    found = provenance.module_files("lib.part.c", tree)
+    assert [str(file.relative_to(tree)) for file in found] == [
+        "lib/__init__.py",
+        "lib/part/__init__.py",
+        "lib/part/c.py",
+    ]
+    assert list(provenance.module_files("", tree)) == list(provenance.module_files("numpy.linalg", tree)) == []
+
+
 def test_tails_do_not_depend_on_training_or_plotting():
     script = ROOT / "workflow/scripts/tails.py"
     provenance.code_digest([script], ROOT)
