@@ -51,17 +51,6 @@ def test_a_gpu_that_is_not_wanted_or_not_given_is_no_error(unusable_gpu, monkeyp
     assert devices.select("auto", "fp32", 1).type == "cpu"
 
 
-def test_a_process_takes_one_gpu_however_often_it_asks(unusable_gpu, monkeypatch):
-    unusable_gpu.unlink()
-    taken = []
-    monkeypatch.setattr(devices.leases, "take", lambda: taken.append(1))
-    devices._lease.cache_clear()
-    for _ in range(2):
-        devices.select("auto", "fp32", 1)
-    assert len(taken) == 1
-    devices._lease.cache_clear()
-
-
 def test_without_a_gpu_cuda_is_an_error_and_auto_is_the_cpu(unusable_gpu):
     unusable_gpu.unlink()
     assert devices.select("auto", "fp32", 1).type == "cpu"
