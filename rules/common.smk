@@ -81,7 +81,6 @@ def dataset_of(wildcards):
 
 
 @cache
-@cache
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository."""
     files = [BASE / "workflow/scripts" / script]

@@ -172,13 +172,9 @@ def _outside(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ("entries_", "mmo_univariate", "gaussian"),
     ):
         lengths = [k1 for (e, s, k1) in at if e == estimator and s == "observed"]
-        bands = [at.get((estimator, series, k1)) for k1 in lengths]
-        below = [
-            at[estimator, "observed", k1]["alpha"] < band["alpha_low"]
-            for k1, band in zip(lengths, bands, strict=True)
-            if band
-        ]
-        result[f"{prefix}below_{series}"] = sum(below) if below else None
+        within = [k1 for k1 in lengths if (estimator, series, k1) in at]
+        below = sum(at[estimator, "observed", k1]["alpha"] < at[estimator, series, k1]["alpha_low"] for k1 in within)
+        result[f"{prefix}below_{series}"] = below if within else None
         if series == "shuffled":
             result["block_lengths"] = len(lengths)
     return result

@@ -33,6 +33,7 @@ from sgdtails.style import (
     grouped,
     label_log,
     run_panels,
+    say,
     with_legend,
     wrapped,
 )
@@ -79,7 +80,7 @@ def figure_2(histograms: pa.Table) -> Figure:
         axes.set_ylabel("density")
     figure.supxlabel("weight", fontsize=8)
     if not groups:
-        grid[0, 0].text(0.5, 0.5, "no run converged", ha="center", va="center", transform=grid[0, 0].transAxes)
+        say(grid[0, 0], "no run converged")
     for axes in grid[:, -1] if groups else ():
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -56,6 +56,11 @@ def wrapped(title: str, inches: float) -> str:
     return "\n".join(textwrap.wrap(title, max(10, int(13 * inches))))
 
 
+def say(axes: Axes, words: str, **style: Any) -> None:
+    """Words in the middle of a panel that shows nothing."""
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, **style)
+
+
 def grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Rows by panel title, in the order of first appearance."""
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -64,16 +69,21 @@ def grouped(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
+def _across(count: int) -> int:
+    """How many of so many panels stand in a line."""
+    return max(1, min(3, count))
+
+
 def panel_grid(count: int, *, height: float, nothing: str) -> tuple[Figure, Sequence[Axes]]:
     """A figure with ``count`` panels, three to a line, each ``height`` inches; with one that says ``nothing`` for a count of 0."""
-    columns = max(1, min(3, count))
+    columns = _across(count)
     lines = max(1, -(-count // columns))
     figure = Figure(figsize=(max(COLUMN, PAGE * columns / 3), height * lines + 0.5), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for unused in grid[max(1, count) :]:
         unused.remove()
     if not count:
-        grid[0].text(0.5, 0.5, nothing, ha="center", va="center", transform=grid[0].transAxes)
+        say(grid[0], nothing)
     return figure, list(grid[: max(1, count)])
 
 
@@ -87,7 +97,7 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
     groups = grouped(runs.to_pylist())
     shown = grouped(converged(runs, tails))
     figure, grid = panel_grid(len(groups), height=2.1, nothing="no network has such a layer")
-    width = figure.get_figwidth() / min(3, max(1, len(groups)))
+    width = figure.get_figwidth() / _across(len(groups))
 
     def panels() -> Panels:
         for axes, (title, everything) in zip(grid, groups.items(), strict=False):
@@ -99,7 +109,7 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
             note = "; ".join([f"$n$ = {len(rows)}", *(text for text in left_out if not text.startswith("0 "))])
             axes.set_title(f"{wrapped(title, width)}\n{note}")
             if not rows:
-                axes.text(0.5, 0.5, "no run converged", ha="center", va="center", transform=axes.transAxes)
+                say(axes, "no run converged")
             yield axes, rows
 
     return figure, panels()

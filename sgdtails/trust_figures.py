@@ -7,7 +7,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE, ending, grouped, with_legend, wrapped
+from sgdtails.style import BLUE, GREEN, GREY, ORANGE, PAGE, ending, grouped, say, with_legend, wrapped
 
 _NULLS = (
     ("gaussian", "Gaussian", GREY),
@@ -39,7 +39,7 @@ def profiles(profiles: pa.Table) -> Figure:
                 if offset == 0 and of_layer:
                     axes.set_title(_named(of_layer[0]), fontsize=7)
     if not groups:
-        grid[0][0].text(0.5, 0.5, "no run converged", ha="center", va="center", transform=grid[0][0].transAxes)
+        say(grid[0][0], "no run converged")
     least = [row["alpha"] for rows in groups.values() for row in rows if row["series"] == "observed"]
     grid[0][0].set_ylim(min([1.0, *least]), _TOP)
     figure.supxlabel("block length $K_1$", fontsize=8)
@@ -56,7 +56,7 @@ def _named(row: dict[str, Any]) -> str:
 def _profile(axes: Axes, rows: list[dict[str, Any]]) -> None:
     if not rows:
         axes.set_xticks([])
-        axes.text(0.5, 0.5, "no profile", ha="center", va="center", transform=axes.transAxes, fontsize=7)
+        say(axes, "no profile", fontsize=7)
         return
     for name, label, colour in _NULLS:
         band = [row for row in rows if row["series"] == name]
