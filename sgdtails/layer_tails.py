@@ -7,45 +7,125 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import estimators, layers, readings, tail_index, uncertainty
+from sgdtails import block_estimates, estimators, layers, published_estimators, readings
+from sgdtails.block_estimates import Sample, Settings
 from sgdtails.errors import InputError
 
 ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"}
-_NOTHING = dict.fromkeys(("k1", "alpha", "alpha_published", "alpha_low", "alpha_high", "log_norm_dispersion", "reason"))
+# The published values of other samples and by other estimators, beside the paper's own; without intervals.
+CENTRINGS = {"published_mean_centred": "mean", "published_uncentred": "none"}
+UNIVARIATE = "published_univariate"
+NAMES = (*ESTIMATORS, *estimators.ESTIMATORS, *CENTRINGS, UNIVARIATE, *published_estimators.NAMES)
+AS_PUBLISHED = Settings()
+_COLUMNS = ("k1", "k1_targets", "alpha", "alpha_low", "alpha_high", "interval_holds", "alpha_published", "skewed")
+_NOTHING: dict[str, Any] = dict.fromkeys((*_COLUMNS, "log_norm_dispersion", "reason"))
+_CHUNK = 2**16  # numbers at a time
 
-
+Rows = Iterator[dict[str, Any]]
 Own = Mapping[str, Callable[[NDArray], Any]]  # estimators of the user's, by name
 
 
 def per_layer(
-    weights: Mapping[str, NDArray], *, seed: int, own: Own = MappingProxyType({})
-) -> Iterator[dict[str, Any]]:
+    weights: Mapping[str, NDArray], *, seed: int, settings: Settings = AS_PUBLISHED, own: Own = MappingProxyType({})
+) -> Rows:
     """Rows of the table ``tails`` (less run and weights) for layers in order, the last one being the head.
 
     Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
     cannot take (a prime number of observations, equal weights) has a row with the reason and no values.
     """
     for index, (name, weight) in enumerate(weights.items()):
-        rows = of_layer(weight, seed=[seed, index], head=index == len(weights) - 1, own=own)
+        head = index == len(weights) - 1
+        rows = of_layer(weight, seed=[seed, index], head=head, settings=settings, own=own)
         yield from ({"layer": index, "layer_name": name} | row for row in rows)
 
 
 def of_layer(
-    weight: NDArray, *, seed: Sequence[int] = (0,), head: bool = False, own: Own = MappingProxyType({})
-) -> Iterator[dict[str, Any]]:
-    """The rows of one layer, a weight array of two or more dimensions, less its index and name; ``own`` estimators last."""
-    for number, (estimator, purpose) in enumerate(ESTIMATORS.items()):
-        sample = layers.centre(layers.observations(weight, purpose, head=head), np.float32)  # type: ignore[arg-type]
-        rows = _mmo(sample, np.random.default_rng([*seed, number]))
-        yield from (_NOTHING | {"estimator": estimator} | _size(sample) | row for row in rows)
-    # The sample is now the univariate one, which the alternatives take as well.
-    others = _alternatives(sample, np.random.default_rng([*seed, len(ESTIMATORS)]))
-    yield from (_NOTHING | _size(sample) | row for row in others)
+    weight: NDArray,
+    *,
+    seed: Sequence[int] = (0,),
+    head: bool = False,
+    settings: Settings = AS_PUBLISHED,
+    own: Own = MappingProxyType({}),
+) -> Rows:
+    """The rows of one layer, a weight array of two or more dimensions, less its index and name.
+
+    First the two estimators of block sums, then their rivals on single entries, the published variants, and ``own`` last.
+    """
+    matrix = np.ascontiguousarray(layers.observations(weight, "multivariate", head=head), dtype=np.float32)
+    size, size_of_entries = ({"observations": n, "dimension": d} for n, d in (matrix.shape, (matrix.size, 1)))
+    yield from (_NOTHING | size | row for row in _of_rows(matrix, [*seed, 0], settings))
+    entries = layers.centre(matrix.reshape(-1), np.float32, settings.centring)
+    of_entries = _of_entries(matrix, entries, [*seed, 1], settings)
+    rivals = _rivals(entries, np.random.default_rng([*seed, len(ESTIMATORS)]))
+    yield from (_NOTHING | size_of_entries | row for row in (*next(of_entries), *rivals))
+    if settings.robustness:
+        for name, how in CENTRINGS.items():
+            yield _NOTHING | size | {"estimator": name} | _centred(matrix, how, [*seed, 0], settings)
+        yield from (_NOTHING | size_of_entries | row for row in next(of_entries))
     for name, function in own.items():
-        yield _NOTHING | _size(sample) | {"estimator": name} | _by_own(name, function, sample.copy())
+        yield _NOTHING | size_of_entries | {"estimator": name} | _by_own(name, function, entries.copy())
 
 
-def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int) -> Iterator[dict[str, Any]]:
+def _of_rows(matrix: NDArray[np.float32], seed: Sequence[int], settings: Settings) -> list[dict[str, Any]]:
+    name = {"estimator": "mmo_multivariate"}
+    try:
+        sample = Sample(layers.centre(matrix, np.float32, settings.centring), settings, signed=True)
+    except ValueError as error:
+        return [name | {"reason": str(error)}]
+    block_estimates.show([sample], seed, settings)
+    return [name | row for row in sample.rows()]
+
+
+def _centred(matrix: NDArray[np.float32], how: str, seed: Sequence[int], settings: Settings) -> dict[str, Any]:
+    """The paper's value of rows that are centred otherwise, from the same orders."""
+    try:
+        sample = Sample(layers.centre(matrix, np.float32, how), settings)
+    except ValueError as error:
+        return {"reason": str(error)}
+    block_estimates.show([sample], seed, settings)
+    return sample.rows()[0]
+
+
+def _of_entries(
+    matrix: NDArray[np.float32], entries: NDArray[np.float32], seed: Sequence[int], settings: Settings
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of ``mmo_univariate``; then those of the published univariate sample, which is looked at in the same orders."""
+    name, others = {"estimator": "mmo_univariate"}, (UNIVARIATE, *published_estimators.NAMES)
+    try:
+        published = [_published_entries(matrix, entries, settings)] if settings.robustness else []
+        own = Sample(entries, settings, signed=True)
+    except ValueError as error:
+        yield [name | {"reason": str(error)}]
+        yield [{"estimator": other, "reason": str(error)} for other in others]
+        return
+    block_estimates.show([*published, own], seed, settings)
+    yield [name | row for row in own.rows()]
+    for sample in published:
+        yield [{"estimator": UNIVARIATE} | sample.rows()[0], *sample.alternatives()]
+
+
+def _published_entries(matrix: NDArray[np.float32], entries: NDArray[np.float32], settings: Settings) -> Sample:
+    """The entries as the published code takes them: centred in each column first, then all together.
+
+    They differ from ``entries`` by one number per column, so a copy of them is only made for the order that is looked at.
+    """
+    columns = layers.centre_of(matrix, settings.centring)
+    flat = (matrix - columns).reshape(-1)
+    common = layers.centre_of(flat, settings.centring)
+    flat -= common
+    offset = columns + common - (matrix[0, 0] - entries[0])
+
+    def take(order: NDArray) -> NDArray:
+        shuffled = entries[order]
+        for start in range(0, len(order), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            shuffled[part] -= offset[order[part] % len(offset)]
+        return shuffled
+
+    return Sample(flat, settings, take=take, alternatives=True)
+
+
+def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int) -> Rows:
     """Rows of the table ``readings`` (less run and weights), one per layer; undecided with a reason where there is none."""
     for index, (name, weight) in enumerate(weights.items()):
         rng = np.random.default_rng([seed, index, len(ESTIMATORS) + 1])
@@ -56,31 +136,7 @@ def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int) -> Iterator
         yield {"layer": index, "layer_name": name} | found
 
 
-def _size(sample: NDArray) -> dict[str, int]:
-    return {"observations": len(sample), "dimension": 1 if sample.ndim == 1 else sample.shape[1]}
-
-
-def _mmo(sample: NDArray[np.float32], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    try:
-        dispersion = {"log_norm_dispersion": float(tail_index.log_norms(sample).std(dtype=np.float64))}
-        lengths, inverse = tail_index.profile(sample, rng=rng)
-        single, whole = uncertainty.intervals(sample, rng=rng)
-    except ValueError as error:
-        yield {"reason": str(error)}
-        return
-    for column, (k1, ends) in enumerate(zip(lengths, single, strict=True)):
-        alpha = float(tail_index.alpha_of(np.median(inverse[:, column])))
-        yield dispersion | {"k1": k1, "alpha": alpha} | _interval(ends)
-    alpha = tail_index.aggregate(inverse)
-    yield dispersion | {"alpha": alpha, "alpha_published": min(alpha, tail_index.CLIP)} | _interval(whole)
-
-
-def _interval(inverse: tuple[float, float]) -> dict[str, float]:
-    low, high = tail_index.alpha_of(np.array(inverse[::-1])).tolist()
-    return {"alpha_low": low, "alpha_high": high}
-
-
-def _alternatives(sample: NDArray[np.float32], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _rivals(sample: NDArray[np.float32], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     try:
         found = estimators.estimates(sample, rng=rng)
     except ValueError as error:

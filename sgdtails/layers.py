@@ -99,7 +99,24 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
     raise unknown("purpose", purpose, "layers.observations", get_args(Purpose))
 
 
-def centre(sample: NDArray, dtype: DTypeLike = np.float64) -> NDArray:
-    """Observations less their median: column medians of (N, d), the scalar median of (N,)."""
+CENTRINGS = ("median", "mean", "none")
+
+
+def centre(sample: NDArray, dtype: DTypeLike = np.float64, how: str = "median") -> NDArray:
+    """Observations less their median, or mean, or as they are: of each column of (N, d), of all of (N,).
+
+    InputError for an unknown ``how``.
+    """
     exact = np.asarray(sample, dtype=dtype)
-    return exact - np.median(exact, axis=0)
+    return exact - centre_of(exact, how)
+
+
+def centre_of(sample: NDArray, how: str = "median") -> NDArray:
+    """What ``centre`` subtracts: (d,) of (N, d), a number of (N,)."""
+    if how == "median":
+        return np.median(sample, axis=0)
+    if how == "mean":
+        return sample.mean(axis=0, dtype=np.float64).astype(sample.dtype)
+    if how == "none":
+        return np.zeros(sample.shape[1:], sample.dtype)
+    raise unknown("centring", how, "layers.centre", CENTRINGS)

@@ -5,7 +5,7 @@ Figures, claims, the report and the table ``runs`` all take it from here.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 CLIP = 2.0  # no stable law has a larger index
 VALUES = ("alpha_published", "alpha")
-_OVER_LAYERS = {"mean": np.mean, "median": np.median}
+_OVER_LAYERS: dict[str, Callable[[list[float]], Any]] = {"mean": np.mean, "median": np.median}
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Index:
 
     @property
     def label(self) -> str:
-        """The index in words, for axes and claims, such as: mean α̂, clipped at 2."""
-        return f"{self.layers} α̂" + (", clipped at 2" if self.clipped else "")
+        """The index in words, for axes and claims, such as: mean alpha-hat, clipped at 2."""
+        return f"{self.layers} alpha-hat" + (", clipped at 2" if self.clipped else "")
 
     def of_layer(self, row: Mapping[str, Any]) -> float | None:
         """The value of one aggregated row of table ``tails``; None where the layer has no estimate.

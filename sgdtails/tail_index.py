@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from sgdtails.permutations import permuted
 
-BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # beside the square root of N, as published
+BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # aimed at, beside the square root of N, as published
 PERMUTATIONS = 5
 CLIP = 2.0  # a stable law has alpha <= 2: the published values stop there
+SQUARE_ROOT = "sqrt(N)"  # its name among the targets
 
 
 def divisors(n: int) -> list[int]:
@@ -23,19 +24,32 @@ def divisors(n: int) -> list[int]:
     return sorted({*small, *(n // k for k in small)})
 
 
-def block_lengths(n: int) -> list[int]:
-    """The published K1 for n observations, ascending and distinct; ValueError if there is none.
+def block_lengths(n: int, targets: Sequence[int] = BLOCK_LENGTHS, *, square_root: bool = True) -> list[int]:
+    """The K1 for n observations, ascending and distinct; ValueError if there is none.
 
-    They are sqrt(n) and BLOCK_LENGTHS, each lowered to the nearest divisor of n, with 1 < K1 <= n/2.
+    Targets up to n/2 are lowered to the nearest divisor of n, and so is the square root of n, whatever n is; 1 is left out.
+
+    >>> block_lengths(192)
+    [2, 4, 8, 12, 16, 48]
     """
-    targets = (math.isqrt(max(n, 0)), *BLOCK_LENGTHS)
-    lowered = {max(k for k in divisors(n) if k <= target) for target in targets if target > 0 < n}
-    lengths = sorted(k for k in lowered if 1 < k <= n // 2)
-    if not lengths:
-        raise ValueError(
-            f"{n} observations have no admissible block length K1 (a divisor from 2 to 1000 and at most N/2)"
-        )
-    return lengths
+    return list(lowered_targets(n, targets, square_root=square_root))
+
+
+def lowered_targets(
+    n: int, targets: Sequence[int] = BLOCK_LENGTHS, *, square_root: bool = True
+) -> dict[int, list[int | str]]:
+    """``block_lengths``, and for each the targets that were lowered to it."""
+    aims: list[tuple[int, int | str]] = [(target, target) for target in targets if target <= n / 2]
+    if square_root and n > 0:
+        aims.append((math.isqrt(n), SQUARE_ROOT))
+    found: dict[int, list[int | str]] = {}
+    for target, name in aims:
+        k1 = max(k for k in divisors(n) if k <= target)
+        if k1 > 1:
+            found.setdefault(k1, []).append(name)
+    if not found:
+        raise ValueError(f"{n} observations have no admissible block length K1 (a divisor from 2 to N/2 near a target)")
+    return dict(sorted(found.items()))
 
 
 def inverse_alpha(observations: NDArray, k1: int) -> float:
@@ -80,9 +94,14 @@ def log_norms(sample: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.log(norms, out=norms)
 
 
-def _sums(sample: NDArray, lengths: Sequence[int]) -> Iterator[NDArray]:
+def nearest_divisors(lengths: Sequence[int]) -> list[int]:
+    """For each ascending length the largest shorter one that divides it, or 1."""
+    return [max(k for k in (1, *lengths[:at]) if length % k == 0) for at, length in enumerate(lengths)]
+
+
+def block_sums(sample: NDArray, lengths: Sequence[int]) -> Iterator[NDArray]:
     """Sums of each length of consecutive observations, from the sums of a shorter length that divides it."""
-    bases = [max(k for k in (1, *lengths[:at]) if length % k == 0) for at, length in enumerate(lengths)]
+    bases = nearest_divisors(lengths)
     known = {1: sample}
     for at, (length, base) in enumerate(zip(lengths, bases, strict=True)):
         parts = known[base].reshape(-1, length // base, *sample.shape[1:])
@@ -100,23 +119,42 @@ def block_contrasts(sample: NDArray, lengths: Sequence[int]) -> list[NDArray[np.
     logs = log_norms(sample)
     contrasts = [logs.reshape(-1, k1).mean(axis=1) for k1 in lengths]
     del logs  # as large as the sample
-    for k1, values, sums in zip(lengths, contrasts, _sums(sample, lengths), strict=True):
+    for k1, values, sums in zip(lengths, contrasts, block_sums(sample, lengths), strict=True):
         np.subtract(log_norms(sums), values, out=values)
         values /= math.log(k1)
     return contrasts
 
 
+class PublishedProfile:
+    """1/alpha at every K1 for each random order of a sample that it is shown, as published: no signs.
+
+    ``level``: mean log norm of the sample, which no order changes.
+    """
+
+    def __init__(self, level: float, lengths: Sequence[int]) -> None:
+        self._level, self._lengths = level, lengths
+        self._rows: list[list[float]] = []
+
+    def add(self, shuffled: NDArray) -> None:
+        """One more order; ``shuffled`` (N, d) or (N,) is the sample in it."""
+        sums = zip(self._lengths, block_sums(shuffled, self._lengths), strict=True)
+        self._rows.append([(log_norms(each).mean(dtype=np.float64) - self._level) / math.log(k1) for k1, each in sums])
+
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        """1/alpha (orders, K1s)."""
+        return np.array(self._rows)
+
+
 def profile(
     observations: NDArray, *, rng: np.random.Generator, permutations: int = PERMUTATIONS
 ) -> tuple[list[int], NDArray[np.float64]]:
-    """K1s, and 1/alpha for each random permutation and K1, (permutations, len(K1s)). Works in the sample's precision."""
+    """K1s, and 1/alpha for each random order and K1, (permutations, len(K1s)). Works in the sample's precision."""
     lengths = block_lengths(len(observations))
-    level = log_norms(observations).mean(dtype=np.float64)  # of any permutation
-    estimates = np.empty((permutations, len(lengths)))
-    for row in range(permutations):
-        for column, sums in enumerate(_sums(permuted(observations, rng), lengths)):
-            estimates[row, column] = (log_norms(sums).mean(dtype=np.float64) - level) / math.log(lengths[column])
-    return lengths, estimates
+    found = PublishedProfile(float(log_norms(observations).mean(dtype=np.float64)), lengths)
+    for _ in range(permutations):
+        found.add(permuted(observations, rng))
+    return lengths, found.inverse
 
 
 def alpha_of(inverse: NDArray | float) -> NDArray[np.float64]:
@@ -126,8 +164,12 @@ def alpha_of(inverse: NDArray | float) -> NDArray[np.float64]:
 
 
 def aggregate(inverse: NDArray[np.float64]) -> float:
-    """Median over permutations of the median over K1 of alpha, unclipped, from 1/alpha (permutations, K1s)."""
-    return float(np.median(np.median(alpha_of(inverse), axis=1)))
+    """Median over orders of the median over K1 of alpha, unclipped, from 1/alpha (orders, K1s).
+
+    As published, a negative 1/alpha is a negative alpha.
+    """
+    with np.errstate(divide="ignore"):
+        return float(np.median(np.median(1 / np.asarray(inverse), axis=1)))
 
 
 def published(observations: NDArray, *, rng: np.random.Generator) -> float:

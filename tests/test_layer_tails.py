@@ -3,7 +3,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sgdtails import dotted, estimators, layer_tails, schemas, tail_index
+from sgdtails import dotted, layer_tails, published_estimators, schemas, stable, tail_index
+from sgdtails.block_estimates import Settings
 from sgdtails.errors import InputError
 
 
@@ -19,31 +20,83 @@ def test_rows_of_a_network():
     assert {(row["layer"], row["layer_name"], row["observations"], row["dimension"]) for row in rows} == {
         (0, "fc1", 64, 12), (0, "fc1", 768, 1), (1, "head", 64, 10), (1, "head", 640, 1),
     }  # fmt: skip
-    names = [*layer_tails.ESTIMATORS, *estimators.ESTIMATORS]
     for layer in (0, 1):
         aggregates = [row for row in rows if row["layer"] == layer and row["k1"] is None]
-        assert [row["estimator"] for row in aggregates] == names
+        assert [row["estimator"] for row in aggregates] == list(layer_tails.NAMES)
     for row in rows:
         assert {"run", "weights", *row} == set(schemas.SCHEMAS["tails"].names)
-        assert row["alpha_low"] < row["alpha_high"]
+        published = row["estimator"].startswith("published")
+        if published:
+            assert row["alpha_low"] is row["alpha_high"] is None
+        else:
+            assert row["alpha_low"] <= row["alpha"] <= row["alpha_high"]
         mmo = row["estimator"].startswith("mmo")
-        assert (row["alpha_published"] is not None) == (mmo and row["k1"] is None)
-        if row["alpha_published"] is not None:
-            assert row["alpha_published"] == min(row["alpha"], 2.0)
+        assert (row["alpha_published"] is not None) == (published or (mmo and row["k1"] is None))
+        assert row["alpha_published"] is None or row["alpha_published"] <= 2
+        assert (row["interval_holds"] is not None) == mmo
+        assert (row["k1_targets"] is not None) == (row["k1"] is not None)
+        assert (row["skewed"] is not None) == (mmo and row["k1"] is None)
         assert row["reason"] is None
     assert rows == list(layer_tails.per_layer(WEIGHTS, seed=0))
 
 
-def test_values_are_those_of_the_estimator():
+def test_values_are_those_of_the_estimators():
     rows = list(layer_tails.of_layer(WEIGHTS["fc1"], seed=[3]))
-    sample = (WEIGHTS["fc1"].astype(np.float32) - np.median(WEIGHTS["fc1"].astype(np.float32), axis=0)).astype(
-        np.float32
-    )
-    lengths, inverse = tail_index.profile(sample, rng=rng([3, 0]))
+    sample = WEIGHTS["fc1"].astype(np.float32)
+    sample -= np.median(sample, axis=0)
+    inverse = tail_index.profile(sample, rng=rng([3, 0]))[1]
     mmo = [row for row in rows if row["estimator"] == "mmo_multivariate"]
-    assert [row["k1"] for row in mmo] == [*lengths, None]
-    assert [row["alpha"] for row in mmo[:-1]] == pytest.approx(1 / np.median(inverse, axis=0))
-    assert mmo[-1]["alpha"] == tail_index.aggregate(inverse)
+    assert [row["k1"] for row in mmo] == [2, 4, 8, 16, None]
+    assert [row["k1_targets"] for row in mmo] == ["2", "5", "10, sqrt(N)", "20", None]
+    assert mmo[-1]["alpha_published"] == min(tail_index.aggregate(inverse), 2)
+
+
+def published(weight, seed=(3,), **settings):
+    rows = layer_tails.of_layer(weight, seed=list(seed), settings=Settings(**settings))
+    return {row["estimator"]: row["alpha_published"] for row in rows if row["k1"] is None}
+
+
+def test_published_univariate_sample_is_centred_in_columns_first():
+    """Its orders are those of mmo_univariate, seed (3, 1)."""
+    weight = (stable.sample(1.5, (64, 12), rng=rng()) + 5 * np.arange(12)).astype(np.float32)  # columns far apart
+    sample = (weight - np.median(weight, axis=0)).ravel()
+    sample -= np.median(sample)
+    found = published(weight)
+    expected = tail_index.aggregate(tail_index.profile(sample, rng=rng([3, 1]))[1])
+    assert found["published_univariate"] == pytest.approx(min(expected, 2), abs=1e-5)
+    assert found["published_univariate"] != pytest.approx(found["mmo_univariate"], abs=0.1)
+    order_free = published_estimators.of_sample(sample)
+    for name in ("hill", "pickands", "dekkers", "dehaan1998"):
+        assert found[f"published_{name}"] == pytest.approx(order_free[name], abs=1e-5)
+
+
+def test_other_centrings_share_the_orders_of_the_papers_own():
+    weight = stable.sample(1.5, (64, 12), rng=rng()) + 0.3
+    found = published(weight)
+    assert found["published_mean_centred"] == published(weight, centring="mean")["mmo_multivariate"]
+    assert found["published_uncentred"] == published(weight, centring="none")["mmo_multivariate"]
+    assert len({found[name] for name in ("mmo_multivariate", "published_mean_centred", "published_uncentred")}) == 3
+
+
+def test_settings():
+    rows = [
+        row for row in layer_tails.of_layer(WEIGHTS["fc1"], settings=Settings(block_lengths=(7,), robustness=False))
+    ]
+    assert [row["k1"] for row in rows if row["estimator"] == "mmo_multivariate"] == [4, 8, None]
+    assert [row["k1_targets"] for row in rows if row["estimator"] == "mmo_multivariate"] == ["7", "sqrt(N)", None]
+    assert not any(row["estimator"].startswith("published") for row in rows)
+    with pytest.raises(InputError, match=r"centring 'medain'.*median"):
+        list(layer_tails.of_layer(WEIGHTS["fc1"], settings=Settings(centring="medain")))
+
+
+def test_skewed_weights_are_flagged():
+    """Weights whose median is not the centre of their bulk: signs and the published sums then disagree."""
+    skew = rng().exponential(size=(512, 20)) ** 2
+    flags = {
+        name: next(row["skewed"] for row in layer_tails.of_layer(w) if row["k1"] is None)
+        for name, w in {"skew": skew, "even": rng().standard_normal((512, 20))}.items()
+    }
+    assert flags == {"skew": True, "even": False}
 
 
 @pytest.mark.parametrize(
@@ -72,17 +125,18 @@ def test_readings_have_a_row_per_layer():
     assert rows == list(layer_tails.per_layer_readings(WEIGHTS, seed=0))
 
 
-def test_memory_is_four_times_the_layer():
-    """Beside the weights: the sample, its signed permutation, logarithms and contrasts; and small change."""
-    weight = rng().standard_normal((2048, 1024), np.float32)
+@pytest.mark.parametrize(("robustness", "times"), [(False, 4.5), (True, 5.3)])
+def test_memory(robustness, times):
+    """Beside the weights: the sample, its signed order, logarithms and contrasts, and small change; and the published sample."""
+    weight, settings = rng().standard_normal((2048, 1024), np.float32), Settings(robustness=robustness)
     list(layer_tails.of_layer(weight[:64, :64]))  # what is imported now is not counted then
     tracemalloc.start()
     try:
-        list(layer_tails.of_layer(weight))
+        list(layer_tails.of_layer(weight, settings=settings))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 4.1 * weight.nbytes
+    assert peak < times * weight.nbytes
 
 
 def test_own_estimators():

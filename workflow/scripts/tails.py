@@ -3,22 +3,23 @@
 import json
 from typing import Any
 
-from sgdtails import dotted, estimators, jobs, layer_tails, layers, storage, tables
+from sgdtails import dotted, jobs, layer_tails, layers, storage, tables
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    seed, taken = settings["seed"], (*layer_tails.ESTIMATORS, *estimators.ESTIMATORS)
-    own = dotted.load_all(settings["own"], "config key tails.own", taken)
+    seed = settings.pop("seed")
+    own = dotted.load_all(settings.pop("own"), "config key tails.own", layer_tails.NAMES)
+    how = layer_tails.Settings(**settings)
     rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
     for kind in ("initial", "final", "average"):
         state, record = storage.load_arrays(smk.input[kind])
         if layers.finite(state):  # a diverged run has a row in table runs, none here
             weights = layers.weights(state)
             common = {"run": record["run"], "weights": kind}
-            rows["tails"] += [common | row for row in layer_tails.per_layer(weights, seed=seed, own=own)]
+            rows["tails"] += [common | row for row in layer_tails.per_layer(weights, seed=seed, settings=how, own=own)]
             rows["readings"] += [common | row for row in layer_tails.per_layer_readings(weights, seed=seed)]
-    provenance = {"run": record["run"], "code": smk.params.code, "settings": settings}
+    provenance = {"run": record["run"], "code": smk.params.code, "settings": json.loads(smk.params.settings)}
     for name, found in rows.items():
         tables.write(name, found, smk.output[name], provenance=provenance)
 

@@ -1,0 +1,205 @@
+"""The tail index as a mean over random orders with random signs, with an interval for that mean.
+
+Each order cuts the observations into blocks, and gives one estimate of 1/alpha per block (``tail_index.block_contrasts``).
+In a single order blocks are independent: the variance of their mean follows from their spread. A mean over R orders has a
+smaller one, V_U + (V_1 - V_U)/R: V_1 is that of one order, V_U that of all orders (a U-statistic, Hoeffding 1948), and V_U is
+the covariance of two orders, seen in the blocks of both that hold the same observation.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdtails import tail_index, uncertainty
+from sgdtails.permutations import random_order
+
+ORDERS = 5
+LEVEL = uncertainty.LEVEL
+# Resamples and draws come from the same seed for every sample, so that they add no noise to comparisons.
+_SHARES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_DRAWS = 2000  # of the aggregate's error
+_TRACKED = 2**15  # observations that show the covariance between orders
+_PREFIX = 2**17  # observations that show correlations between K1s
+_RESAMPLED = 256  # blocks at most, of a pool of so many per order: skewness falls with the root of their number
+_RESAMPLES = 799
+_FEWEST_BLOCKS = 16  # of which a covariance is taken: fewer are tied by their own mean
+_PRIOR = 40  # observations' worth of the belief that one more order adds nothing; without it small samples are covered too rarely
+FAR = 1.8, 100  # above this index, in this many dimensions, intervals hold at the shortest K1 only (docs/trust.md)
+
+
+class Estimate(NamedTuple):
+    """1/alpha and the ends of its interval at LEVEL; ``k1`` None: the aggregate over block lengths."""
+
+    k1: int | None
+    inverse: float
+    low: float
+    high: float
+
+
+class Tracker:
+    """Where random orders put the observations that show covariances: those that the first order puts first."""
+
+    def __init__(self) -> None:
+        self._tracked: NDArray[np.integer] | None = None
+
+    def places(self, order: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Positions of the tracked observations in an order (N,)."""
+        if self._tracked is None:
+            self._tracked = np.array(order[:_TRACKED])
+            return np.arange(len(self._tracked))
+        places = np.empty(len(order), dtype=np.uint32)
+        for start in range(0, len(order), _TRACKED):
+            part = order[start : start + _TRACKED]
+            places[part] = np.arange(start, start + len(part), dtype=np.uint32)
+        return places[self._tracked]
+
+
+class SignedMeans:
+    """Estimates of 1/alpha at every K1, and their aggregate, from as many orders of N observations as it is shown."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._lengths = list(lengths)
+        self._rng = np.random.default_rng(
+            0
+        )  # of resamples: alike for all samples, so that these add no noise to comparisons
+        self._means: list[list[float]] = []
+        self._variances = np.zeros(len(lengths))  # sums over orders of the variance of one order's mean
+        self._pools: list[list[NDArray]] = [[] for _ in lengths]
+        # Sums over orders of the deviation of each tracked observation's block.
+        self._sums: list[NDArray[np.float64]] = [np.zeros(1) for _ in lengths]
+        self._squares = np.zeros(len(lengths))  # sums over orders of their mean squares
+        self._correlations = np.empty(0)
+        self._size = 0
+
+    def add(self, shuffled: NDArray, places: NDArray, rng: np.random.Generator) -> None:
+        """One more order; ``shuffled`` (N, d) or (N,), the sample in it, gets random signs in place; ``places``: see Tracker."""
+        self._size = len(shuffled)
+        uncertainty.change_signs(shuffled, rng)
+        contrasts = tail_index.block_contrasts(shuffled, self._lengths)
+        if not self._means:
+            self._correlations = _correlations(contrasts, self._lengths)
+        means, errors = np.array([uncertainty.mean_and_error(values) for values in contrasts]).T
+        self._means.append(means.tolist())
+        self._variances += errors**2
+        for number, (k1, values) in enumerate(zip(self._lengths, contrasts, strict=True)):
+            deviations = values[places // k1] - means[number]
+            self._sums[number] = self._sums[number] + deviations
+            self._squares[number] += np.mean(np.square(deviations, dtype=np.float64))
+            self._pools[number].append(values[:_RESAMPLED].copy())
+
+    def estimates(self) -> list[Estimate]:
+        """One estimate per K1, ascending, and the aggregate: the median over K1, with the interval of stable data,
+
+        whose index is the same at each K1.
+        """
+        from scipy.special import stdtrit  # scipy takes a while to import: only here
+
+        means, errors = np.mean(self._means, axis=0), self._errors()
+        freedom = np.array([self._size // k1 - 1 for k1 in self._lengths])
+        above = stdtrit(freedom, _SHARES[1])
+        below = np.array(
+            [t + self._stretch(number, n + 1) for number, (t, n) in enumerate(zip(above, freedom, strict=True))]
+        )
+        found = [
+            Estimate(k1, mean, mean - t * error, mean + q * error)
+            for k1, mean, error, t, q in zip(self._lengths, means, errors, above, below, strict=True)
+        ]
+        draws = np.median(self._student(freedom) * errors, axis=1)
+        low, high = np.quantile(draws, _SHARES)
+        middle, stretch = float(np.median(means)), float(np.median(below / above))
+        found.append(Estimate(None, middle, middle - max(float(high), 0.0), middle - min(float(low), 0.0) * stretch))
+        return [Estimate(each.k1, *map(float, each[1:])) for each in found]
+
+    def _errors(self) -> NDArray[np.float64]:
+        """Standard error of the mean over orders, (K1s,)."""
+        orders, n = len(self._means), self._size
+        single = self._variances / orders
+        if orders == 1:
+            return np.sqrt(single)
+        shared = [np.mean(total**2) for total in self._sums] - self._squares
+        between = np.square(self._lengths) * shared / (orders * (orders - 1)) / n
+        share = np.clip(np.divide(between, single, out=np.zeros_like(single), where=single > 0), 0, 1)
+        share = (n * share + _PRIOR) / (n + _PRIOR)
+        # The share grows with K1 on stable data, and long blocks are too few to show it.
+        enough = np.array([n // k1 >= _FEWEST_BLOCKS for k1 in self._lengths])
+        enough[0] = True
+        share = np.maximum.accumulate(np.where(enough, share, 0.0))
+        return np.sqrt(single * (share + (1 - share) / orders))
+
+    def _stretch(self, number: int, blocks: int) -> float:
+        """How much further up than Student's t an interval reaches, in standard errors.
+
+        Where large contrasts are rare, a sample with too few of them is likelier than one with too many. By the lower quantile
+        of the studentised mean of one order's blocks under the bootstrap (Hall 1992, section 3.2).
+        """
+        from scipy.special import stdtrit
+
+        pool, size = np.concatenate(self._pools[number]), min(blocks, _RESAMPLED)
+        chosen = pool[np.random.default_rng(0).integers(0, len(pool), (_RESAMPLES, size))]
+        deviations = chosen.mean(axis=1, dtype=np.float64) - pool.mean(dtype=np.float64)
+        errors = chosen.std(axis=1, ddof=1) / math.sqrt(size)
+        known = errors > 0
+        if not known.any():
+            return 0.0
+        reach = -float(np.quantile(deviations[known] / errors[known], _SHARES[0]))
+        return max(reach - float(stdtrit(size - 1, _SHARES[1])), 0.0) * math.sqrt(size / blocks)
+
+    def _student(self, freedom: NDArray) -> NDArray[np.float64]:
+        """Draws of the errors of 1/alpha at every K1 in standard errors, (draws, K1s)."""
+        from scipy.special import ndtr, stdtrit
+
+        values, vectors = np.linalg.eigh(self._correlations)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        normal = (
+            np.random.default_rng(0).standard_normal((_DRAWS, len(freedom))) @ root.T / np.linalg.norm(root, axis=1)
+        )
+        # Margins of Student's t, since few blocks know little of their own spread.
+        return stdtrit(freedom, np.clip(ndtr(normal), 1e-12, 1 - 1e-12))
+
+
+def estimates(
+    sample: NDArray, *, rng: np.random.Generator, orders: int = ORDERS, lengths: Sequence[int] | None = None
+) -> list[Estimate]:
+    """Estimates of 1/alpha of a centred sample (N, d) or (N,) at every K1, and their aggregate.
+
+    ValueError if there is no K1, or as ``tail_index.log_norms`` has it.
+
+    >>> rows = np.random.default_rng(0).standard_normal((500, 3))
+    >>> found = estimates(rows, rng=np.random.default_rng(1))[-1]
+    >>> bool(found.low < 0.5 < found.high)
+    True
+    """
+    found, tracker = SignedMeans(lengths or tail_index.block_lengths(len(sample))), Tracker()
+    for _ in range(orders):
+        order = random_order(len(sample), rng)
+        found.add(sample[order], tracker.places(order), rng)
+    return found.estimates()
+
+
+def holds(k1: int | None, shortest: int, dimension: int, alpha_high: float) -> bool:
+    """Whether an interval is known to cover about as often as it says; see FAR.
+
+    Among rows of many numbers with an index a little below 2 those that show it are rare, and a sample without them
+    cannot know of them; at the shortest K1 they weigh least.
+    """
+    return k1 == shortest or dimension < FAR[1] or alpha_high <= FAR[0]
+
+
+def _correlations(contrasts: list[NDArray], lengths: Sequence[int]) -> NDArray[np.float64]:
+    """Correlations of the means of blocks of different lengths over one sequence of observations, (K1s, K1s)."""
+    end = min(len(contrasts[0]) * lengths[0], max(_PREFIX, 8 * lengths[-1]))
+    centred = [values[: end // k1] - values.mean() for values, k1 in zip(contrasts, lengths, strict=True)]
+    result = np.eye(len(lengths))
+    for i, short in enumerate(lengths):
+        for j in range(i + 1, len(lengths)):
+            long = lengths[j]
+            # Each overlap of a short and a long block starts where one of them does.
+            starts = np.union1d(np.arange(0, end, short), np.arange(0, end, long))
+            inside = starts[(starts // short < len(centred[i])) & (starts // long < len(centred[j]))]
+            product = np.sum(centred[i][inside // short] * centred[j][inside // long], dtype=np.float64)
+            norm = math.sqrt(float(np.sum(centred[i] ** 2)) * float(np.sum(centred[j] ** 2)))
+            result[i, j] = result[j, i] = np.clip(product / norm, -1, 1) if norm > 0 else 0.0
+    return result
