@@ -61,6 +61,10 @@ METHODS = {
 OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
+SHAPES = {
+    model: grid.width_and_depth(config["models"][model])
+    for model in sorted({row["model"] for row in RUNS.values()})
+}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 

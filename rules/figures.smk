@@ -19,6 +19,10 @@ rule figure:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        # What networks' tail indices are called: not asked of figures that show none.
+        index=lambda wildcards: settings(
+            **config["index"] if "runs" in FIGURE_TABLES[wildcards.figure] else {}
+        ),
         code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"

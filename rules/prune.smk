@@ -84,7 +84,6 @@ rule pruning:
 rule latency:
     input:
         runs=TABLE.format(table="runs"),
-        tails=TABLE.format(table="tails"),
         weights=expand(pruned_weights(None), run=CHAINS),
         datasets=expand(
             DATASET, dataset=sorted({RUNS[run]["dataset"] for run in CHAINS})

@@ -51,7 +51,6 @@ rule histograms:
 rule profiles:
     input:
         runs=TABLE.format(table="runs"),
-        tails=TABLE.format(table="tails"),
         readings=TABLE.format(table="readings"),
         average=per_run(f"{RUN}/average.safetensors"),
         initial=per_run(f"{RUN}/initial.safetensors"),
@@ -65,7 +64,13 @@ rule profiles:
         mem_mb=retried(1000),
         runtime=retried(60),
     params:
-        settings=settings(**config["profiles"]),
+        settings=settings(
+            **config["profiles"],
+            tails={
+                key: config["tails"][key]
+                for key in ("centring", "block_lengths", "square_root", "orders")
+            },
+        ),
         code=code("profiles.py"),
     script:
         "../workflow/scripts/profiles.py"

@@ -4,16 +4,16 @@ import os
 
 # Which tables a figure is drawn from, by its file name.
 FIGURE_TABLES = {
-    "fig01": ("runs", "tails"),
+    "fig01": ("runs",),
     "fig02": ("histograms",),
     "fig03": ("runs", "tails", "compression"),
-    "fig04": ("runs", "tails", "pruning"),
-    "fig05": ("runs", "tails", "pruning"),
-    "fig06": ("runs", "tails", "pruning"),
-    "fig07": ("runs", "tails"),
+    "fig04": ("runs", "pruning"),
+    "fig05": ("runs", "pruning"),
+    "fig06": ("runs", "pruning"),
+    "fig07": ("runs",),
     "fig08": ("synthetic",),
-    "fig09": ("runs", "tails", "pruning"),
-    "fig10": ("runs", "tails", "pruning"),
+    "fig09": ("runs", "pruning"),
+    "fig10": ("runs", "pruning"),
     "fig11": ("theory",),
     "fig12": ("magnitudes",),
     "profiles": ("profiles",),

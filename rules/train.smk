@@ -102,6 +102,7 @@ rule runs:
     input:
         training=per_run(f"{RUN}/training.parquet"),
         averaging=per_run(f"{RUN}/averaging.parquet"),
+        tails=per_run(f"{RUN}/tails.parquet"),
     output:
         TABLE.format(table="runs"),
     log:
@@ -109,6 +110,7 @@ rule runs:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(index=config["index"], shapes=SHAPES),
         code=code("runs.py"),
     script:
         "../workflow/scripts/runs.py"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sgdtails import compression, layer_tails, layers, nulls, readings, tail_index
 from sgdtails.audit_inputs import Matrix, matrices
+from sgdtails.block_estimates import Settings
 from sgdtails.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ _TRIED = 512  # numbers of rows that are looked at for that
 _ENOUGH = 3  # block lengths of a layer of which no row is left out
 VOTES = 5  # readings of a layer: one alone depends on its permutation
 _CHUNK = 2**24  # weights in double precision at a time
+ESTIMATED = ("alpha", "alpha_low", "alpha_high", "interval_holds", "alpha_published", "skewed")
+WITHOUT_RIVALS = Settings(robustness=False)
 _MEASURED = (
-    *("alpha", "alpha_low", "alpha_high", "entries_alpha", "entries_alpha_low", "entries_alpha_high"),
+    *(f"{prefix}{name}" for prefix in ("", "entries_") for name in ESTIMATED),
     *("votes", "log_norm_dispersion", "below_gaussian", "below_shuffled", "entries_below_gaussian", "block_lengths"),
     *("rank_90", "rank_90_share", "effective_rank", "effective_rank_share", "spectrum_rows", "reason"),
 )
@@ -130,18 +133,18 @@ def finite(tensor: "Tensor") -> bool:
 
 
 def _estimates(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, Any]:
-    """The published aggregates of rows and entries, unclipped, with intervals, and the reading."""
+    """The aggregates of rows and entries with intervals, and the reading."""
     result: dict[str, Any] = {}
     try:
         result |= _reading(sample, [*seed, 4])
     except ValueError as error:
         result["reason"] = str(error)
     aggregates = 0
-    for row in layer_tails.of_layer(sample, seed=[*seed, 5]):
+    for row in layer_tails.of_layer(sample, seed=[*seed, 5], settings=WITHOUT_RIVALS):
         if row["k1"] is not None:
             continue
         prefix = "" if row["estimator"] == "mmo_multivariate" else "entries_"
-        result |= {f"{prefix}{name}": row[name] for name in ("alpha", "alpha_low", "alpha_high")}
+        result |= {f"{prefix}{name}": row[name] for name in ESTIMATED}
         result["reason"] = result["reason"] or row["reason"]
         aggregates += 1
         if aggregates == len(layer_tails.ESTIMATORS):  # what follows are rival estimators, which take longest

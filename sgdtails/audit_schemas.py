@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from sgdtails.run_schemas import COUNT, EPSILON, LAYER, REAL, TEXT, schema
+from sgdtails.run_schemas import COUNT, EPSILON, FLAG, LAYER, REAL, TEXT, schema
 
 _CHECKPOINT = ("checkpoint", TEXT, "", "name of the folder of results: that of the file or of the torchvision model")
 _STRUCTURE = (
@@ -24,12 +24,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             *("observations_left_out", COUNT, "observations"),
             "at random: those beyond config key audit.entries, or of a number of observations without block lengths",
         ),
-        ("alpha", REAL, "1", "tail index of the rows: the published aggregate, unclipped (mmo_multivariate)"),
-        ("alpha_low", REAL, "1", "lower end of its 95% interval, from independent signed blocks"),
-        ("alpha_high", REAL, "1", "upper end of that interval"),
-        ("entries_alpha", REAL, "1", "tail index of single entries (mmo_univariate)"),
-        ("entries_alpha_low", REAL, "1", "lower end of its 95% interval"),
-        ("entries_alpha_high", REAL, "1", "upper end of that interval"),
+        *(
+            (f"{prefix}{name}", type_, unit, f"{meaning} {words}")
+            for prefix, words in (("", "(rows: mmo_multivariate)"), ("entries_", "(single entries: mmo_univariate)"))
+            for name, type_, unit, meaning in (
+                ("alpha", REAL, "1", "tail index, unclipped, as in table tails"),
+                ("alpha_low", REAL, "1", "lower end of its 95% interval"),
+                ("alpha_high", REAL, "1", "upper end of that interval"),
+                ("interval_holds", FLAG, "", "whether the interval is known to cover about as often as it says"),
+                ("alpha_published", REAL, "1", "the value by the paper's rule, clipped at 2"),
+                ("skewed", FLAG, "", "whether that lies outside the interval"),
+            )
+        ),
         ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the rows"),
         ("reading", TEXT, "", "stable-like, finite-variance-like, scale-mixture-like or undecided"),
         (

@@ -49,7 +49,7 @@ class Sample:
         self.targets = settings.targets(self.size)
         lengths = list(self.targets)
         level, self.dispersion = uncertainty.mean_and_spread(tail_index.log_norms(values))
-        self._published = tail_index.PublishedProfile(level, lengths)
+        self._published = tail_index.Profiles(level, lengths)
         self._signed = signed_means.SignedMeans(lengths) if signed else None
         self._by_magnitude = published_estimators.of_magnitudes(values, lengths) if alternatives else {}
         self._by_blocks = published_estimators.Paulauskas(lengths) if alternatives else None

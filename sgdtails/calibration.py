@@ -63,12 +63,16 @@ def _errors(
     found: Mapping[tuple[str, int | None], list[tuple[float, float, float]]], alpha: float
 ) -> Iterator[dict[str, Any]]:
     for (estimator, k1), values in found.items():
-        estimate, low, high = np.array(values).T
-        errors = 1 / estimate - 1 / alpha  # 1/inf = 0: no tail index
+        estimate, low, high = np.array(values, dtype=np.float64).T  # published variants have no interval: not-a-number
+        with np.errstate(divide="ignore"):
+            errors = 1 / estimate - 1 / alpha  # 1/inf = 0: no tail index
         yield {
-            **{"estimator": estimator, "k1": k1, "layers": len(values)},
-            **{"bias": float(errors.mean()), "spread": float(errors.std(ddof=1)) if len(values) > 1 else None},
-            **{"coverage": float(np.mean((low <= alpha) & (alpha <= high)))},
+            "estimator": estimator,
+            "k1": k1,
+            "layers": len(values),
+            "bias": float(errors.mean()),
+            "spread": float(errors.std(ddof=1)) if len(values) > 1 else None,
+            "coverage": None if np.isnan(low).any() else float(np.mean((low <= alpha) & (alpha <= high))),
         }
 
 

@@ -118,6 +118,12 @@ def _batched(items: list[str], size: int) -> Iterable[list[str]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
+def width_and_depth(model: Mapping[str, Any]) -> dict[str, int | None]:
+    """Width of the widest hidden layer and number of hidden layers of an entry of config key ``models``; None of a factory's."""
+    layers = model.get("fcn") or [layer for layer in model.get("cnn", ()) if layer != "M"]
+    return {"width": max(layers, default=None), "depth": len(layers) or None}
+
+
 def pruning_methods(model: Mapping[str, Any]) -> tuple[str, ...]:
     """The pruning methods for an entry of ``models``: nodes are of linear layers, kernels of convolutions; an own model may have both."""
     structured = ("node",) if "fcn" in model else ("kernel",) if "cnn" in model else ("node", "kernel")

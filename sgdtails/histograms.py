@@ -1,6 +1,6 @@
 """Figure 2's table: how the weights of one representative layer per panel are distributed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,24 +10,36 @@ from numpy.typing import NDArray
 from sgdtails import layers, stable, storage, tables
 
 
-def representatives(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
-    """Per panel, the converged run whose mean tail index is the lower median: neither calm nor extreme."""
-    groups = tables.panels(tables.converged(runs, tails)).values()
-    return [sorted(rows, key=lambda row: row["alpha"])[(len(rows) - 1) // 2] for rows in groups]
+def representatives(runs: pa.Table, chosen: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One converged run per panel: the ``chosen`` one, else that whose tail index is the lower median, neither calm nor extreme."""
+    found = []
+    for rows in tables.panels(tables.converged(runs)).values():
+        ordered = sorted(rows, key=lambda row: row["alpha"])
+        found.append(next((row for row in rows if row["run"] in chosen), ordered[(len(rows) - 1) // 2]))
+    return found
 
 
 def rows(
-    runs: pa.Table, tails: pa.Table, averages: Mapping[str, str], *, bins: int, seed: int
+    runs: pa.Table,
+    tails: pa.Table,
+    averages: Mapping[str, str],
+    *,
+    bins: int,
+    seed: int,
+    chosen: Sequence[str] = (),
+    layer: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of table ``histograms``; ``averages`` gives the file of averaged weights of each run.
 
+    The runs are ``representatives``; the layer is the one of that name in networks that have it, else the largest.
     The stable sample has the layer's published tail index and its mean of log|w|.
     """
     published = {(row["run"], row["layer_name"]): row["alpha_published"] for row in tables.published(tails).to_pylist()}
-    for run in representatives(runs, tails):
+    for run in representatives(runs, chosen):
         weights = layers.weights(storage.load_arrays(averages[run["run"]])[0])
         estimated = {name: weight for name, weight in weights.items() if (run["run"], name) in published}
-        name, weight = max(estimated.items(), key=lambda item: item[1].size)
+        name = layer if layer in estimated else max(estimated, key=lambda name: estimated[name].size)
+        weight = estimated[name]
         alpha = published[run["run"], name]
         values = layers.centre(layers.observations(weight, "univariate"))
         rng = np.random.default_rng(seed)

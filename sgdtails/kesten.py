@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import tail_index, uncertainty
+from sgdtails import signed_means, tail_index, uncertainty
 from sgdtails.errors import InputError
 from sgdtails.estimators import ESTIMATORS, MINIMUM
 
@@ -172,7 +172,7 @@ def _check_parts(chains: int, parts: int) -> None:
 def estimates(sample: Sample, *, rng: np.random.Generator) -> dict[tuple[str, int | None], Sample]:
     """1/alpha by every estimator, (parts,), of a sample (parts, N, d), centred here by the medians of each part.
 
-    Keys are the estimator and K1, None for the published aggregate and for estimators that have none. Univariate
+    Keys are the estimator and K1, None for the aggregate and for estimators that have none. Univariate
     estimators see the N*d numbers of a part, as they see the entries of a weight matrix, in random order: numbers of
     one vector are dependent and would share blocks (Paulauskas' estimate was 2.9 at an index of 1.03).
     """
@@ -186,13 +186,13 @@ def estimates(sample: Sample, *, rng: np.random.Generator) -> dict[tuple[str, in
 
 
 def _mohammadi(name: str, sample: Sample, rng: np.random.Generator) -> dict[tuple[str, int | None], Sample]:
-    """1/alpha at each K1, the median over permutations, and from the published aggregate, unclipped."""
-    profiles = [tail_index.profile(part, rng=rng) for part in sample]
-    found: dict[tuple[str, int | None], Sample] = {}
-    medians = np.array([np.median(inverse, axis=0) for _, inverse in profiles])
-    for k1, column in zip(profiles[0][0], medians.T, strict=True):
-        found[name, k1] = column
-    found[name, None] = np.array([1 / tail_index.aggregate(inverse) for _, inverse in profiles])
+    """1/alpha at each K1, the mean over signed orders, and its median over K1, as in table ``tails``."""
+    lengths = tail_index.block_lengths(sample.shape[1])
+    inverse = np.array([signed_means.profile(part, rng=rng, lengths=lengths) for part in sample])
+    found: dict[tuple[str, int | None], Sample] = {
+        (name, k1): column for k1, column in zip(lengths, inverse.T, strict=True)
+    }
+    found[name, None] = np.median(inverse, axis=1)
     return found
 
 

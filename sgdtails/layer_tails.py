@@ -125,12 +125,12 @@ def _published_entries(matrix: NDArray[np.float32], entries: NDArray[np.float32]
     return Sample(flat, settings, take=take, alternatives=True)
 
 
-def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int) -> Rows:
+def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int, centring: str = "median") -> Rows:
     """Rows of the table ``readings`` (less run and weights), one per layer; undecided with a reason where there is none."""
     for index, (name, weight) in enumerate(weights.items()):
         rng = np.random.default_rng([seed, index, len(ESTIMATORS) + 1])
         try:
-            found = readings.of_layer(weight, head=index == len(weights) - 1, rng=rng)
+            found = readings.of_layer(weight, head=index == len(weights) - 1, rng=rng, centring=centring)
         except ValueError as error:
             found = readings.NOTHING | {"reason": str(error)}
         yield {"layer": index, "layer_name": name} | found

@@ -39,8 +39,19 @@ class Index:
 
     @property
     def label(self) -> str:
-        """The index in words, for axes and claims, such as: mean alpha-hat, clipped at 2."""
-        return f"{self.layers} alpha-hat" + (", clipped at 2" if self.clipped else "")
+        """The index in words, such as: mean alpha, clipped at 2."""
+        return f"{self.layers} alpha" + self._details
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis on which networks lie."""
+        return rf"{self.layers} tail index $\hat\alpha$" + self._details
+
+    @property
+    def _details(self) -> str:
+        by = "" if self.estimator == "mmo_multivariate" else f" ({self.estimator})"
+        without = f", without {', '.join(self.exempt)}" if self.exempt else ""
+        return by + without + (", clipped at 2" if self.clipped else "")
 
     def of_layer(self, row: Mapping[str, Any]) -> float | None:
         """The value of one aggregated row of table ``tails``; None where the layer has no estimate.
@@ -82,3 +93,14 @@ def of_runs(tails: pa.Table, index: Index, weights: str = "average") -> dict[str
     rows = aggregates(tails, index.estimator, weights)
     values = {run: index.of_network(layers) for run, layers in rows.items()}
     return {run: value for run, value in values.items() if value is not None and not math.isnan(value)}
+
+
+def columns(tails: pa.Table, index: Index) -> dict[str, dict[str, float | None]]:
+    """Columns of table ``runs``, by run: the index, and the two means over layers that need no definition."""
+    parts = {
+        "alpha": of_runs(tails, index),
+        "mean_alpha": of_runs(tails, Index(value="alpha")),
+        "mean_alpha_published": of_runs(tails, Index()),
+    }
+    runs = set().union(*parts.values())
+    return {run: {name: values.get(run) for name, values in parts.items()} for run in runs}

@@ -7,25 +7,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sgdtails import histograms, layer_tails, layers, storage, tables, tail_index
+from sgdtails import histograms, layer_tails, layers, signed_means, storage, tables, tail_index
+from sgdtails.block_estimates import Settings
 from sgdtails.permutations import permuted
 
 
 def rows(
     runs: pa.Table,
-    tails: pa.Table,
     readings: pa.Table,
     files: Mapping[str, Mapping[str, str]],
     *,
     replicates: int,
     seed: int,
+    settings: Settings = layer_tails.AS_PUBLISHED,
 ) -> Iterator[dict[str, Any]]:
     """Rows of table ``profiles`` for one representative run per panel (``histograms.representatives``).
 
     ``files`` gives, by run, the files of its ``average`` and ``initial`` weights.
     """
     words = {(row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"}
-    for run in histograms.representatives(runs, tails):
+    for run in histograms.representatives(runs):
         average, initial = (
             layers.weights(storage.load_arrays(files[run["run"]][kind])[0]) for kind in ("average", "initial")
         )
@@ -33,12 +34,20 @@ def rows(
             common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
             common["reading"] = words[run["run"], index]
             head = index == len(average) - 1
-            found = bands(weight, initial[name], head=head, replicates=replicates, seed=[seed, index])
+            found = bands(
+                weight, initial[name], head=head, replicates=replicates, seed=[seed, index], settings=settings
+            )
             yield from (common | row for row in found)
 
 
 def bands(
-    weight: NDArray, initial: NDArray | None, *, head: bool, replicates: int, seed: list[int]
+    weight: NDArray,
+    initial: NDArray | None,
+    *,
+    head: bool,
+    replicates: int,
+    seed: list[int],
+    settings: Settings = layer_tails.AS_PUBLISHED,
 ) -> Iterator[dict[str, Any]]:
     """The profile of a layer and, as least, median and largest of ``replicates``, those of three nulls.
 
@@ -57,7 +66,7 @@ def bands(
             series["initial"] = (replicates, lambda: initial)
         for name, (times, draw) in series.items():
             try:
-                lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng)
+                lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng, settings=settings)
             except ValueError:
                 if name == "observed":
                     break
@@ -69,12 +78,13 @@ def bands(
 
 
 def _profiles(
-    draw: Callable[[], NDArray], purpose: Any, *, head: bool, times: int, rng: np.random.Generator
+    draw: Callable[[], NDArray], purpose: Any, *, head: bool, times: int, rng: np.random.Generator, settings: Settings
 ) -> tuple[list[int], NDArray[np.float64]]:
-    """K1s, and alpha of each draw at each of them: the median over permutations, as in table ``tails``."""
+    """K1s, and alpha of each draw at each of them: from means over signed orders, as in table ``tails``."""
     found = []
     for _ in range(times):
-        sample = layers.centre(layers.observations(draw(), purpose, head=head), np.float32)
-        lengths, inverse = tail_index.profile(sample, rng=rng)
-        found.append(tail_index.alpha_of(np.median(inverse, axis=0)))
+        sample = layers.centre(layers.observations(draw(), purpose, head=head), np.float32, settings.centring)
+        lengths = list(settings.targets(len(sample)))
+        inverse = signed_means.profile(sample, rng=rng, lengths=lengths, orders=settings.orders)
+        found.append(tail_index.alpha_of(inverse))
     return lengths, np.array(found)

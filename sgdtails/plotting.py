@@ -1,5 +1,6 @@
 """The paper's figures as functions of tables: one per figure, its arguments are the tables it is drawn from."""
 
+import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +14,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from sgdtails import audit_figures, kesten_figures, theory_figures, trust_figures
+from sgdtails import audit_figures, kesten_figures, network_index, theory_figures, trust_figures
+from sgdtails.network_index import Index
 from sgdtails.storage import atomic
 from sgdtails.style import (
-    ALPHA,
     BLUE,
     COLUMN,
     GAUSSIAN,
@@ -37,12 +38,15 @@ from sgdtails.style import (
     with_legend,
     wrapped,
 )
-from sgdtails.tables import converged, published
+from sgdtails.tables import converged
+
+PAPERS = Index()
+LAYERS = "viridis"  # colours that number layers
 
 
-def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
-    """Mean estimated tail index against eta/b, one point per converged run, one panel per model, dataset and variant."""
-    figure, panels = run_panels(runs, tails)
+def figure_1(runs: pa.Table, *, index: Index = PAPERS) -> Figure:
+    """Tail index against eta/b, one point per converged run, one panel per model, dataset and variant."""
+    figure, panels = run_panels(runs)
     sizes = sorted(set(runs["batch_size"].to_pylist()))
     for axes, rows in panels:
         for size, (marker, colour) in zip(sizes, itertools.cycle(MARKERS), strict=False):
@@ -51,7 +55,7 @@ def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
         axes.set_xscale("log")
         label_log(axes.xaxis)
     figure.supxlabel(RATIO, fontsize=8)
-    figure.supylabel(ALPHA, fontsize=8)
+    figure.supylabel(index.axis, fontsize=8)
     return with_legend(figure)
 
 
@@ -86,61 +90,80 @@ def figure_2(histograms: pa.Table) -> Figure:
     return figure
 
 
-def figure_3(runs: pa.Table, tails: pa.Table, compression: pa.Table) -> Figure:
-    """Tail index against pruning ratio at a relative l2 error of 0.1: one point per layer of a converged run, and of its start."""
-    figure, panels = run_panels(runs, tails)
-    wanted = (pc.field("structure") == "entries") & (pc.field("p") == 2) & (pc.field("epsilon") == 0.1)
-    ratio = {
-        (row["weights"] == "initial", row["run"], row["layer"]): 1 - row["kappa"]
-        for row in compression.filter(wanted).to_pylist()
-    }
-    alpha = {
-        (initial, row["run"], row["layer"]): row["alpha_published"]
-        for initial, weights in ((True, "initial"), (False, "average"))
-        for row in published(tails, weights).to_pylist()
-    }
-    heads: dict[str, int] = {}
-    for run, layer in zip(tails["run"].to_pylist(), tails["layer"].to_pylist(), strict=True):
-        heads[run] = max(layer, heads.get(run, 0))
+def figure_3(runs: pa.Table, tails: pa.Table, compression: pa.Table, *, index: Index = PAPERS) -> Figure:
+    """Tail index against pruning ratio at a relative l2 error of 0.1: one point per layer of a converged run, and of its start.
+
+    Colours number the trained layers.
+    """
+    points = _layer_points(tails, compression, index)
+    heads = {run: max(rows, default=0) for run, rows in points["average"].items()}
+
+    def count(rows: list[dict[str, Any]]) -> str:
+        return f"$n$ = {sum(len(points['average'].get(row['run'], {})) for row in rows)} layers of {len(rows)} runs"
+
+    figure, panels = run_panels(runs, count=count)
+    numbers = Normalize(1, max([2, *(1 + head for head in heads.values())]))
     for axes, rows in panels:
-        shown = {row["run"] for row in rows}
-        points = [(key, (ratio[key], alpha[key])) for key in ratio if key[1] in shown and key in alpha]
-        hidden = [point for (initial, run, layer), point in points if not initial and layer < heads[run]]
-        _scatter(axes, [point for (initial, *_), point in points if initial], "x", GREY, label="at initialisation")
-        _scatter(axes, hidden, "o", BLUE, label="trained")
-        _scatter(
-            axes,
-            [point for (initial, run, layer), point in points if not initial and layer == heads[run]],
-            "^",
-            ORANGE,
-            label="trained, head",
-        )
+        shown = [row["run"] for row in rows]
+        start = [point for run in shown for point in points["initial"].get(run, {}).values()]
+        _scatter(axes, start, "x", GREY, label="at initialisation")
+        for marker, label, of_head in (("o", "trained", False), ("^", "trained, head", True)):
+            chosen = [
+                (layer + 1, *point)
+                for run in shown
+                for layer, point in points["average"].get(run, {}).items()
+                if (layer == heads[run]) == of_head
+            ]
+            if chosen:
+                layers, x, y = zip(*chosen, strict=True)
+                axes.scatter(x, y, c=layers, norm=numbers, cmap=LAYERS, marker=marker, s=9, linewidths=0, label=label)
         for value, style, label in ((UNIFORM, ":", "uniform"), (GAUSSIAN, "--", "Gaussian")):
             axes.axvline(value, color=GREY, linestyle=style, linewidth=0.7, zorder=0, label=label)
+    figure.colorbar(ScalarMappable(numbers, LAYERS), ax=figure.axes, pad=0.02, aspect=30, label="layer")
     figure.supxlabel(rf"{KAPPA} at a relative $\ell_2$ error of 0.1", fontsize=8)
-    figure.supylabel(r"tail index $\hat\alpha$ of the layer", fontsize=8)
+    figure.supylabel(r"tail index $\hat\alpha$ of the layer" + (", clipped at 2" if index.clipped else ""), fontsize=8)
     return with_legend(figure)
 
 
-def figure_4(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def _layer_points(
+    tails: pa.Table, compression: pa.Table, index: Index
+) -> dict[str, dict[str, dict[int, tuple[float, float]]]]:
+    """(1 - kappa, tail index) of each layer that has both, by weights (initial or average: trained), run and layer."""
+    wanted = (pc.field("structure") == "entries") & (pc.field("p") == 2) & (pc.field("epsilon") == 0.1)
+    ratio = {
+        ("initial" if row["weights"] == "initial" else "average", row["run"], row["layer"]): 1 - row["kappa"]
+        for row in compression.filter(wanted).to_pylist()
+    }
+    found: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
+    for weights in ("initial", "average"):
+        for run, rows in network_index.aggregates(tails, index.estimator, weights).items():
+            points = found.setdefault(weights, {}).setdefault(run, {})
+            for row in rows:
+                alpha, pruned = index.of_layer(row), ratio.get((weights, run, row["layer"]))
+                if alpha is not None and pruned is not None:
+                    points[row["layer"]] = (pruned, alpha)
+    return {weights: found.get(weights, {}) for weights in ("initial", "average")}
+
+
+def figure_4(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, layer-wise magnitude pruning."""
-    return _accuracy_curves(runs, tails, pruning, "layer_magnitude")
+    return _accuracy_curves(runs, pruning, index, "layer_magnitude")
 
 
-def figure_5(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_5(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, singular value pruning: negative where the factors are larger than the matrix."""
-    return _accuracy_curves(runs, tails, pruning, "singular_value")
+    return _accuracy_curves(runs, pruning, index, "singular_value")
 
 
-def figure_6(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_6(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, kernel pruning of convolutional networks."""
-    return _accuracy_curves(runs, tails, pruning, "kernel")
+    return _accuracy_curves(runs, pruning, index, "kernel")
 
 
-def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
+def figure_7(runs: pa.Table, *, index: Index = PAPERS) -> Figure:
     """Test accuracy against mean estimated tail index, coloured by eta/b on one scale for all panels."""
-    figure, panels = run_panels(runs, tails)
-    ratios = [row["eta_over_b"] for row in converged(runs, tails)] or [1e-3, 1e-1]
+    figure, panels = run_panels(runs)
+    ratios = [row["eta_over_b"] for row in converged(runs)] or [1e-3, 1e-1]
     norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
     for axes, rows in panels:
         alpha, ratio = ([row[key] for row in rows] for key in ("alpha", "eta_over_b"))
@@ -148,7 +171,7 @@ def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
         axes.scatter(alpha, accuracy, c=ratio, norm=norm, cmap="cividis_r", s=14, edgecolors=GREY, linewidths=0.3)
     bar = figure.colorbar(ScalarMappable(norm, "cividis_r"), ax=figure.axes, pad=0.02, aspect=30, label=RATIO)
     label_log(bar.ax.yaxis)
-    figure.supxlabel(ALPHA, fontsize=8)
+    figure.supxlabel(index.axis, fontsize=8)
     figure.supylabel("test accuracy (%)", fontsize=8)
     return figure
 
@@ -176,14 +199,14 @@ def figure_8(synthetic: pa.Table) -> Figure:
     return figure
 
 
-def figure_9(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_9(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, global magnitude pruning."""
-    return _accuracy_curves(runs, tails, pruning, "global_magnitude")
+    return _accuracy_curves(runs, pruning, index, "global_magnitude")
 
 
-def figure_10(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_10(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, node pruning of fully connected networks."""
-    return _accuracy_curves(runs, tails, pruning, "node")
+    return _accuracy_curves(runs, pruning, index, "node")
 
 
 def figure_11(theory: pa.Table) -> Figure:
@@ -238,21 +261,23 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 }
 
 
-def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> None:
+def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str], *, index: Index = PAPERS) -> None:
     """Draw figure ``name`` from its tables and save it at each path, with no time stamp inside."""
+    function = FIGURES[name]
+    options = {"index": index} if "index" in inspect.signature(function).parameters else {}
     with matplotlib.rc_context(STYLE):
-        figure = FIGURES[name](**tables)
+        figure = function(**tables, **options)
         for path in outputs:
             with atomic(path) as temporary:
                 kind = Path(path).suffix[1:]
                 figure.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
 
 
-def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method: str) -> Figure:
+def _accuracy_curves(runs: pa.Table, pruning: pa.Table, index: Index, method: str) -> Figure:
     """One line per converged run, darker for heavier tails, on one colour scale for all panels and methods."""
     rows = [row for row in pruning.to_pylist() if row["method"] == method and row["weights"] != "initial"]
-    figure, panels = run_panels(runs, tails, among={row["run"] for row in rows})
-    alphas = [row["alpha"] for row in converged(runs, tails)] or [1.9, 2.0]
+    figure, panels = run_panels(runs, among={row["run"] for row in rows})
+    alphas = [row["alpha"] for row in converged(runs)] or [1.9, 2.0]
     scale = ScalarMappable(Normalize(min(alphas), max(alphas)), "cividis")
     for axes, shown in panels:
         for run in sorted(shown, key=lambda run: -run["alpha"]):
@@ -264,7 +289,7 @@ def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method:
                 linewidth=0.9,
             )
         axes.set_ylim(0, 1.05)
-    figure.colorbar(scale, ax=figure.axes, pad=0.02, aspect=30, label=ALPHA)
+    figure.colorbar(scale, ax=figure.axes, pad=0.02, aspect=30, label=index.axis)
     figure.supxlabel(KAPPA, fontsize=8)
     figure.supylabel("relative test accuracy", fontsize=8)
     return figure

@@ -102,17 +102,19 @@ def word(rows: Slopes | None, entries: Slopes | None, *, dispersed: bool) -> str
     return "finite-variance-like" if "finite" in words and "stable" not in words else "undecided"
 
 
-def samples(weight: NDArray, *, head: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def samples(
+    weight: NDArray, *, head: bool, centring: str = "median"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The centred rows and entries of a layer that a reading is made from."""
     return (
-        layers.centre(layers.observations(weight, "multivariate", head=head), np.float32),
-        layers.centre(layers.observations(weight, "univariate"), np.float32),
+        layers.centre(layers.observations(weight, "multivariate", head=head), np.float32, centring),
+        layers.centre(layers.observations(weight, "univariate"), np.float32, centring),
     )
 
 
-def of_layer(weight: NDArray, *, head: bool, rng: np.random.Generator) -> dict[str, Any]:
+def of_layer(weight: NDArray, *, head: bool, rng: np.random.Generator, centring: str = "median") -> dict[str, Any]:
     """``of_samples`` of a weight array of a layer."""
-    return of_samples(*samples(weight, head=head), rng=rng)
+    return of_samples(*samples(weight, head=head, centring=centring), rng=rng)
 
 
 def of_samples(

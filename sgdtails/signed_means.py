@@ -179,6 +179,17 @@ def estimates(
     return found.estimates()
 
 
+def profile(
+    sample: NDArray, *, rng: np.random.Generator, lengths: Sequence[int], orders: int = ORDERS
+) -> NDArray[np.float64]:
+    """1/alpha at each K1, (K1s,): what ``estimates`` has, without intervals. ValueError as there."""
+    level = float(tail_index.log_norms(sample).mean(dtype=np.float64))
+    found = tail_index.Profiles(level, lengths)
+    for _ in range(orders):
+        found.add(uncertainty.signed_permutation(sample, rng=rng))
+    return found.inverse.mean(axis=0)
+
+
 def holds(k1: int | None, shortest: int, dimension: int, alpha_high: float) -> bool:
     """Whether an interval is known to cover about as often as it says; see FAR.
 

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib.ticker
@@ -22,7 +22,6 @@ MARKERS = tuple(
     (shape, _COLOURS[(n + turn) % 6]) for turn in range(6) for n, shape in enumerate(_SHAPES)
 )  # 36 that differ
 GAUSSIAN, UNIFORM = 0.2653, 0.2154  # pruning ratios of such samples at a relative l2 error of 0.1
-ALPHA = r"mean tail index $\hat\alpha$"
 KAPPA = r"pruning ratio $1-\kappa$"
 RATIO = r"step size / batch size $\eta/b$"
 STYLE: dict[Any, Any] = {
@@ -87,15 +86,18 @@ def panel_grid(count: int, *, height: float, nothing: str) -> tuple[Figure, Sequ
     return figure, list(grid[: max(1, count)])
 
 
-def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = None) -> tuple[Figure, Panels]:
+def run_panels(
+    runs: pa.Table, among: Iterable[str] | None = None, count: Callable[[list[dict[str, Any]]], str] | None = None
+) -> tuple[Figure, Panels]:
     """A figure with one titled panel per model, dataset and variant, and an iterator over panels and their converged runs.
 
-    The title says how many runs are shown and how many are left out, and why. ``among``: only these runs.
+    The title says how many runs are shown, or what ``count`` says of them, and how many are left out, and why.
+    ``among``: only these runs.
     """
     if among is not None:
         runs = runs.filter(pc.field("run").isin(pa.array(list(among), pa.string())))
     groups = grouped(runs.to_pylist())
-    shown = grouped(converged(runs, tails))
+    shown = grouped(converged(runs))
     figure, grid = panel_grid(len(groups), height=2.1, nothing="no network has such a layer")
     width = figure.get_figwidth() / _across(len(groups))
 
@@ -106,7 +108,8 @@ def run_panels(runs: pa.Table, tails: pa.Table, among: Iterable[str] | None = No
                 f"{sum(row['status'] == status for row in everything)} {word}"
                 for status, word in (("diverged", "diverged"), ("budget", "over budget"))
             ]
-            note = "; ".join([f"$n$ = {len(rows)}", *(text for text in left_out if not text.startswith("0 "))])
+            drawn = count(rows) if count else f"$n$ = {len(rows)}"
+            note = "; ".join([drawn, *(text for text in left_out if not text.startswith("0 "))])
             axes.set_title(f"{wrapped(title, width)}\n{note}")
             if not rows:
                 say(axes, "no run converged")

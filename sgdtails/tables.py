@@ -1,13 +1,14 @@
 """Tables by name, and what they have in common: who converged, what is published."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sgdtails import parquet
+from sgdtails import network_index, parquet
+from sgdtails.network_index import Index
 from sgdtails.run_schemas import PANEL
 from sgdtails.schemas import SCHEMAS
 
@@ -27,7 +28,7 @@ def concatenate(name: str, parts: Iterable[str | Path], path: str | Path, *, pro
 
 
 def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """Rows of table ``runs``: a run whose weights left the finite numbers while they were averaged has diverged too."""
+    """Rows of training and averaging, joined: a run whose weights left the finite numbers while they were averaged has diverged too."""
     averages = {row["run"]: row for part in averaging for row in read(part).to_pylist()}
     rows = []
     for row in (row for part in training for row in read(part).to_pylist()):
@@ -38,6 +39,21 @@ def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path])
             row | {"status": status, "seconds": seconds, "average_test_accuracy": average["average_test_accuracy"]}
         )
     return rows
+
+
+def with_index(
+    rows: Iterable[Mapping[str, Any]],
+    tails: Iterable[str | Path],
+    index: Index,
+    shapes: Mapping[str, Mapping[str, int | None]],
+) -> Iterator[dict[str, Any]]:
+    """Rows of table ``runs``: those of ``joined_runs`` with each network's tail index, and its width and depth by model."""
+    nothing = dict.fromkeys(("alpha", "mean_alpha", "mean_alpha_published"))
+    found: dict[str, dict[str, float | None]] = {}
+    for part in tails:
+        found |= network_index.columns(read(part), index)
+    for row in rows:
+        yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
 
 
 def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, Any]]:
@@ -65,20 +81,12 @@ def panel_title(row: Mapping[str, Any], *columns: str) -> str:
     return ", ".join(filter(None, (title[name] for name in columns or title)))
 
 
-def published(tails: pa.Table, weights: str = "average") -> pa.Table:
-    """The rows of ``tails`` that the paper reports: multivariate aggregates of the averaged weights, one per layer that has one."""
-    wanted = (pc.field("weights") == weights) & (pc.field("estimator") == "mmo_multivariate")
+def published(tails: pa.Table, weights: str = "average", estimator: str = "mmo_multivariate") -> pa.Table:
+    """The aggregates of ``tails`` that have a published value, one per layer that has one."""
+    wanted = (pc.field("weights") == weights) & (pc.field("estimator") == estimator)
     return tails.filter(wanted & pc.field("alpha_published").is_valid())
 
 
-def mean_alpha(tails: pa.Table) -> dict[str, float]:
-    """Per run, the mean over layers of the published tail index."""
-    means = published(tails).group_by("run").aggregate([("alpha_published", "mean")])
-    return dict(zip(means["run"].to_pylist(), means["alpha_published_mean"].to_pylist(), strict=True))
-
-
-def converged(runs: pa.Table, tails: pa.Table) -> list[dict[str, Any]]:
-    """Rows of converged runs with their mean tail index, ``alpha``."""
-    alpha = mean_alpha(tails)
-    rows = (row for row in runs.to_pylist() if row["status"] == "converged" and row["run"] in alpha)
-    return [row | {"alpha": alpha[row["run"]]} for row in rows]
+def converged(runs: pa.Table) -> list[dict[str, Any]]:
+    """Rows of converged runs that have a tail index, ``alpha``."""
+    return [row for row in runs.to_pylist() if row["status"] == "converged" and row["alpha"] is not None]

@@ -125,8 +125,8 @@ def block_contrasts(sample: NDArray, lengths: Sequence[int]) -> list[NDArray[np.
     return contrasts
 
 
-class PublishedProfile:
-    """1/alpha at every K1 for each random order of a sample that it is shown, as published: no signs.
+class Profiles:
+    """1/alpha at every K1 for each random order of a sample that it is shown.
 
     ``level``: mean log norm of the sample, which no order changes.
     """
@@ -151,7 +151,7 @@ def profile(
 ) -> tuple[list[int], NDArray[np.float64]]:
     """K1s, and 1/alpha for each random order and K1, (permutations, len(K1s)). Works in the sample's precision."""
     lengths = block_lengths(len(observations))
-    found = PublishedProfile(float(log_norms(observations).mean(dtype=np.float64)), lengths)
+    found = Profiles(float(log_norms(observations).mean(dtype=np.float64)), lengths)
     for _ in range(permutations):
         found.add(permuted(observations, rng))
     return lengths, found.inverse

@@ -76,7 +76,9 @@ def _profile(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 def calibration(calibration: pa.Table) -> Figure:
     """Bias and spread of 1/alpha and coverage of its 95% intervals against the true alpha, a column per shape of layer."""
-    rows = [row for row in calibration.to_pylist() if row["k1"] is None]
+    rows = [
+        row for row in calibration.to_pylist() if row["k1"] is None and not row["estimator"].startswith("published")
+    ]
     shapes = sorted({(row["observations"], row["dimension"]) for row in rows})
     lines = [(name, "independent") for name in dict.fromkeys(row["estimator"] for row in rows)]
     lines.insert(1, ("mmo_multivariate", "elliptical"))

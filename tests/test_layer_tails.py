@@ -79,9 +79,7 @@ def test_other_centrings_share_the_orders_of_the_papers_own():
 
 
 def test_settings():
-    rows = [
-        row for row in layer_tails.of_layer(WEIGHTS["fc1"], settings=Settings(block_lengths=(7,), robustness=False))
-    ]
+    rows = list(layer_tails.of_layer(WEIGHTS["fc1"], settings=Settings(block_lengths=(7,), robustness=False)))
     assert [row["k1"] for row in rows if row["estimator"] == "mmo_multivariate"] == [4, 8, None]
     assert [row["k1_targets"] for row in rows if row["estimator"] == "mmo_multivariate"] == ["7", "sqrt(N)", None]
     assert not any(row["estimator"].startswith("published") for row in rows)

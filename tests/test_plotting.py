@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sgdtails import bounds, histograms, plotting, stable, storage, style, synthetic, tables
+from sgdtails.network_index import Index
 
 BASE_RUN = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 BASE_TAIL = dict.fromkeys(tables.SCHEMAS["tails"].names, None)
@@ -29,6 +30,7 @@ def study(models=("fcn4", "cnn"), status="converged"):
                 BASE_RUN
                 | known
                 | {"status": "diverged" if number == 3 else status, "test_accuracy": 0.9 + number / 100}
+                | {"alpha": None if number == 3 else 2 - number / 10}
             )
             if number < 3:
                 row = {"run": run, "estimator": "mmo_multivariate", "layer": 0, "layer_name": "fc1"}
@@ -46,7 +48,7 @@ def drawn(axes):
 
 
 def test_figure_1_shows_every_converged_run_and_counts_the_rest():
-    figure = plotting.figure_1(*study())
+    figure = plotting.figure_1(study()[0])
     assert [axes.get_title() for axes in figure.axes] == [
         "FCN4, DIGITS\n$n$ = 3; 1 diverged",
         "CNN, DIGITS\n$n$ = 3; 1 diverged",
@@ -62,11 +64,11 @@ def test_as_many_batch_sizes_as_markers_look_different():
 
 
 def test_titles_and_names_too_long_for_their_panel():
-    runs, tails = study(models=("fcn4", "cnn", "other"))
+    runs, _ = study(models=("fcn4", "cnn", "other"))
     place = runs.schema.get_field_index("variant")
     variant = pa.array(["m0.9-wd0.0005-n0.01a1.8"] * len(runs))
     with matplotlib.rc_context(style.STYLE):
-        figure = plotting.figure_1(runs.set_column(place, runs.schema.field(place), variant), tails)
+        figure = plotting.figure_1(runs.set_column(place, runs.schema.field(place), variant))
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw(renderer)
     boxes = [axes.title.get_window_extent(renderer) for axes in figure.axes]
@@ -82,14 +84,14 @@ def test_a_name_with_dollars_is_no_formula():
 
 
 def test_figure_7_has_one_colour_scale():
-    figure = plotting.figure_7(*study())
+    figure = plotting.figure_7(study()[0])
     scatters = [axes.collections[0] for axes in figure.axes[:2]]
     assert scatters[0].get_clim() == scatters[1].get_clim() == (1e-3, 1e-2)
     assert sorted(scatters[0].get_offsets().tolist()) == [[1.8, 92.0], [1.9, 91.0], [2.0, 90.0]]
 
 
 def test_a_panel_without_converged_runs_says_so():
-    for figure in (plotting.figure_1(*study(status="budget")), plotting.figure_7(*study(status="budget"))):
+    for figure in (plotting.figure_1(study(status="budget")[0]), plotting.figure_7(study(status="budget")[0])):
         assert figure.axes[0].texts[0].get_text() == "no run converged"
         assert "3 over budget" in figure.axes[0].get_title()
 
@@ -124,6 +126,23 @@ def test_histograms_are_densities_of_the_largest_layer_of_the_median_run(histogr
     np.testing.assert_allclose((np.array(halves[0]) + halves[1]) / 2, halves[2])
 
 
+def test_figure_2_takes_the_run_and_the_layer_that_are_asked_for(tmp_path):
+    runs, tails = study(("fcn4",))
+    assert [row["run"] for row in histograms.representatives(runs, ["fcn42"])] == ["fcn42"]
+    assert [row["run"] for row in histograms.representatives(runs, ["another"])] == ["fcn41"]
+    rng = np.random.default_rng(0)
+    weights = {"fc1.weight": rng.standard_normal((5, 5)), "fc2.weight": rng.standard_normal((9, 9))}
+    storage.save_arrays(tmp_path / "w.safetensors", weights, {})
+    row = {"run": "fcn42", "weights": "average", "estimator": "mmo_multivariate", "alpha_published": 1.7}
+    tails = pa.Table.from_pylist(
+        [BASE_TAIL | row | {"layer": n, "layer_name": f"fc{n + 1}"} for n in (0, 1)], schema=tails.schema
+    )
+    for layer, expected in ((None, "fc2"), ("fc1", "fc1"), ("fc7", "fc2")):
+        files, chosen = {"fcn42": str(tmp_path / "w.safetensors")}, ["fcn42"]
+        found = next(histograms.rows(runs, tails, files, bins=5, seed=0, chosen=chosen, layer=layer))
+        assert (found["layer_name"], found["alpha"]) == (expected, 1.7)
+
+
 def test_figure_2_has_both_comparisons(histogram):
     table = pa.Table.from_pylist(histogram[0], schema=tables.SCHEMAS["histograms"])
     figure = plotting.figure_2(table)
@@ -132,12 +151,12 @@ def test_figure_2_has_both_comparisons(histogram):
 
 
 def test_files_are_the_same_bytes_each_time(tmp_path):
-    runs, tails = study()
+    runs, _ = study()
     for folder in "ab":
         (tmp_path / folder).mkdir()
         plotting.render(
             "fig01",
-            {"runs": runs, "tails": tails},
+            {"runs": runs},
             [str(tmp_path / folder / f"fig01.{kind}") for kind in ("pdf", "png")],
         )
     for kind in ("pdf", "png"):
@@ -155,18 +174,28 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
         for weights in ("initial", "final")
         for structure, p, epsilon in (("entries", 2.0, 0.1), ("entries", 1.0, 0.1), ("columns", 2.0, 0.1))
     ]
-    figure = plotting.figure_3(runs, tails, pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"]))
-    points = {line.get_label(): line.get_xydata().round(4).tolist() for line in figure.axes[0].get_lines()}
-    assert sorted(points["at initialisation"]) == [[0.18, 1.99], [0.19, 1.99], [0.2, 1.99]]
-    assert sorted(points["trained, head"]) == [[0.28, 1.8], [0.29, 1.9], [0.3, 2.0]]
-    without = [
-        {"run": run, "layer": 1, "layer_name": "head", "reason": "a prime number"} for run in runs["run"].to_pylist()
-    ]
-    headless = pa.Table.from_pylist([*tails.to_pylist(), *(BASE_TAIL | row for row in without)], schema=tails.schema)
-    figure = plotting.figure_3(runs, headless, pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"]))
-    labels = {line.get_label() for line in figure.axes[0].get_lines()}
-    assert "trained" in labels
-    assert "trained, head" not in labels
+    compression = pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"])
+    figure = plotting.figure_3(runs, tails, compression)
+    axes = figure.axes[0]
+    start = next(line for line in axes.get_lines() if line.get_label() == "at initialisation")
+    assert sorted(start.get_xydata().round(4).tolist()) == [[0.18, 1.99], [0.19, 1.99], [0.2, 1.99]]
+    trained = {points.get_label(): points.get_offsets().round(4).tolist() for points in axes.collections}
+    assert sorted(trained["trained, head"]) == [[0.28, 1.8], [0.29, 1.9], [0.3, 2.0]]
+    assert axes.get_title() == "FCN4, DIGITS\n$n$ = 3 layers of 3 runs; 1 diverged"
+    second = [row | {"layer": 1, "layer_name": "head"} for row in (*tails.to_pylist(), *rows)]
+    both = pa.Table.from_pylist([*tails.to_pylist(), *second[: len(tails)]], schema=tails.schema)
+    deeper = pa.Table.from_pylist([*rows, *second[len(tails) :]], schema=compression.schema)
+    axes = plotting.figure_3(runs, both, deeper).axes[0]
+    numbers = {points.get_label(): set(points.get_array().tolist()) for points in axes.collections}
+    assert numbers == {"trained": {1}, "trained, head": {2}}  # colours are layers
+
+
+def test_axes_say_which_tail_index_they_show():
+    runs, _ = study()
+    assert plotting.figure_1(runs).get_supylabel() == r"mean tail index $\hat\alpha$, clipped at 2"
+    plain = Index(value="alpha", layers="median", exempt=["head"])
+    assert plotting.figure_1(runs, index=plain).get_supylabel() == r"median tail index $\hat\alpha$, without head"
+    assert plotting.figure_7(runs, index=plain).get_supxlabel() == r"median tail index $\hat\alpha$, without head"
 
 
 PRUNED = dict.fromkeys(tables.SCHEMAS["pruning"].names, None)
@@ -195,9 +224,9 @@ def pruning_table(methods):
     [(4, "layer_magnitude"), (5, "singular_value"), (6, "kernel"), (9, "global_magnitude"), (10, "node")],
 )
 def test_accuracy_curves_show_their_method_and_no_initial_or_diverged_network(number, method):
-    runs, tails = study()
+    runs, _ = study()
     table = pruning_table({"fcn4": [method, "other"], "cnn": ["other"]})
-    figure = plotting.FIGURES[f"fig{number:02d}"](runs, tails, table)
+    figure = plotting.FIGURES[f"fig{number:02d}"](runs, table)
     assert [axes.get_title() for axes in figure.axes] == ["FCN4, DIGITS\n$n$ = 3; 1 diverged", ""]  # and the colour bar
     lines = sorted(line.get_ydata().tolist() for line in figure.axes[0].get_lines())
     assert lines == [[1, 0.75, 0.5], [1, 0.875, 0.75], [1, 1, 1]]
@@ -223,8 +252,8 @@ def test_figures_11_and_12_draw_their_tables():
 
 
 def test_figures_of_studies_without_what_they_show():
-    runs, tails = study()
-    figure = plotting.figure_10(runs, tails, pruning_table({"fcn4": ["other"], "cnn": ["other"]}))
+    runs, _ = study()
+    figure = plotting.figure_10(runs, pruning_table({"fcn4": ["other"], "cnn": ["other"]}))
     assert "no network has such a layer" in [text.get_text() for text in figure.axes[0].texts]
     empty = tables.SCHEMAS["profiles"].empty_table()
     assert plotting.FIGURES["profiles"](empty).axes

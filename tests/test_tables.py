@@ -8,6 +8,7 @@ import pytest
 
 from sgdtails import storage, tables
 from sgdtails.errors import InputError
+from sgdtails.network_index import Index
 from tests.conftest import ROOT
 
 ROW = {
@@ -92,24 +93,45 @@ def test_a_run_that_diverges_while_averaged_has_diverged(tmp_path):
     assert [row["status"] for row in rows] == ["converged", "diverged", "budget"]
     assert [row["average_test_accuracy"] for row in rows] == [0.9, None, None]
     assert {row["seconds"] for row in rows} == {3.0}
-    assert all(set(row) == set(tables.SCHEMAS["runs"].names) for row in rows)
+    shapes = {None: {"width": None, "depth": None}}
+    whole = tables.with_index(rows, [], Index(), shapes)
+    assert all(set(row) == set(tables.SCHEMAS["runs"].names) for row in whole)
 
 
-def test_mean_alpha_is_over_layers_of_the_published_value(tmp_path):
-    base = dict.fromkeys(tables.SCHEMAS["tails"].names, None) | {
-        "run": "a",
-        "weights": "average",
-        "estimator": "mmo_multivariate",
-    }
+def tail_rows(values, **columns):
+    base = dict.fromkeys(tables.SCHEMAS["tails"].names) | {"run": "a", "weights": "average"}
+    base |= {"estimator": "mmo_multivariate"} | columns
+    return [
+        base | {"layer": n, "layer_name": f"fc{n}", "alpha": alpha, "alpha_published": min(alpha, 2.0)}
+        for n, alpha in enumerate(values)
+    ]
+
+
+def test_a_networks_index_is_over_the_aggregates_of_its_layers(tmp_path):
     rows = [
-        base | {"alpha_published": 1.8},
-        base | {"alpha_published": 2.0},
-        base | {"alpha_published": None, "k1": 2},
-        base | {"alpha_published": 1.0, "weights": "final"},
-        base | {"alpha_published": 1.0, "estimator": "mmo_univariate"},
+        *tail_rows([1.8, 2.2]),
+        *tail_rows([1.0], k1=2),
+        *tail_rows([1.0], weights="initial"),
+        *tail_rows([1.2, 1.4], estimator="mmo_univariate"),
+        *tail_rows([1.5], run="b"),
     ]
     tables.write("tails", rows, tmp_path / "t", provenance={})
-    assert tables.mean_alpha(tables.read(tmp_path / "t")) == {"a": pytest.approx(1.9)}
+    shapes = {"m": {"width": 8, "depth": 2}}
+    runs = [{"run": run, "model": "m"} for run in "abc"]
+
+    def found(**index):
+        return [row["alpha"] for row in tables.with_index(runs, [tmp_path / "t"], Index(**index), shapes)]
+
+    assert found() == [pytest.approx(1.9), 1.5, None]
+    assert found(value="alpha")[0] == pytest.approx(2.0)
+    assert found(value="alpha", clip=True)[0] == pytest.approx(1.9)
+    assert found(estimator="mmo_univariate")[0] == pytest.approx(1.3)
+    assert found(value="alpha", exempt=["head"])[0] == pytest.approx(1.8)
+    assert found(value="alpha", exempt=["fc0"])[0] == pytest.approx(2.2)
+    row = next(tables.with_index(runs, [tmp_path / "t"], Index(estimator="mmo_univariate"), shapes))
+    assert row == runs[0] | {"width": 8, "depth": 2, "alpha": pytest.approx(1.3), "mean_alpha": 2.0} | {
+        "mean_alpha_published": pytest.approx(1.9)
+    }
 
 
 def test_atomic_leaves_the_old_file_when_the_new_one_fails(tmp_path):

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from sgdtails import data, jobs, layers, run_bounds, storage, tables
+from sgdtails import data, jobs, layers, network_index, run_bounds, storage, tables
 from sgdtails.errors import InputError
 
 
@@ -16,8 +16,9 @@ def main(smk: Any) -> None:
     rows = []
     if run["status"] == "converged":
         weights = layers.weights(storage.load_arrays(smk.input.trained)[0])
-        published = tables.published(tables.read(smk.input.tails), kind).to_pylist()
-        alpha = {row["layer_name"]: row["alpha"] for row in published}
+        # Corollary 1 speaks of independent entries, so its index is that of the entries.
+        of_entries = network_index.aggregates(tables.read(smk.input.tails), "mmo_univariate", kind).get(run["run"], [])
+        alpha = {row["layer_name"]: row["alpha"] for row in of_entries if row["alpha"] is not None}
         try:
             rows = list(
                 run_bounds.rows(

@@ -1,13 +1,16 @@
 """Draw one figure from its tables."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from sgdtails import jobs, plotting, tables
+from sgdtails.network_index import Index
 
 
 def main(smk: Any) -> None:
-    plotting.render(smk.wildcards.figure, {Path(file).stem: tables.read(file) for file in smk.input}, list(smk.output))
+    found = {Path(file).stem: tables.read(file) for file in smk.input}
+    plotting.render(smk.wildcards.figure, found, list(smk.output), index=Index(**json.loads(smk.params.index)))
 
 
 if "snakemake" in globals():

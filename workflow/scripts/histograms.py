@@ -10,8 +10,14 @@ from sgdtails import histograms, jobs, tables
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     averages = {Path(file).parent.name: file for file in smk.input.averages}
+    settings["chosen"] = settings.pop("runs")
     rows = histograms.rows(tables.read(smk.input.runs), tables.read(smk.input.tails), averages, **settings)
-    tables.write("histograms", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
+    tables.write(
+        "histograms",
+        rows,
+        smk.output[0],
+        provenance={"code": smk.params.code, "settings": json.loads(smk.params.settings)},
+    )
 
 
 if "snakemake" in globals():

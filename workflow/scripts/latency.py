@@ -15,7 +15,7 @@ def main(smk: Any) -> None:
     weights = {Path(path).parent.name: path for path in smk.input.weights}
     datasets = {Path(path).stem: path for path in smk.input.datasets}
     rows = []
-    for run in histograms.representatives(tables.read(smk.input.runs), tables.read(smk.input.tails)):
+    for run in histograms.representatives(tables.read(smk.input.runs)):
         if run["run"] in weights:
             network = layers.weights(storage.load_arrays(weights[run["run"]])[0])
             _, test = data.splits(data.read(datasets[run["dataset"]]), device)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdtails import jobs, nulls, tables
+from sgdtails.block_estimates import Settings
 
 
 def main(smk: Any) -> None:
@@ -13,9 +14,11 @@ def main(smk: Any) -> None:
     for kind in ("average", "initial"):
         for file in smk.input[kind]:
             files.setdefault(Path(file).parent.name, {})[kind] = file
-    runs, tails, readings = (tables.read(smk.input[name]) for name in ("runs", "tails", "readings"))
-    provenance = {"code": smk.params.code, "settings": settings}
-    tables.write("profiles", nulls.rows(runs, tails, readings, files, **settings), smk.output[0], provenance=provenance)
+    runs, readings = (tables.read(smk.input[name]) for name in ("runs", "readings"))
+    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
+    how = Settings(**settings.pop("tails"))
+    rows = nulls.rows(runs, readings, files, **settings, settings=how)
+    tables.write("profiles", rows, smk.output[0], provenance=provenance)
 
 
 if "snakemake" in globals():

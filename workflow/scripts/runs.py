@@ -1,13 +1,17 @@
-"""Join each run's training and averaging into the table of runs."""
+"""Join each run's training, averaging and tail indices into the table of runs."""
 
+import json
 from typing import Any
 
 from sgdtails import jobs, tables
+from sgdtails.network_index import Index
 
 
 def main(smk: Any) -> None:
+    settings = json.loads(smk.params.settings)
     rows = tables.joined_runs(smk.input.training, smk.input.averaging)
-    tables.write("runs", rows, smk.output[0], provenance={"code": smk.params.code})
+    found = tables.with_index(rows, smk.input.tails, Index(**settings["index"]), settings["shapes"])
+    tables.write("runs", found, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 
 
 if "snakemake" in globals():

@@ -18,7 +18,8 @@ def main(smk: Any) -> None:
             weights = layers.weights(state)
             common = {"run": record["run"], "weights": kind}
             rows["tails"] += [common | row for row in layer_tails.per_layer(weights, seed=seed, settings=how, own=own)]
-            rows["readings"] += [common | row for row in layer_tails.per_layer_readings(weights, seed=seed)]
+            readings = layer_tails.per_layer_readings(weights, seed=seed, centring=how.centring)
+            rows["readings"] += [common | row for row in readings]
     provenance = {"run": record["run"], "code": smk.params.code, "settings": json.loads(smk.params.settings)}
     for name, found in rows.items():
         tables.write(name, found, smk.output[name], provenance=provenance)
