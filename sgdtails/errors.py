@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_SHOWN = 20  # names in a sentence
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message is one sentence: what, where, what to do."""
@@ -12,7 +14,8 @@ def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputE
     """The error for a name that is not in ``valid``, with the nearest valid one."""
     names, given = sorted(valid), str(name)[:100]
     close = get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names)}."
+    more = f" … ({len(names):,} in all)" if len(names) > _SHOWN else ""
+    hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names[:_SHOWN])}{more}."
     return InputError(f"unknown {kind} {given!r} in {where}: {hint}")
 
 

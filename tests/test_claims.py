@@ -10,7 +10,7 @@ import pytest
 import yaml
 from scipy.stats import binom
 
-from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, tables, verdicts
+from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, planning, tables, verdicts
 from sgdtails.claim_kinds import Settings
 from sgdtails.claim_quantities import Study
 from sgdtails.errors import InputError
@@ -391,7 +391,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
-    settings["methods"] = []
+    settings["computed"] = planning.computed(config)
     smk = SimpleNamespace(
         input=Inputs(paths),
         output=SimpleNamespace(table=tmp_path / "claims.parquet", text=tmp_path / "claims.md"),

@@ -211,9 +211,9 @@ def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study):
 
 
 def test_a_config_is_joined_as_snakemake_joins_it(tmp_path, config):
-    (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 10}\n")
+    (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 1000}\n")
     joined = status.read_config(tmp_path / "mine.yaml")
-    assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 10}}
+    assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 1000}}
     (tmp_path / "empty.yaml").touch()
     assert status.read_config(tmp_path / "empty.yaml") == config
 
