@@ -1,6 +1,6 @@
 """What is looked at before any job starts. No rules."""
 
-from sgdtails import cluster, leases
+from sgdtails import cluster, leases, limits
 from snakemake.persistence import MetadataRecord
 
 
@@ -38,10 +38,15 @@ if workflow.is_main_process:
 
 
 def check_machine():
-    """One sentence about GPUs or partitions that are asked for and do not exist, before any job starts."""
+    """One sentence about GPUs, partitions or addresses that are asked for and do not exist, before any job starts."""
     gpus = workflow.global_resources.get("gpu")
     partitions = getattr(workflow.executor_settings, "partition_config", None)
     try:
+        if workflow.local_exec and any(
+            job.rule.name.startswith(("train", "average"))
+            for job in workflow.dag.needrun_jobs()
+        ):
+            limits.check_address_space()
         if workflow.local_exec and gpus:
             leases.check_request(gpus.value)
         elif partitions:

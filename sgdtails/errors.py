@@ -19,16 +19,31 @@ def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputE
     return InputError(f"unknown {kind} {given!r} in {where}: {hint}")
 
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+_NO_MEMORY = (
+    *(
+        "can't allocate memory",
+        "cannot allocate memory",
+        "not enough memory",
+        "out of memory",
+        "alloc_failed",
+        "bad_alloc",
+    ),
+    *("failed to map segment", "can't start new thread", "thread constructor failed"),  # of too small an address space
+)
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory has run out, the machine's or a GPU's. Torch often says so in words only; it is not imported for that."""
+    """Whether memory or address space has run out, the machine's or a GPU's.
+
+    Torch, and the loader of libraries, often say so in words only; torch is not imported for that.
+    """
     if error is None:
         return False
     if any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__):
         return True
-    words = isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
+    words = isinstance(error, RuntimeError | ImportError | OSError) and any(
+        part in str(error).lower() for part in _NO_MEMORY
+    )
     return words or out_of_memory(error.__context__)  # a graph whose capture it ended complains of that
 
 
