@@ -38,7 +38,7 @@ if workflow.is_main_process:
 
 
 def check_machine():
-    """One sentence about GPUs, partitions or addresses that are asked for and do not exist, before any job starts."""
+    """One sentence about GPUs or partitions that are asked for and do not exist, before any job starts."""
     gpus = workflow.global_resources.get("gpu")
     partitions = getattr(workflow.executor_settings, "partition_config", None)
     try:

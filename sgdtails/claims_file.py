@@ -52,7 +52,7 @@ def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
     ``computed``: what can be named because of the study's config, from ``planning.computed``; a number of which it says
     nothing may be any.
     """
-    choices = {key: (*_NAMES.get(key, ()), *computed.get(key, ())) for key in (*_NAMES, *computed)}
+    choices = {key: {*_NAMES.get(key, ()), *computed.get(key, ())} for key in (*_NAMES, *computed)}
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} must hold at least one claim, as a mapping from its name to what it says.")
     claims: Claims = {}

@@ -50,6 +50,7 @@ def computed(config: Config) -> dict[str, list[Any]]:
     return {
         "estimator": sorted(config["tails"]["own"]),
         "method": sorted(config["pruning"]["own"]),
+        "weights": [config["pruning"]["weights"]],
         "p": config["compression"]["p"],
         "epsilon": config["compression"]["epsilon"],
     }
