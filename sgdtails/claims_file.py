@@ -52,7 +52,7 @@ def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
     ``computed``: what can be named because of the study's config, from ``planning.computed``; a number of which it says
     nothing may be any.
     """
-    choices = {key: {*_NAMES.get(key, ()), *computed.get(key, ())} for key in (*_NAMES, *computed)}
+    choices = names(computed)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} must hold at least one claim, as a mapping from its name to what it says.")
     claims: Claims = {}
@@ -66,6 +66,25 @@ def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
                 raise InputError(f"{where}: there is a claim {full!r} already; give this one another name.")
             claims[full] = claim
     return claims
+
+
+def names(computed: Choices = _NOTHING) -> Choices:
+    """What a study computes, by the key that names it: what every study does, and what its config adds."""
+    return {key: {*_NAMES.get(key, ()), *computed.get(key, ())} for key in (*_NAMES, *computed)}
+
+
+def check_names(entry: Mapping[str, Any], where: str, choices: Choices) -> None:
+    """InputError for a name or number of which the study computes nothing."""
+    for key, values in choices.items():
+        if key not in entry or entry[key] in values:
+            continue
+        if isinstance(entry[key], str):
+            raise unknown(key, entry[key], where, values)
+        known = ", ".join(f"{value:g}" for value in sorted(values))
+        raise InputError(
+            f"{key} of {where} is {entry[key]:g}, and the study computes {key} = {known}; use one of these, or add yours to "
+            f"config key compression.{key}."
+        )
 
 
 def _expanded(entry: dict[str, Any], where: str) -> list[tuple[list[str], dict[str, Any]]]:
@@ -100,7 +119,7 @@ def _check(claim: Mapping[str, Any], where: str, choices: Choices) -> None:
         raise InputError(f"{where}: give a margin with supports: within, above or below, and only with these.")
     if "margin" in claim:
         _check_margin(claim, where)
-    _check_choices(claim, where, choices)
+    check_names(claim, where, choices)
     for key in {**needed, **optional}:
         if isinstance(claim.get(key), dict):
             _check_quantity(claim[key], f"{key} of {where}", choices)
@@ -121,20 +140,6 @@ def _check_margin(claim: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _check_choices(entry: Mapping[str, Any], where: str, choices: Choices) -> None:
-    """InputError for a name or number of which the study computes nothing."""
-    for key, values in choices.items():
-        if key not in entry or entry[key] in values:
-            continue
-        if isinstance(entry[key], str):
-            raise unknown(key, entry[key], where, values)
-        known = ", ".join(f"{value:g}" for value in sorted(values))
-        raise InputError(
-            f"{key} of {where} is {entry[key]:g}, and the study computes {key} = {known}; use one of these, or add yours to "
-            f"config key compression.{key}."
-        )
-
-
 def _check_quantity(quantity: Mapping[str, Any], where: str, choices: Choices) -> None:
     of = quantity.get("of")
     if of not in QUANTITIES:
@@ -145,7 +150,7 @@ def _check_quantity(quantity: Mapping[str, Any], where: str, choices: Choices) -
     needed = {part.name: part.annotation for part in parameters if part.default is part.empty}
     optional = {part.name: part.annotation for part in parameters if part.default is not part.empty}
     _keys(quantity, {"of": str} | needed, optional, where)
-    _check_choices(quantity, where, choices)
+    check_names(quantity, where, choices)
     if of == "area" and not quantity["low"] < quantity["high"]:
         raise InputError(f"{where}: low must be below high.")
     if of == "area" and not (quantity["low"] >= -1 and quantity["high"] <= 1):  # below 0: of singular values only
