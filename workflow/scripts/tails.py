@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from sgdtails import dotted, jobs, layer_tails, layers, storage, tables
+from sgdtails import dotted, estimators, jobs, layer_tails, layers, storage, tables
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    seed = settings["seed"]
-    own = dotted.load_all(settings["own"], "config key tails.own", layer_tails.NAMES)
+    seed, taken = settings["seed"], (*layer_tails.ESTIMATORS, *estimators.ESTIMATORS)
+    own = dotted.load_all(settings["own"], "config key tails.own", taken)
     rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
     for kind in ("initial", "final", "average"):
         state, record = storage.load_arrays(smk.input[kind])
