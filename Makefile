@@ -6,26 +6,29 @@ PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 SHELL := bash
 CONFIG ?= config/demo.yaml
+# Commands take it from the environment: a path may have spaces and quotes.
+export CONFIG
+THERE = @test -f "$$CONFIG" || { echo "sgdtails: there is no file $$CONFIG; give the path of a study's config as CONFIG=..."; exit 1; }
 FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
 
 .PHONY: docs fuzz demo figures report status bench test lint format lock clean image test-container test-cluster verify soak
 
-figures report status: $(CONFIG)
-
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
 	@echo "Figures are in results/demo/figures, tables in results/demo/tables."
 
 figures: .venv/ready         ## all figures of the study of CONFIG anew, from its tables as they are; runs nothing else
-	snakemake --cores all --configfile $(CONFIG) --quiet rules --forcerun figure --allowed-rules figure figures -- figures
+	$(THERE)
+	snakemake --cores all --configfile "$$CONFIG" --quiet rules --forcerun figure --allowed-rules figure figures -- figures
 
 report: .venv/ready          ## the finished study of CONFIG as one page: results/<study>/report.html
-	snakemake --cores 1 --configfile $(CONFIG) --quiet rules --allowed-rules report -- report
+	$(THERE)
+	snakemake --cores 1 --configfile "$$CONFIG" --quiet rules --allowed-rules report -- report
 
 status: .venv/ready          ## how far the study of CONFIG is, from its files: runs, progress, time left
-	@python -m sgdtails.status --configfile $(CONFIG)
+	@python -m sgdtails.status --configfile "$$CONFIG"
 
 bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
 	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))

@@ -1,6 +1,6 @@
 """What is looked at before any job starts. No rules."""
 
-from sgdtails import cluster, leases
+from sgdtails import cluster, leases, limits
 from snakemake.persistence import MetadataRecord
 
 
@@ -42,6 +42,11 @@ def check_machine():
     gpus = workflow.global_resources.get("gpu")
     partitions = getattr(workflow.executor_settings, "partition_config", None)
     try:
+        if workflow.local_exec and any(
+            job.rule.name.startswith(("train", "average"))
+            for job in workflow.dag.needrun_jobs()
+        ):
+            limits.check_address_space()
         if workflow.local_exec and gpus:
             leases.check_request(gpus.value)
         elif partitions:

@@ -17,7 +17,7 @@ rule claims:
                 "histograms",
             )
         },
-        claims=claims_file,
+        claims=CLAIMS,
     output:
         table=TABLE.format(table="claims"),
         text=f"{STUDY}/tables/claims.md",
@@ -32,7 +32,7 @@ rule claims:
                 for key, value in config["claims"].items()
                 if key not in ("path", "simulations")
             },
-            methods=sorted(OWN_METHODS),
+            computed=planning.computed(config),
         ),
         code=code("claims.py"),
     script:

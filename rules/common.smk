@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from sgdtails import audit_inputs, containers, grid, provenance
-from sgdtails.errors import InputError
+from sgdtails import audit_inputs, containers, grid, planning, provenance
+from sgdtails.errors import InputError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
@@ -20,6 +20,10 @@ if CONTAINERS:
     containers.bind_driver()
 
 try:
+    config["models"] = planning.whole_models(
+        config["models"],
+        yaml.safe_load((BASE / "config/config.yaml").read_text())["models"],
+    )
     grid.validate(
         config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
     )
@@ -80,8 +84,22 @@ def per_run(pattern):
     return expand(pattern, run=RUNS)
 
 
+def known(kind, name, names):
+    """What a run or dataset of this name is; where a file of none is asked for, the end of Snakemake with one sentence.
+
+    As in `finished`, which says why. Of a file that is only somebody's input Snakemake goes on without a rule for it.
+    """
+    if name in names:
+        return names[name]
+    where = f"the study {config['study']}"
+    error = str(unknown(kind, name, where, names))
+    if any(name in target for target in workflow.dag_settings.targets):
+        sys.exit(f"sgdtails: {error}")
+    raise WorkflowError(error)
+
+
 def dataset_of(wildcards):
-    return DATASET.format(dataset=RUNS[wildcards.run]["dataset"])
+    return DATASET.format(dataset=known("run", wildcards.run, RUNS)["dataset"])
 
 
 @cache
@@ -149,7 +167,7 @@ def stage_code(stage, run):
 
 def fleet_mark(stage, run):
     """An empty file that says that a fleet has brought the run to the end of a stage; named after what that depends on."""
-    source = config["datasets"]["sources"][RUNS[run]["dataset"]]
+    source = config["datasets"]["sources"][known("run", run, RUNS)["dataset"]]
     before = ("train",) if stage == "train" else ("train", "average")
     parts = [settings(**source), code("dataset.py")]
     parts += [
@@ -182,15 +200,28 @@ def fleets():
 
 def source_files(wildcards):
     """The file of a dataset described by a path, so that replacing it is noticed; a missing one is the job's to report."""
-    path = config["datasets"]["sources"][wildcards.dataset].get("path")
+    source = known("dataset", wildcards.dataset, config["datasets"]["sources"])
+    path = source.get("path")
     file = Path(config["datasets"]["root"], path) if path else None
     return [str(file)] if file and file.is_file() else []
 
 
-def claims_file(_):
-    """The file of claims: in the working directory, else beside the Snakefile."""
-    path = Path(config["claims"]["path"])
-    return str(path if path.exists() else BASE / path)
+# In the working directory, else beside the Snakefile.
+CLAIMS = str(grid.beside(config["claims"]["path"], BASE))
+
+
+def check_claims():
+    """One sentence about a missing or wrong file of claims, also where nothing is left to be done."""
+    from sgdtails import claims_file  # imports numpy
+
+    try:
+        claims_file.read(CLAIMS, planning.computed(config))
+    except InputError as error:
+        raise WorkflowError(f"{error}") from None
+
+
+if workflow.is_main_process:
+    check_claims()
 
 
 @cache

@@ -1,6 +1,7 @@
 """Which tables and figures a study has, and what its report is made of. No rules."""
 
 import os
+import shlex
 
 # Which tables a figure is drawn from, by its file name.
 FIGURE_TABLES = {
@@ -70,7 +71,7 @@ def finished(part):
     if missing and "report" in (workflow.dag_settings.allowed_rules or ()):
         given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
         options = ["--configfile", *given] if given else []
-        command = " ".join(["snakemake --cores all", *options])
+        command = shlex.join(["snakemake", "--cores", "all", *options])
         sys.exit(
             f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of its files are missing, such as "
             f"{missing[0]}; finish it with `{command}`, then make the report."

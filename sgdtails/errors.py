@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_SHOWN = 20  # names in a sentence
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message is one sentence: what, where, what to do."""
@@ -12,20 +14,36 @@ def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputE
     """The error for a name that is not in ``valid``, with the nearest valid one."""
     names, given = sorted(valid), str(name)[:100]
     close = get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names)}."
+    more = f" … ({len(names):,} in all)" if len(names) > _SHOWN else ""
+    hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names[:_SHOWN])}{more}."
     return InputError(f"unknown {kind} {given!r} in {where}: {hint}")
 
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+_NO_MEMORY = (
+    *(
+        "can't allocate memory",
+        "cannot allocate memory",
+        "not enough memory",
+        "out of memory",
+        "alloc_failed",
+        "bad_alloc",
+    ),
+    *("failed to map segment", "can't start new thread", "thread constructor failed"),  # of too small an address space
+)
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory has run out, the machine's or a GPU's. Torch often says so in words only; it is not imported for that."""
+    """Whether memory or address space has run out, the machine's or a GPU's.
+
+    Torch, and the loader of libraries, often say so in words only; torch is not imported for that.
+    """
     if error is None:
         return False
     if any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(error).__mro__):
         return True
-    words = isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
+    words = isinstance(error, RuntimeError | ImportError | OSError) and any(
+        part in str(error).lower() for part in _NO_MEMORY
+    )
     return words or out_of_memory(error.__context__)  # a graph whose capture it ended complains of that
 
 

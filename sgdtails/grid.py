@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sgdtails import inputs
+from sgdtails import inputs, planning
 from sgdtails.errors import InputError, unknown
 
 Run = dict[str, Any]
@@ -19,13 +19,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 MOST_RUNS = 100_000  # Snakemake plans a dozen jobs for each
 _LARGEST = 2**63 - 1  # what Parquet and torch have room for
 _STEP_SIZES = (1e-30, 1e30)  # float32 has no room for more
+_NOISE_ALPHA = 0.1  # below, draws of the noise leave the range of float64
 _REQUIRED = {"dataset": str, "model": str, "batch_size": int, "step_size": float, "seed": int}
 _PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}  # columns that may be left out
 _COLUMNS = _REQUIRED | dict.fromkeys(_PLAIN, float)
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """InputError for the first thing in the config that the schema refuses, unknown keys at any level included."""
+    """InputError for the first thing in the config that the schema refuses, unknown keys at any level included.
+
+    And for values that do not go together.
+    """
     from jsonschema import Draft202012Validator, validators
 
     inputs.plain(config, "the config")
@@ -34,6 +38,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     validator = validators.extend(Draft202012Validator, type_checker=whole)(schema)
     if error := next(validator.iter_errors(config), None):
         raise _explained(error)
+    planning.check_together(config)
 
 
 def _explained(error: Any) -> InputError:
@@ -53,6 +58,11 @@ def _explained(error: Any) -> InputError:
         return InputError(f"{where} is {error.instance!r}, which is taken; choose another name.")
     if error.validator == "enum":
         return unknown("value", error.instance, where, map(str, error.validator_value))
+    if error.validator == "contains":
+        needed = error.validator_value["const"]
+        return InputError(f"{where} lacks {needed}, which figures and claims are made from; add it.")
+    if error.validator == "anyOf":
+        return InputError(f"{where} is {error.instance!r:.100}; config/config.yaml says what it may be.")
     hint = (
         " (YAML reads 1e-3 as text; write 1.0e-3; and within the braces of --config everything is text: use a file)"
         if error.validator == "type" and isinstance(error.instance, str)
@@ -147,9 +157,14 @@ def _variant(run: Mapping[str, Any]) -> str:
     return "-".join(text for text, column in parts.items() if run[column])
 
 
-def _from_csv(runs: str, base: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def beside(path: str, base: Path) -> Path:
+    """A path in the working directory if something is there, else in ``base``, the Snakefile's folder."""
     # os.path.exists is false for any path that cannot be, where Path's own raises
-    path = Path(runs) if os.path.exists(runs) else base / runs  # noqa: PTH110
+    return Path(path) if os.path.exists(path) else base / path  # noqa: PTH110
+
+
+def _from_csv(runs: str, base: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    path = beside(runs, base)
     inputs.regular(path, "config key runs", largest=inputs.LARGEST_TEXT_FILE)
     rows: list[tuple[str, Mapping[str, Any]]] = []
     try:
@@ -224,15 +239,20 @@ def _with_variant(run: Run, where: str) -> Run:
     """Check what may be left out; ``noise_alpha`` is 2 where there is no noise, so that such runs have one name."""
     ranges = {
         "momentum": (0 <= run["momentum"] < 1, "at least 0 and below 1"),
-        "weight_decay": (0 <= run["weight_decay"] < math.inf, "0 or more"),
-        "noise_scale": (0 <= run["noise_scale"] < math.inf, "0 or more"),
-        "noise_alpha": (0 < run["noise_alpha"] <= 2, "above 0 and at most 2"),
+        "weight_decay": _factor(run["weight_decay"]),
+        "noise_scale": _factor(run["noise_scale"]),
+        "noise_alpha": (_NOISE_ALPHA <= run["noise_alpha"] <= 2, f"at least {_NOISE_ALPHA:g} and at most 2"),
     }
     for column, (sound, wanted) in ranges.items():
         if not sound:
             raise InputError(f"{where}: {column} is {run[column]:g}; it must be {wanted}.")
     run |= {"noise_alpha": run["noise_alpha"] if run["noise_scale"] else _PLAIN["noise_alpha"]}
     return run | {"variant": _variant(run)}
+
+
+def _factor(value: float) -> tuple[bool, str]:
+    """Whether single precision has room for a factor, and what it has room for."""
+    return value == 0 or _STEP_SIZES[0] <= value <= _STEP_SIZES[1], "0, or from {:g} to {:g}".format(*_STEP_SIZES)
 
 
 def _converted(value: Any, kind: type) -> Any:

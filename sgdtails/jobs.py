@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from sgdtails import limits
 from sgdtails.errors import InputError, Interrupted, out_of_memory
 
 
@@ -44,6 +45,8 @@ def _say(error: Exception, log: TextIO | None) -> None:
                 f"out of memory ({said}); make the network, the batch, the data or config key slots smaller, "
                 "or give the job more (a larger GPU; config key resources.mem_mb on a cluster)."
             )
+            if limit := limits.address_space():
+                sentence += f" A process may address {limit / 1e9:.1f} GB here: raise that (ulimit -v)."
         case RuntimeError() if "does not have a deterministic implementation" in f"{error}":
             traced, said = True, f"{error}".partition(" ")[0]
             sentence = f"torch has no {said} on a GPU that gives the same result twice; leave it out of the model, or set config key device: cpu."

@@ -147,7 +147,10 @@ def _rivals(sample: NDArray[np.float32], rng: np.random.Generator) -> Iterator[d
 
 
 def _by_own(name: str, estimator: Callable[[NDArray], Any], sample: NDArray[np.float32]) -> dict[str, Any]:
-    """What an estimator of the user's says: alpha, or alpha and its interval; a ValueError of it is a reason for none."""
+    """What an estimator of the user's says: alpha, or alpha and its interval; a ValueError of it is a reason for none.
+
+    InputError unless 0 < alpha < inf and 0 <= low <= high.
+    """
     try:
         found = estimator(sample)
     except ValueError as error:
@@ -161,4 +164,10 @@ def _by_own(name: str, estimator: Callable[[NDArray], Any], sample: NDArray[np.f
         raise InputError(
             f"config key tails.own.{name}: it gave {found!r:.100}; it must give alpha, or (alpha, low, high)."
         )
-    return dict(zip(("alpha", "alpha_low", "alpha_high"), numbers.tolist(), strict=False))
+    alpha, *interval = numbers.tolist()
+    if not 0 < alpha < np.inf or (interval and not 0 <= interval[0] <= interval[1]):
+        raise InputError(
+            f"config key tails.own.{name}: it gave {found!r:.100}; alpha must be positive and finite, and 0 <= low <= high. "
+            "Let it raise ValueError where it has no estimate."
+        )
+    return {"alpha": alpha} | dict(zip(("alpha_low", "alpha_high"), interval, strict=False))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NODES = 20_000  # of the midpoint rule
+_LARGEST = 60  # log of the largest entry that is looked at; of alpha = 0.3, one in 6e7 exceeds it
 _CROWDING = 6  # angles are pi/2*(1 - v^6): nodes crowd at pi/2, where the amplitude is infinite
 
 
@@ -21,7 +22,7 @@ def entries_limit(alpha: float, kappa: float, p: float) -> float:
         return 0.0
     if kappa <= 0:
         return 1.0
-    log_t = brentq(lambda log_t: distribution(alpha, math.exp(log_t)) - (1 - kappa), -20, 60, xtol=1e-12)
+    log_t = brentq(lambda log_t: distribution(alpha, math.exp(log_t)) - (1 - kappa), -20, _LARGEST, xtol=1e-12)
     return truncated_share(alpha, math.exp(log_t), p) ** (1 / p)
 
 
@@ -29,9 +30,9 @@ def entries_kappa(alpha: float, epsilon: float, p: float) -> float:
     """Limit of kappa_p(x, epsilon), the share of independent SaS entries to keep for a relative error of epsilon in (0, 1)."""
     from scipy.optimize import brentq
 
-    if _infinite_moment(alpha, p):
-        return 0.0
-    log_t = brentq(lambda log_t: truncated_share(alpha, math.exp(log_t), p) - epsilon**p, -20, 60, xtol=1e-12)
+    if _infinite_moment(alpha, p) or truncated_share(alpha, math.exp(_LARGEST), p) <= epsilon**p:
+        return 0.0  # with p just below alpha, nearly all of the norm lies in one entry of 1e8 and more
+    log_t = brentq(lambda log_t: truncated_share(alpha, math.exp(log_t), p) - epsilon**p, -20, _LARGEST, xtol=1e-12)
     return 1 - distribution(alpha, math.exp(log_t))
 
 

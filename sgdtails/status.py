@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import os
 import sys
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sgdtails import grid, inputs, parquet, status_log, storage
+from sgdtails import grid, inputs, parquet, planning, status_log, storage
 from sgdtails.errors import InputError
 from sgdtails.status_log import Line
 
@@ -48,19 +49,26 @@ class Overview:
 def read_config(path: Path | None) -> dict[str, Any]:
     """``config/config.yaml`` with the keys of another file in place of its own, as Snakemake joins them. InputError."""
     config = inputs.read_yaml(BASE / "config/config.yaml", "config")
+    defaults = config["models"]
     if path is not None:
-        _update(config, inputs.read_yaml(path, "--configfile") or {})
+        over = inputs.read_yaml(path, "--configfile") or {}
+        if not isinstance(over, dict):
+            raise InputError(
+                f"--configfile: {path} holds a {type(over).__name__}; give a file of keys, such as study: mine."
+            )
+        config = _updated(config, over)
+    config["models"] = planning.whole_models(config["models"], defaults)
     grid.validate(config, inputs.read_yaml(BASE / "config/config.schema.yaml", "schema"))
     return config
 
 
-def _update(config: dict[str, Any], over: Config) -> None:
+def _updated(config: Config, over: Config) -> dict[str, Any]:
     """As ``snakemake.utils.update_config`` does: status must work where Snakemake is not installed, such as in the image."""
+    both = dict(config)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict):
-            _update(config[key], value)
-        else:
-            config[key] = value
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = _updated(both[key], value) if nested else value
+    return both
 
 
 def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:
@@ -247,9 +255,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
     options = parser.parse_args(arguments)
     try:
-        print(*lines(overview(read_config(options.configfile), options.results)), sep="\n")
+        print(*lines(overview(read_config(options.configfile), options.results)), sep="\n", flush=True)
+    except BrokenPipeError:  # head, or a pager that was left, has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
     except InputError as error:
         print(f"sgdtails: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"sgdtails: {error.strerror}: {error.filename}; grant access, then look again.", file=sys.stderr)
         return 1
     return 0
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from scipy.stats import binom
 
-from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, tables, verdicts
+from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, planning, tables, verdicts
 from sgdtails.claim_kinds import Settings
 from sgdtails.claim_quantities import Study
 from sgdtails.errors import InputError
@@ -321,9 +321,10 @@ def test_simulated_studies_are_judged_as_their_truth_is():
     assert mirrored[0]["supported"] == pytest.approx(mirrored[1]["contradicted"], abs=0.15)
 
 
+CURVE = {"of": "area", "method": "node", "low": 0, "high": 1}
 ENTRY = {"statement": "s", "where": "w", "kind": "rank_correlation", "supports": "positive"} | {
     "x": {"of": "alpha"},
-    "y": {"of": "area", "method": "node", "low": 0, "high": 1},
+    "y": CURVE,
 }
 
 
@@ -348,12 +349,91 @@ ENTRY = {"statement": "s", "where": "w", "kind": "rank_correlation", "supports":
         ({"y": {"of": "area", "method": "node"}}, "lacks low, high"),
         ({"kind": "layer_correlation"}, "unknown key 'x'"),
         ({"for_each": ["node"]}, "for_each must name one list"),
+        ({"for_each": {"method": []}}, "for_each has 0 values; it may have 1 to 1000"),
+        (
+            {"x": {"of": "alpha", "estimator": "hil"}},
+            "unknown estimator 'hil' in x of claim 'a' of f: did you mean 'hill'",
+        ),
+        ({"x": {"of": "alpha", "weights": "averaged"}}, "unknown weights 'averaged' in x of claim 'a'"),
+        (
+            {"supports": "within", "margin": -1},
+            "margin of claim 'a' of f is -1; for rank_correlation with supports: within",
+        ),
+        ({"supports": "within", "margin": 0}, "it must be above 0 and below 1"),
+        ({"supports": "within", "margin": math.inf}, "margin of claim 'a' of f is inf; it must be a finite number"),
+        ({"supports": "above", "margin": -1}, "with supports: above it must be above -1 and below 1"),
+        ({"y": CURVE | {"high": math.nan}}, "high of y of claim 'a' of f is nan; it must be a finite number"),
+        ({"y": CURVE | {"high": 5}}, "low and high are pruned ratios; they lie between -1 and 1"),
     ],
 )
 def test_what_a_file_of_claims_may_not_say(change, message):
     with pytest.raises(InputError) as error:
         claims_file.checked({"a": ENTRY | change}, "f")
     assert message in str(error.value)
+
+
+OF_LAYERS = {
+    "statement": "s",
+    "where": "w",
+    "kind": "layer_correlation",
+    "supports": "negative",
+    "p": 2,
+    "epsilon": 0.1,
+}
+HALVES = {"statement": "s", "where": "w", "kind": "histogram_distance", "supports": "within", "margin": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            OF_LAYERS | {"p": 3.0},
+            "p of claim 'a' of f is 3, and the study computes p = 1, 2; use one of these, or add yours",
+        ),
+        (
+            OF_LAYERS | {"epsilon": 0.01},
+            "epsilon of claim 'a' of f is 0.01, and the study computes epsilon = 0.05, 0.1, 0.2",
+        ),
+        (
+            ENTRY | {"x": {"of": "alpha", "estimator": "min"}},
+            "unknown estimator 'min' in x of claim 'a' of f: did you mean 'mine'",
+        ),
+        (
+            ENTRY | {"y": CURVE | {"method": "rand"}},
+            "unknown method 'rand' in y of claim 'a' of f: did you mean 'random'",
+        ),
+        (
+            HALVES | {"first": "half_c", "second": "all"},
+            "unknown series 'half_c' in first of claim 'a' of f: did you mean",
+        ),
+        (HALVES | {"first": "all", "second": "stable", "margin": 1.5}, "it must be above 0 and below 1"),
+    ],
+)
+def test_claims_of_what_the_study_does_not_compute(config, entry, message):
+    config["tails"]["own"] = {"mine": "a.b"}
+    config["pruning"]["own"] = {"random": {"function": "a.b", "ratios": [0.5]}}
+    with pytest.raises(InputError) as error:
+        claims_file.checked({"a": entry}, "f", planning.computed(config))
+    assert message in str(error.value)
+
+
+def test_claims_of_what_the_config_adds(config):
+    config["tails"]["own"] = {"mine": "a.b"}
+    config["pruning"]["own"] = {"random": {"function": "a.b", "ratios": [0.5]}}
+    config["compression"]["p"] = [2.0, 3.0]
+    entry = ENTRY | {"x": {"of": "alpha", "estimator": "mine"}, "y": CURVE | {"method": "random"}}
+    content = {"a": entry, "b": OF_LAYERS | {"p": 3, "supports": "above", "margin": -0.5}}
+    assert claims_file.checked(content, "f", planning.computed(config)) == content
+
+
+def test_two_claims_of_one_name():
+    copies = ENTRY | {"for_each": {"method": ["node"]}}
+    with pytest.raises(InputError, match="claim 'a' of f: there is a claim 'a_node' already"):
+        claims_file.checked({"a_node": ENTRY, "a": copies}, "f")
+
+
+def test_the_claims_of_the_paper_fit_every_shipped_study(config):
+    assert claims_file.read(ROOT / "config/claims.yaml", planning.computed(config)) == CLAIMS
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"a": "text"}])
@@ -391,7 +471,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
-    settings["methods"] = []
+    settings["computed"] = planning.computed(config)
     smk = SimpleNamespace(
         input=Inputs(paths),
         output=SimpleNamespace(table=tmp_path / "claims.parquet", text=tmp_path / "claims.md"),

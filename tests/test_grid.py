@@ -3,7 +3,7 @@ import re
 import pytest
 import yaml
 
-from sgdtails import grid
+from sgdtails import grid, planning
 from sgdtails.errors import InputError
 from tests.conftest import PLAIN, ROOT
 
@@ -119,9 +119,19 @@ def test_fleets_of_names_that_run_into_each_other_stay_apart():
         (HEADER + "mnist,fcn4,50,nan,0\n", "positive"),
         ("momentum," + HEADER + "1,mnist,fcn4,50,0.1,0\n", r"line 2: momentum is 1; it must be at least 0 and below 1"),
         ("momentum," + HEADER + "nan,mnist,fcn4,50,0.1,0\n", "momentum is nan"),
-        ("weight_decay," + HEADER + "-0.1,mnist,fcn4,50,0.1,0\n", "weight_decay is -0.1; it must be 0 or more"),
+        ("weight_decay," + HEADER + "-0.1,mnist,fcn4,50,0.1,0\n", "weight_decay is -0.1; it must be 0, or from 1e-30"),
+        (
+            "noise_scale," + HEADER + "1e300,mnist,fcn4,50,0.1,0\n",
+            "noise_scale is 1e.300; it must be 0, or from 1e-30 to",
+        ),
+        ("noise_scale," + HEADER + "1e-300,mnist,fcn4,50,0.1,0\n", "noise_scale is 1e-300"),
+        ("weight_decay," + HEADER + "1e39,mnist,fcn4,50,0.1,0\n", r"weight_decay is 1e\+39"),
+        ("noise_alpha," + HEADER + "1e-3,mnist,fcn4,50,0.1,0\n", "noise_alpha is 0.001; it must be at least 0.1"),
         ("noise_scale," + HEADER + "inf,mnist,fcn4,50,0.1,0\n", "noise_scale is inf"),
-        ("noise_alpha," + HEADER + "2.1,mnist,fcn4,50,0.1,0\n", "noise_alpha is 2.1; it must be above 0 and at most 2"),
+        (
+            "noise_alpha," + HEADER + "2.1,mnist,fcn4,50,0.1,0\n",
+            "noise_alpha is 2.1; it must be at least 0.1 and at most 2",
+        ),
         (HEADER + "mnist,fcn4,50,inf,0\n", "positive"),
         (HEADER + "mnist,fcn4,50,fast,0\n", "step_size is 'fast'"),
         (HEADER + "mnist,fcn4,0,0.1,0\n", "batch_size is 0"),
@@ -170,11 +180,74 @@ def test_names_cannot_leave_the_results_folder():
         ({"models": {"a-b": {"fcn": [4]}}}, "letters, digits and underscores"),
         ({"datasets": {"sources": {"x": {"kind": "mnits"}}}}, "did you mean 'mnist'"),
         ({"datasets": {"sources": {"x": {"kind": "npz", "pth": "a"}}}}, "did you mean 'path'"),
+        ({"models": {"own": {"cnn": [64, "m"]}}}, "models.own.cnn.1 is 'm'; config/config.yaml says what it may be"),
+        ({"stop": {"gate": 1000, "budget": 999}}, "stop.gate is 1000, more than stop.budget, 999"),
+        ({"theorems": {"band": [0.95, 0.05]}}, r"theorems.band is \[0.95, 0.05\]; give the lower quantile first"),
+        ({"theorems": {"band": [0.5, 0.5]}}, "lower quantile first"),
+        ({"theorems": {"alpha": [0.05]}}, "theorems.alpha.0: 0.05 is less than the minimum of 0.3"),
+        ({"theorems": {"p": [20], "alpha": [0.5]}}, "p = 20 at alpha = 0.5 leaves the range of float64"),
+        ({"theorems": {"p": [1000]}}, "theorems.p.0: 1000 is greater than the maximum of 20"),
+        ({"theorems": {"epsilon": 1e-300}}, "theorems.epsilon: 1e-300 is less than the minimum"),
+        ({"theorems": {"kappa": [1 - 1e-16]}}, "theorems.kappa.0: .* is greater than the maximum"),
+        ({"synthetic": {"alpha": [2.0, 1.75]}}, r"synthetic.alpha is \[2.0, 1.75\]; give the smaller tail index first"),
+        ({"synthetic": {"alpha": [0.1, 2.0]}}, "synthetic.alpha.0: 0.1 is less than the minimum of 0.3"),
+        ({"magnitudes": {"alpha": 0.01}}, "magnitudes.alpha: 0.01 is less than the minimum of 0.3"),
+        ({"calibration": {"alpha": [0.05]}}, "calibration.alpha.0: 0.05 is less than the minimum of 0.3"),
+        ({"compression": {"p": [1.0]}}, "compression.p lacks 2, which figures and claims are made from; add it"),
+        ({"compression": {"epsilon": [0.2]}}, "compression.epsilon lacks 0.1"),
+        ({"compression": {"p": [2.0, 1e-3]}}, "compression.p.1: 0.001 is less than the minimum of 0.05"),
+        ({"pruning": {"evaluate": ["train"]}}, "pruning.evaluate lacks test"),
+        ({"pruning": {"node": {"p": 1e300}}}, "pruning.node.p: .* is greater than the maximum of 20"),
+        ({"resources": {"threads": 100_000}}, "resources.threads: 100000 is greater than the maximum of 1024"),
     ],
 )
 def test_wrong_configs(config, schema, change, message):
     with pytest.raises(InputError, match=message):
         grid.validate(merged(config, change), schema)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"synthetic": {"alpha": [1.8, 1.8]}},
+        {"stop": {"gate": 999, "budget": 999}},
+        {"theorems": {"p": [9], "alpha": [0.3]}},
+        {"study": "my-audit"},
+    ],
+)
+def test_configs_at_the_edge_of_what_is_right(config, schema, change):
+    grid.validate(merged(config, change), schema)
+
+
+@pytest.mark.parametrize(
+    ("mine", "meant"),
+    [
+        ({"cnn": [4, "M"]}, {"cnn": [4, "M"]}),
+        ({"factory": "a.b", "arguments": {"width": 4}}, {"factory": "a.b", "arguments": {"width": 4}}),
+        ({"fcn": [4]}, {"fcn": [4]}),
+        ({}, None),
+    ],
+)
+def test_a_model_of_another_kind_replaces_the_default_of_its_name(config, schema, mine, meant):
+    default = config["models"]
+    both = merged(config, {"models": {"fcn4": mine, "own": {"fcn": [3]}}})
+    both["models"] = planning.whole_models(both["models"], default)
+    assert both["models"] == default | {"fcn4": meant or default["fcn4"], "own": {"fcn": [3]}}
+    grid.validate(both, schema)
+    assert planning.whole_models(both["models"], default) == both["models"]  # a job, too, merges and looks
+
+
+def test_two_kinds_of_the_users_own_are_refused(config, schema):
+    both = merged(config, {"models": {"fcn4": {"cnn": [4], "factory": "a.b"}, "own": {"fcn": [3], "cnn": [4]}}})
+    models = planning.whole_models(both["models"], config["models"])
+    for name in ("fcn4", "own"):
+        with pytest.raises(InputError, match=f"models.{name} needs exactly one of"):
+            grid.validate(config | {"models": {name: models[name]}}, schema)
+
+
+@pytest.mark.parametrize("models", [None, [], "x", {"fcn4": None}, {"fcn4": [1]}, {"fcn4": {}}])
+def test_what_is_no_model_is_left_to_the_schema(config, models):
+    assert planning.whole_models(models, config["models"]) == models
 
 
 def declared(schema, prefix=""):
@@ -198,6 +271,10 @@ def test_no_key_is_declared_that_nothing_reads(schema):
     assert spelled == set(declared(schema))
 
 
-def test_the_folder_of_audits_is_no_study(config, schema):
-    with pytest.raises(InputError, match=r"config key study is 'audit', which is taken; choose another name"):
-        grid.validate(config | {"study": "audit"}, schema)
+def test_no_study_is_named_like_another_folder_of_results(config, schema):
+    files = [path for folder in ("rules", "profiles") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    taken = {name for path in files for name in re.findall(r"\bresults/([A-Za-z0-9_-]+)", path.read_text())}
+    assert taken >= {"audit", "slurm"}
+    for name in (*taken, "Audit", "SLURM"):
+        with pytest.raises(InputError, match=f"config key study is '{name}', which is taken; choose another name"):
+            grid.validate(config | {"study": name}, schema)

@@ -156,6 +156,21 @@ def test_what_an_own_estimator_may_not_give(found):
         list(layer_tails.of_layer(WEIGHTS["fc1"], own={"mine": lambda sample: found}))
 
 
+@pytest.mark.parametrize(
+    "found", [np.inf, -np.inf, 0.0, -1.5, (1.5, 1.6, 1.4), (1.5, -0.1, 1.6), (-1.5, 1.0, 2.0), (np.inf, 1.0, np.inf)]
+)
+def test_what_is_no_tail_index(found):
+    with pytest.raises(
+        InputError, match=r"tails.own.mine: it gave .*; alpha must be positive and finite, and 0 <= low"
+    ):
+        list(layer_tails.of_layer(WEIGHTS["fc1"], own={"mine": lambda sample: found}))
+
+
+def test_an_interval_may_have_no_upper_end():
+    (*_, row) = layer_tails.of_layer(WEIGHTS["fc1"], own={"mine": lambda sample: (1.5, 0.0, np.inf)})
+    assert (row["alpha"], row["alpha_low"], row["alpha_high"]) == (1.5, 0.0, np.inf)
+
+
 def test_an_own_estimator_cannot_change_the_sample():
     def spoils(sample):
         sample[:] = 0

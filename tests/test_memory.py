@@ -1,12 +1,14 @@
 """When memory runs out: a job goes on with half as many runs at once, or says so in one sentence."""
 
+import errno
+import os
 import types
 
 import numpy as np
 import pytest
 import torch
 
-from sgdtails import average_stage, data, jobs, lane_builder, sources, stages, storage, train_stage
+from sgdtails import average_stage, data, jobs, lane_builder, limits, sources, stages, storage, train_stage
 from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import InputError, out_of_memory
 from tests.conftest import PLAIN
@@ -145,6 +147,37 @@ def test_a_job_out_of_memory_says_so_in_one_sentence(tmp_path):
         assert log.count("\n") == 1
         assert log.startswith("sgdtails: out of memory (")
         assert "resources.mem_mb" in log
+
+
+NO_ADDRESSES = [
+    ImportError("libtorch_cuda.so: failed to map segment from shared object"),
+    RuntimeError("can't start new thread"),
+    RuntimeError("std::bad_alloc"),
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+]
+
+
+@pytest.mark.parametrize("error", NO_ADDRESSES)
+def test_a_job_without_addresses_says_what_limits_it(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(limits.resource, "getrlimit", lambda which: (4 * 10**9, -1))
+    log = run(tmp_path, error)
+    assert log.startswith("sgdtails: out of memory (")
+    assert "A process may address 4.0 GB here: raise that (ulimit -v)." in log
+    monkeypatch.setattr(limits.resource, "getrlimit", lambda which: (limits.resource.RLIM_INFINITY,) * 2)
+    assert "ulimit" not in run(tmp_path, error)
+
+
+def test_too_few_addresses_for_the_libraries_are_said_before_any_job(monkeypatch):
+    limit = 10**6
+    monkeypatch.setattr(limits.resource, "getrlimit", lambda which: (limit, -1))
+    with pytest.raises(
+        InputError, match=r"may address 0.0 GB here \(ulimit -v\), and the libraries .* are [0-9.]+ GB; raise"
+    ):
+        limits.check_address_space()
+    limit = 10**15
+    limits.check_address_space()
+    limit = limits.resource.RLIM_INFINITY
+    limits.check_address_space()
 
 
 def test_what_cannot_be_repeated_on_a_gpu_is_named(tmp_path):

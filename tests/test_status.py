@@ -1,9 +1,11 @@
 import fcntl
+import os
 import subprocess
 import sys
 import time
 from contextlib import redirect_stderr
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,9 +213,9 @@ def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study):
 
 
 def test_a_config_is_joined_as_snakemake_joins_it(tmp_path, config):
-    (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 10}\n")
+    (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 1000}\n")
     joined = status.read_config(tmp_path / "mine.yaml")
-    assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 10}}
+    assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 1000}}
     (tmp_path / "empty.yaml").touch()
     assert status.read_config(tmp_path / "empty.yaml") == config
 
@@ -223,6 +225,48 @@ def test_a_missing_config_is_one_sentence(tmp_path, capsys):
         status.read_config(tmp_path / "none.yaml")
     assert status.main(["--configfile", str(tmp_path / "none.yaml")]) == 1
     assert capsys.readouterr().err.startswith("sgdtails: --configfile: cannot read")
+
+
+@pytest.mark.parametrize("text", ["- study: mine\n", "mine\n", "7\n"])
+def test_a_config_without_keys_is_one_sentence(tmp_path, capsys, text):
+    (tmp_path / "my list.yaml").write_text(text)
+    assert status.main(["--configfile", str(tmp_path / "my list.yaml")]) == 1
+    assert "my list.yaml holds a" in capsys.readouterr().err
+
+
+def test_a_model_of_another_kind_is_no_second_kind(tmp_path):
+    (tmp_path / "mine.yaml").write_text("models: {fcn4: {cnn: [4, M]}}\n")
+    assert status.read_config(tmp_path / "mine.yaml")["models"]["fcn4"] == {"cnn": [4, "M"]}
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied", "results/s")
+
+    monkeypatch.setattr(status, "overview", refuse)
+    assert status.main(["--results", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "sgdtails: Permission denied: results/s; grant access, then look again.\n"
+
+
+def make_status(config, **streams):
+    """`make status` of a config, without the set-up of the environment."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = ["make", "-s", "-o", ".venv/ready", "status", f"CONFIG={config}"]
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, check=False, **streams)
+
+
+def test_into_a_pipe_that_nobody_reads(tmp_path):
+    """As in `make status | head`, with spaces and quotes in the path."""
+    path = tmp_path / 'it\'s "my" study.yaml'
+    path.write_text("study: mine\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = make_status(path, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, "")
+    result = make_status(path, capture_output=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Study mine: 215 runs")
 
 
 def test_the_papers_215_runs_are_read_without_torch(tmp_path, config):

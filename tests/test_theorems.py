@@ -71,6 +71,10 @@ def test_known_limits_of_pruning():
     assert stable_limits.entries_limit(2.0, 1 - 0.26529114, 2.0) == pytest.approx(0.1, abs=1e-6)
     assert stable_limits.entries_limit(1.5, 0.1, 2.0) == stable_limits.entries_limit(1.5, 0.1, 1.5) == 0
     assert stable_limits.entries_kappa(1.5, 0.1, 2.0) == 0
+    # p just below alpha: the largest entries carry the norm, and no share of them is too small.
+    for epsilon in (0.5, 0.999):
+        assert stable_limits.entries_kappa(1.5, epsilon, 1.499) == 0
+    assert 0 < stable_limits.entries_kappa(1.5, 0.5, 1.4) < 1e-2
     assert (stable_limits.entries_limit(2.0, 0.0, 2.0), stable_limits.entries_limit(2.0, 1.0, 2.0)) == (1, 0)
     # Equal columns: keeping the share kappa of them leaves (1-kappa)^(1/p).
     assert stable_limits.columns_limit(2.0, 0.19, 2.0) == pytest.approx(0.9)

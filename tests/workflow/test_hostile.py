@@ -36,11 +36,37 @@ def refused(workflow, arguments=(), **changes):
         ({"models": {"own": {"factory": "os.system;touch was_here.x"}}}, "models.own.factory"),
         ({"datasets": {"root": "{run}"}}, "datasets.root"),
         ({"stop": TINY["stop"] | {"train_nll": float("nan")}}, "finite number"),
+        ({"claims": TINY["claims"] | {"path": "config/claim.yaml"}}, "config key claims.path: cannot read"),
     ],
 )
 def test_refused_in_one_sentence(planned, changes, said):
     assert said in refused(planned, **changes)
     assert not list(planned.folder.rglob("was_here*"))
+
+
+@pytest.mark.parametrize(
+    ("file", "more", "said"),
+    [
+        ("runs/fcn4-digits-b50-lr0.2-s0/tails.parquet", {}, "unknown run 'fcn4-digits-b50-lr0.2-s0' in the study tiny"),
+        ("runs/nosuch/average.safetensors", {"runs_per_job": 4}, "unknown run 'nosuch' in the study tiny: use one of"),
+        ("data/digit.safetensors", {}, "unknown dataset 'digit' in the study tiny: did you mean 'digits'?"),
+    ],
+)
+def test_files_of_runs_and_datasets_that_the_study_does_not_have(planned, file, more, said):
+    output = refused(planned, ("--quiet", "rules", "--", f"results/tiny/{file}"), **more)
+    assert f"sgdtails: {said}" in output
+    assert "Error" not in output
+
+
+def test_claims_that_are_wrong_are_said_before_anything_is_planned(planned):
+    text = (planned.folder / "config/claims.yaml").read_text()
+    (planned.folder / "mine.yaml").write_text(text.replace("hill, pickands", "hil, pickands"))
+    said = refused(planned, claims=TINY["claims"] | {"path": "mine.yaml"})
+    assert "unknown estimator 'hil' in y of claim 'estimators_agree' of mine.yaml: did you mean 'hill'?" in said
+
+
+def test_a_model_of_another_kind_than_the_default_of_its_name(planned):
+    assert planned.planned(TINY | {"models": {"fcn4": {"cnn": [4, "M"]}}})["train"] == 3
 
 
 def test_a_bomb_of_aliases(planned):

@@ -136,3 +136,11 @@ def test_edits_of_analysis_train_nothing(finished, name):
         file.write_text(text)
     assert planned
     assert not {"train", "average"} & set(planned)
+
+
+def test_a_mistyped_file_of_claims_is_said_of_a_finished_study(finished):
+    config = TINY | {"claims": TINY["claims"] | {"path": "config/claim.yaml"}}
+    result = finished.run(config)
+    assert result.returncode != 0
+    assert "config key claims.path: cannot read" in result.stdout
+    assert "Nothing to be done" not in result.stdout

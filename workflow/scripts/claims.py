@@ -12,10 +12,10 @@ TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 def main(smk: Any) -> None:
     values = json.loads(smk.params.settings)
-    clip, methods = values.pop("clip"), values.pop("methods")
+    clip, computed = values.pop("clip"), values.pop("computed")
     settings = Settings(**values)
     study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip)
-    rows = list(claims.rows(claims_file.read(smk.input.claims, methods), study, settings))
+    rows = list(claims.rows(claims_file.read(smk.input.claims, computed), study, settings))
     tables.write(
         "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}
     )
