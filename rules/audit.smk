@@ -56,6 +56,7 @@ rule audit_figure:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(),
         code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"

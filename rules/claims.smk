@@ -33,6 +33,7 @@ rule claims:
                 if key not in ("path", "simulations")
             },
             methods=sorted(OWN_METHODS),
+            weights=config["pruning"]["weights"],
         ),
         code=code("claims.py"),
     script:

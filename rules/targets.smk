@@ -23,6 +23,8 @@ FIGURE_TABLES = {
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
 }
+# What else a figure depends on.
+FIGURE_SETTINGS = {"fig07": {"weights": config["pruning"]["weights"]}}
 # A study without convolutional, or without fully connected networks has no such figure.
 if not CHAINS:
     del FIGURE_TABLES["perturbation"]

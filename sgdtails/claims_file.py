@@ -28,7 +28,7 @@ _WORDS = {str: "text", float: "a number", int: "a whole number", dict: "a mappin
 _CHOICES = {
     "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "kernel"),
     "structure": ("independent", "columns", "layer"),
-    "weights": ("initial", "final", "average"),
+    "weights": ("initial", "converged", "last", "average"),
 }
 
 

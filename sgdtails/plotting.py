@@ -37,7 +37,7 @@ from sgdtails.style import (
     with_legend,
     wrapped,
 )
-from sgdtails.tables import converged, published
+from sgdtails.tables import accuracy_of, converged, published
 
 
 def figure_1(runs: pa.Table, tails: pa.Table) -> Figure:
@@ -137,14 +137,14 @@ def figure_6(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
     return _accuracy_curves(runs, tails, pruning, "kernel")
 
 
-def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
-    """Test accuracy against mean estimated tail index, coloured by eta/b on one scale for all panels."""
+def figure_7(runs: pa.Table, tails: pa.Table, *, weights: str = "last") -> Figure:
+    """Test accuracy of the ``weights`` that are pruned against mean estimated tail index, coloured by eta/b on one scale."""
     figure, panels = run_panels(runs, tails)
     ratios = [row["eta_over_b"] for row in converged(runs, tails)] or [1e-3, 1e-1]
     norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
     for axes, rows in panels:
         alpha, ratio = ([row[key] for row in rows] for key in ("alpha", "eta_over_b"))
-        accuracy = [100 * row["test_accuracy"] for row in rows]
+        accuracy = [100 * accuracy_of(row, weights) for row in rows]
         axes.scatter(alpha, accuracy, c=ratio, norm=norm, cmap="cividis_r", s=14, edgecolors=GREY, linewidths=0.3)
     bar = figure.colorbar(ScalarMappable(norm, "cividis_r"), ax=figure.axes, pad=0.02, aspect=30, label=RATIO)
     label_log(bar.ax.yaxis)
@@ -238,10 +238,10 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 }
 
 
-def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> None:
-    """Draw figure ``name`` from its tables and save it at each path, with no time stamp inside."""
+def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str], **settings: Any) -> None:
+    """Draw figure ``name`` from its tables and settings and save it at each path, with no time stamp inside."""
     with matplotlib.rc_context(STYLE):
-        figure = FIGURES[name](**tables)
+        figure = FIGURES[name](**tables, **settings)
         for path in outputs:
             with atomic(path) as temporary:
                 kind = Path(path).suffix[1:]

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from sgdtails import audit_schemas, run_schemas, trust_schemas
 from sgdtails.run_schemas import (
-    AVERAGED,
+    AVERAGES,
     COUNT,
     EPSILON,
     KAPPA,
@@ -56,7 +56,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     **run_schemas.SCHEMAS,
     **trust_schemas.SCHEMAS,
     **audit_schemas.SCHEMAS,
-    "runs": schema(RUN, *SETTINGS, *TRAINED, AVERAGED, SECONDS, *MACHINE),
+    "runs": schema(RUN, *SETTINGS, *TRAINED, *AVERAGES, SECONDS, *MACHINE),
     "tails": schema(
         RUN,
         WEIGHTS,

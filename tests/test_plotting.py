@@ -28,7 +28,7 @@ def study(models=("fcn4", "cnn"), status="converged"):
             runs.append(
                 BASE_RUN
                 | known
-                | {"status": "diverged" if number == 3 else status, "test_accuracy": 0.9 + number / 100}
+                | {"status": "diverged" if number == 3 else status, "last_test_accuracy": 0.9 + number / 100}
             )
             if number < 3:
                 row = {"run": run, "estimator": "mmo_multivariate", "layer": 0, "layer_name": "fc1"}
@@ -152,7 +152,7 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
         | {"p": p, "epsilon": epsilon, "kappa": 0.7 + number / 100 + (weights == "initial") / 10}
         for model in ("fcn4", "cnn")
         for number in range(4)
-        for weights in ("initial", "final")
+        for weights in ("initial", "last")
         for structure, p, epsilon in (("entries", 2.0, 0.1), ("entries", 1.0, 0.1), ("columns", 2.0, 0.1))
     ]
     figure = plotting.figure_3(runs, tails, pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"]))
@@ -180,10 +180,10 @@ def pruning_table(methods):
         for model, found in methods.items()
         for method in found
         for number in range(3)
-        for weights in ("initial", "final")
+        for weights in ("initial", "last")
         for ratio in (0.0, 0.5, 1.0)
     ] + [
-        PRUNED | {"run": f"{model}3", "status": "diverged", "weights": "final", "method": method, "ratio": 0.0}
+        PRUNED | {"run": f"{model}3", "status": "diverged", "weights": "last", "method": method, "ratio": 0.0}
         for model, found in methods.items()
         for method in found
     ]

@@ -23,7 +23,7 @@ def run(name, **values):
             "eta_over_b": 0.01,
         },
         **{"seed": 0, "status": "converged", "iterations": 100, "train_nll": 0.1, "train_accuracy": 1.0},
-        **{"test_nll": 0.1, "test_accuracy": 0.9, "average_test_accuracy": None, "seconds": 3600.0},
+        **{"test_nll": 0.1, "test_accuracy": 0.9, "last_test_accuracy": 0.9, "average_test_accuracy": None, "seconds": 3600.0},
         **{"device": "cpu", "precision": "fp32"},
     }
     return row | values

@@ -105,7 +105,7 @@ def test_mean_alpha_is_over_layers_of_the_published_value(tmp_path):
         base | {"alpha_published": 1.8},
         base | {"alpha_published": 2.0},
         base | {"alpha_published": None, "k1": 2},
-        base | {"alpha_published": 1.0, "weights": "final"},
+        base | {"alpha_published": 1.0, "weights": "last"},
         base | {"alpha_published": 1.0, "estimator": "mmo_univariate"},
     ]
     tables.write("tails", rows, tmp_path / "t", provenance={})
@@ -123,7 +123,7 @@ def test_atomic_leaves_the_old_file_when_the_new_one_fails(tmp_path):
 
 
 def test_a_damaged_weight_file_is_one_sentence(tmp_path):
-    path = tmp_path / "final.safetensors"
+    path = tmp_path / "last.safetensors"
     path.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00 not safetensors")
-    with pytest.raises(InputError, match=r"final.safetensors .* damaged .*; delete it and run again"):
+    with pytest.raises(InputError, match=r"last.safetensors .* damaged .*; delete it and run again"):
         storage.load_arrays(path)

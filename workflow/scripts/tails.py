@@ -1,4 +1,4 @@
-"""Estimate the tail indices of one run's layers, and read their profiles: initial, final and averaged weights."""
+"""Estimate the tail indices of one run's layers, and read their profiles: initial, pruned and averaged weights."""
 
 import json
 from typing import Any
@@ -11,8 +11,9 @@ def main(smk: Any) -> None:
     seed, taken = settings["seed"], (*layer_tails.ESTIMATORS, *estimators.ESTIMATORS)
     own = dotted.load_all(settings["own"], "config key tails.own", taken)
     rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
-    for kind in ("initial", "final", "average"):
-        state, record = storage.load_arrays(smk.input[kind])
+    files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained, "average": smk.input.average}
+    for kind, path in files.items():
+        state, record = storage.load_arrays(path)
         if layers.finite(state):  # a diverged run has a row in table runs, none here
             weights = layers.weights(state)
             common = {"run": record["run"], "weights": kind}
