@@ -50,6 +50,7 @@ _PRUNED = (
     ),
     ("train_accuracy", REAL, "1", "share of the training set classified correctly; null likewise"),
     ("relative_test_accuracy", REAL, "1", "test accuracy / that of the same weights before pruning"),
+    ("reason", TEXT, "", "why nothing was pruned; else null"),
 )
 
 SCHEMAS: dict[str, pa.Schema] = {

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from sgdtails.progress import Progress
 from tests.test_training import SPECS, STOP, Keeper, digits  # noqa: F401
 
 
-def run(  # noqa: PLR0913
+def run(
     digits,  # noqa: F811
     runs,
     *,
@@ -182,10 +183,8 @@ def test_going_on_to_a_gate_interrupted_anywhere(digits, model, monkeypatch):  #
         runs, ended = averages(digits, model, (3, 4, 5)), {}
         for attempt in range(100):
             keeper = Keeper(pieces + attempt)
-            try:
+            with suppress(Interrupted):
                 run(digits, [dataclasses.replace(one) for one in runs], keeper=keeper, **more)
-            except Interrupted:
-                pass
             ended |= keeper.finished
             saved = {each.name: each for each in keeper.saved}
             runs = [saved.get(each.name, each) for each in runs if each.name not in ended]

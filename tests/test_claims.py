@@ -392,7 +392,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
-    settings["methods"] = []
+    settings |= {"methods": [], "weights": "last"}
     smk = SimpleNamespace(
         input=Inputs(paths),
         output=SimpleNamespace(table=tmp_path / "claims.parquet", text=tmp_path / "claims.md"),

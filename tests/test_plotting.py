@@ -145,6 +145,19 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
     assert len(list(tmp_path.rglob("*"))) == 10  # two folders, four figures and their digests
 
 
+@pytest.mark.parametrize(
+    ("weights", "column"),
+    [("converged", "test_accuracy"), ("last", "last_test_accuracy"), ("average", "average_test_accuracy")],
+)
+def test_figure_7_shows_the_accuracy_of_the_weights_that_are_pruned(tmp_path, weights, column):
+    runs, tails = study()
+    none = dict.fromkeys(("test_accuracy", "last_test_accuracy", "average_test_accuracy"), None)
+    rows = [row | none | {column: 0.5 + number / 100} for number, row in enumerate(runs.to_pylist())]
+    figure = plotting.figure_7(pa.Table.from_pylist(rows, schema=runs.schema), tails, weights=weights)
+    points = figure.axes[0].collections[0].get_offsets().data
+    assert sorted(map(tuple, points.round(6))) == [(1.8, 52.0), (1.9, 51.0), (2.0, 50.0)]
+
+
 def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
     runs, tails = study()
     rows = [

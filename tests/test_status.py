@@ -45,7 +45,10 @@ def write_averages(results, config, runs):
     for run in runs:
         parquet.write(
             run_schemas.SCHEMAS["averaging"],
-            [dict.fromkeys(name for name, *_ in run_schemas.AVERAGES) | {"run": run, "status": "averaged", "seconds": 10.0}],
+            [
+                dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)
+                | {"run": run, "status": "averaged", "seconds": 10.0}
+            ],
             results / config["study"] / "runs" / run / "averaging.parquet",
             provenance={},
         )

@@ -39,7 +39,9 @@ def test_the_verdicts_follow_from_the_tables(study):
     pruned = set(read["pruning"]["weights"].to_pylist()) - {"initial"}
     # "final" is what "converged" was called.
     found = Study(
-        **read, clip=config["claims"]["clip"], weights="converged" if pruned == {"final"} else config["pruning"]["weights"]
+        **read,
+        clip=config["claims"]["clip"],
+        weights="converged" if pruned == {"final"} else config["pruning"]["weights"],
     )
     rows = list(claims.rows(claims_file.read(ROOT / config["claims"]["path"]), found, Settings(**values)))
     committed = tables.read(folder / "tables/claims.parquet").to_pylist()

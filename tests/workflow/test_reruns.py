@@ -32,7 +32,7 @@ PRUNE = {
         ("sgdtails/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
         ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
         ("sgdtails/fully_connected.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
-        ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
+        ("sgdtails/initial_laws.py", "(2 / (weight", "(3 / (weight", TRAIN),
         ("sgdtails/averaging.py", "total / length", "total / float(length)", AVERAGE),
         ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
         (
@@ -56,7 +56,7 @@ PRUNE = {
         ),
         ("sgdtails/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
         ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
-        ("workflow/scripts/tails.py", "\"average\": smk.input.average}", "\"average\": smk.input.average} | {}", TAILS),
+        ("workflow/scripts/tails.py", '"average": smk.input.average}', '"average": smk.input.average} | {}', TAILS),
         ("rules/tails.smk", "runtime=retried(30)", "runtime=retried(60)", {}),
     ],
 )
@@ -75,6 +75,7 @@ def test_edits_of_code(finished, file, old, new, jobs):
     ("key", "value", "jobs"),
     [
         (("stop", "budget"), 5000, TRAIN),
+        (("models", "fcn4"), {"fcn": [16, 16], "init": {"linear": "kaiming_normal"}}, TRAIN),
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
         (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 1}),
