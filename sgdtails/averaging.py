@@ -104,7 +104,11 @@ class _Work:
         return {run.name: Order(len(self.train), self.batch_size, run.seed) for _, _, run in placed}
 
     def gates(self, placed: Placed) -> dict[str, Gate]:
-        return {run.name: Gate(self.train, self.stop, self.reach) for _, _, run in placed}
+        gates = {}
+        for lane, _, run in placed:
+            with lane.scope():
+                gates[run.name] = Gate(self.train, self.stop, self.reach)
+        return gates
 
 
 def _each(bring: Callable[[Seats, _Work], None], runs: list[Average], lanes: Sequence[Lane], work: _Work) -> None:
