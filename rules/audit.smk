@@ -56,7 +56,7 @@ rule audit_figure:
     conda:
         "../envs/sgdtails.yaml"
     params:
-        index=settings(),
+        settings=settings(),
         code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"

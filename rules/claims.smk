@@ -33,6 +33,7 @@ rule claims:
                 if key not in ("path", "simulations")
             },
             computed=planning.computed(config),
+            weights=config["pruning"]["weights"],
         ),
         code=code("claims.py"),
     script:

@@ -157,7 +157,7 @@ def stage_settings(stage, run):
     run = SimpleNamespace(run=run)
     if stage == "train":
         return run_settings(run, stop=config["stop"], **SLOTS)
-    return run_settings(run, average=config["average"], **SLOTS)
+    return run_settings(run, average=config["average"], stop=config["stop"], **SLOTS)
 
 
 def stage_code(stage, run):

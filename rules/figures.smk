@@ -19,10 +19,7 @@ rule figure:
     conda:
         "../envs/sgdtails.yaml"
     params:
-        # What networks' tail indices are called: not asked of figures that show none.
-        index=lambda wildcards: settings(
-            **config["index"] if "runs" in FIGURE_TABLES[wildcards.figure] else {}
-        ),
+        settings=lambda wildcards: settings(**FIGURE_SETTINGS.get(wildcards.figure, {})),
         code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"

@@ -7,7 +7,7 @@ Outputs: runs/<run>/tails.parquet and readings.parquet; tables/histograms.parque
 rule tails:
     input:
         initial=f"{RUN}/initial.safetensors",
-        final=f"{RUN}/final.safetensors",
+        trained=pruned_weights,
         average=f"{RUN}/average.safetensors",
     output:
         tails=f"{RUN}/tails.parquet",
@@ -24,7 +24,7 @@ rule tails:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(**config["tails"]),
+        settings=settings(weights=config["pruning"]["weights"], **config["tails"]),
         code=code("tails.py", *own_modules(config["tails"]["own"].values())),
     script:
         "../workflow/scripts/tails.py"

@@ -24,6 +24,15 @@ FIGURE_TABLES = {
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
 }
+# What else a figure depends on: those that show networks say which tail index of them.
+FIGURE_SETTINGS = {
+    figure: {"index": config["index"]}
+    for figure, names in FIGURE_TABLES.items()
+    if "runs" in names
+}
+FIGURE_SETTINGS["fig07"] = FIGURE_SETTINGS["fig07"] | {
+    "weights": config["pruning"]["weights"]
+}
 # A study without convolutional, or without fully connected networks has no such figure.
 if not CHAINS:
     del FIGURE_TABLES["perturbation"]

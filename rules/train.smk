@@ -1,6 +1,6 @@
-"""Networks trained to the stop rule, and their ergodic averages.
+"""Networks trained to the stop rule, their ergodic averages and the last iterates of these.
 
-Outputs: runs/<run>/initial, final and average.safetensors; training, history and averaging.parquet beside them.
+Outputs: runs/<run>/initial, converged, last and average.safetensors; training, history and averaging.parquet beside them.
 With runs_per_job above 1 runs train side by side in fleets first, and a run's own job only writes its files.
 """
 
@@ -11,8 +11,8 @@ for stage, fleet, members in fleets():
             f"{stage}_{fleet}"
         input:
             dataset=DATASET.format(dataset=RUNS[members[0]]["dataset"]),
-            finals=(
-                expand(f"{RUN}/final.safetensors", run=members)
+            converged=(
+                expand(f"{RUN}/converged.safetensors", run=members)
                 if stage == "average"
                 else []
             ),
@@ -47,7 +47,7 @@ rule train:
         dataset=dataset_of,
     output:
         initial=f"{RUN}/initial.safetensors",
-        final=f"{RUN}/final.safetensors",
+        converged=f"{RUN}/converged.safetensors",
         history=f"{RUN}/history.parquet",
         row=f"{RUN}/training.parquet",
     log:
@@ -74,8 +74,9 @@ rule average:
     input:
         fleet_marks("average"),
         dataset=dataset_of,
-        final=f"{RUN}/final.safetensors",
+        converged=f"{RUN}/converged.safetensors",
     output:
+        last=f"{RUN}/last.safetensors",
         average=f"{RUN}/average.safetensors",
         row=f"{RUN}/averaging.parquet",
     log:

@@ -9,70 +9,71 @@ from sgdtails import stages, storage
 if TYPE_CHECKING:
     from sgdtails.averaging import Average
 
+GROUPS = ("state", "sums", "mean")  # of arrays in a checkpoint
+
 
 def average(
     settings: Mapping[str, stages.Settings],
     store: stages.Store,
     dataset: str,
-    finals: Mapping[str, str],
+    trained: Mapping[str, str],
     *,
     slots: int,
     minutes: float,
 ) -> None:
-    """Average the iterates of converged runs, whose trained weights are in files ``finals``, as far as they are not finished."""
+    """Average the iterates of converged runs, whose trained weights are in files ``trained``, as far as they are not finished."""
     setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
-    stages.while_memory_lasts(store, slots, lambda todo, slots: _average(settings, todo, finals, slots, *setup()))
+    stages.while_memory_lasts(store, slots, lambda todo, slots: _average(settings, todo, trained, slots, *setup()))
 
 
 def _average(
     settings: Mapping[str, stages.Settings],
     todo: Mapping[str, stages.Packed],
-    finals: Mapping[str, str],
+    trained: Mapping[str, str],
     slots: int,
     bench: stages.Bench,
     keeper: stages.Keeper,
 ) -> None:
     from sgdtails import averaging
+    from sgdtails.gates import Stop
     from sgdtails.progress import Progress
 
     runs = []
     for name, (arrays, record) in todo.items():
-        begin = storage.read_record(finals[name])["iterations"]
-        states: dict[str, Any] = {
-            "state": stages.group(arrays, "state") or None,
-            "sums": stages.group(arrays, "sums") or None,
-        }
+        begin = storage.read_record(trained[name])["iterations"]
+        states: dict[str, Any] = {group: stages.group(arrays, group) or None for group in GROUPS}
         runs.append(
             averaging.Average(
                 name,
                 **stages.steps(settings[name]),
                 begin=begin,
-                load=partial(_trained, finals[name]),
+                load=partial(_loaded, trained[name]),
                 **states,
                 **record,
             )
         )
-    length = bench.settings["average"]
+    how = bench.settings["average"]
     averaging.average(
         runs,
         bench.lanes(slots, len(runs)),
         bench.train,
         bench.test,
         batch_size=bench.batch_size,
-        **length,
+        stop=Stop(**bench.settings["stop"]),
+        **how,
         keeper=keeper,
-        progress=Progress(sum(length.values())),
+        progress=Progress(how["burn_in"] + how["length"]),
     )
 
 
-def converged(final: str) -> bool:
+def converged(trained: str) -> bool:
     """Whether trained weights are those of a converged run: only these are averaged."""
-    return storage.read_record(final)["status"] == "converged"
+    return storage.read_record(trained)["status"] == "converged"
 
 
-def _trained(final: str) -> dict[str, Any]:
-    return storage.load_arrays(final)[0]
+def _loaded(trained: str) -> dict[str, Any]:
+    return storage.load_arrays(trained)[0]
 
 
 def _packed(run: "Average") -> stages.Packed:
-    return stages.packed(run, ("state", "sums"), ("taken", "seconds", "outcome"))
+    return stages.packed(run, GROUPS, ("taken", "gated", "seconds", "outcome"))

@@ -1,8 +1,12 @@
-"""Ergodic averages of SGD iterates, which converge to a multivariate stable law (paper, section 5)."""
+"""Ergodic averages of SGD iterates, which converge to a multivariate stable law (paper, section 5), and the last iterate.
+
+The published networks are those at the end of the averaging, or at the first gate after it where they are still converged.
+"""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -12,9 +16,11 @@ import torch
 from sgdtails import evaluation
 from sgdtails.data import Split
 from sgdtails.errors import Interrupted
+from sgdtails.gates import Gate, Stop
 from sgdtails.lanes import Lane, State, interleave
 from sgdtails.progress import Progress
-from sgdtails.training import Keeper, Order, finite, stoppable
+from sgdtails.run_schemas import AVERAGES
+from sgdtails.training import Keeper, Order, finite, largest_norm, number, stoppable
 from sgdtails.updates import weights
 
 WINDOW = 200  # steps between two looks at the clock
@@ -22,10 +28,11 @@ WINDOW = 200  # steps between two looks at the clock
 
 @dataclass
 class Average:
-    """One converged run on its way to its average: it goes on from iteration ``begin`` and the state that ``load`` gives.
+    """One converged run on its way to its average: it goes on from iteration ``begin``, a gate, and the state that ``load`` gives.
 
-    ``taken`` steps have been taken since, ``sums`` are there once the burn-in is over. At the end ``state`` is the mean and
-    ``outcome`` has status (averaged or diverged) and average_test_accuracy.
+    ``taken`` steps have been taken since. ``sums`` are there once the burn-in is over, ``mean`` once all iterates are averaged;
+    ``gated`` is the value of ``taken`` at the last look at the training set. At the end ``state`` is the last iterate and
+    ``outcome`` has status (averaged or diverged) and the columns ``run_schemas.AVERAGES``.
     """
 
     name: str
@@ -36,12 +43,14 @@ class Average:
     state: State | None = None
     taken: int = 0
     sums: State | None = None
+    mean: State | None = None
+    gated: int = -1
     seconds: float = 0.0
     outcome: dict[str, Any] | None = None
 
     def release(self) -> None:
         """Let go of the arrays."""
-        self.state = self.sums = None
+        self.state = self.sums = self.mean = None
 
 
 def average(
@@ -51,26 +60,24 @@ def average(
     test: Split,
     *,
     batch_size: int,
+    stop: Stop,
     burn_in: int,
     length: int,
+    until_converged: bool,
     keeper: Keeper[Average],
     progress: Progress,
 ) -> None:
     """Take ``burn_in`` SGD steps from each run's state, then ``length`` more whose iterates are averaged.
 
-    Sums are kept in float64. Buffers that are not floating point (counters) stay as the last iterate has them.
+    The iterate after them is the last one. ``until_converged``: it is, if the stop rule is met there, else SGD goes on and
+    the last iterate is that of the first gate where the rule is met, or of the first at or after the budget (in all).
+    Sums are kept in float64. Buffers that are not floating point (counters) stay as they are when the averaging ends.
     Interrupted as soon as the keeper says so.
     """
-    work = _Work(train, test, batch_size, burn_in, length, keeper, progress)
-    for seats in _groups(runs, lanes):
-        placed = [(lane, slot, run) for lane, part in seats for slot, run in enumerate(part)]
-        try:
-            _through(seats, placed, work)
-        except Interrupted:
-            for _, _, run in placed:
-                if run.outcome is None:
-                    keeper.save(run)
-            raise
+    runs = list(runs)
+    work = _Work(train, test, batch_size, stop, burn_in, length, until_converged, keeper, progress)
+    _each(_through, [run for run in runs if run.mean is None], lanes, work)
+    _each(_onward, [run for run in runs if run.outcome is None], lanes, work)
 
 
 Seats = list[tuple[Lane, list[Average]]]
@@ -82,41 +89,77 @@ class _Work:
     train: Split
     test: Split
     batch_size: int
+    stop: Stop
     burn_in: int
     length: int
+    until_converged: bool
     keeper: Keeper[Average]
     progress: Progress
 
+    @cached_property
+    def reach(self) -> float:
+        return largest_norm(self.train)
 
-def _through(seats: Seats, placed: Placed, work: _Work) -> None:
-    """Bring runs that are equally far to their ends; if Interrupted is raised, their arrays are up to date."""
-    keeper, total = work.keeper, work.burn_in + work.length
-    orders = {run.name: Order(len(work.train), work.batch_size, run.seed) for _, _, run in placed}
-    taken = placed[0][2].taken
-    summing = taken >= work.burn_in
+    def orders(self, placed: Placed) -> dict[str, Order]:
+        return {run.name: Order(len(self.train), self.batch_size, run.seed) for _, _, run in placed}
+
+    def gates(self, placed: Placed) -> dict[str, Gate]:
+        gates = {}
+        for lane, _, run in placed:
+            with lane.scope():
+                gates[run.name] = Gate(self.train, self.stop, self.reach)
+        return gates
+
+
+def _each(bring: Callable[[Seats, _Work], None], runs: list[Average], lanes: Sequence[Lane], work: _Work) -> None:
+    """Bring runs on, as many at once as there are slots; if Interrupted is raised, their arrays are up to date: they are saved."""
+    for seats in _groups(runs, lanes):
+        try:
+            bring(seats, work)
+        except Interrupted:
+            for _, _, run in _placed(seats):
+                if run.outcome is None:
+                    work.keeper.save(run)
+            raise
+
+
+def _through(seats: Seats, work: _Work) -> None:
+    """Bring runs that are equally far to their averages, and those to their ends whose last iterate this is."""
+    placed = _placed(seats)
+    orders = work.orders(placed)
+    summing = placed[0][2].taken >= work.burn_in
     _place(placed, summing=summing)
-    while taken < total:
-        begin = time.perf_counter()
-        if not summing and taken == work.burn_in:
-            _collect(placed, summing=False)
-            summing = True
-            _place(placed, summing=True)
-        _advance(seats, orders, min(WINDOW, (total if summing else work.burn_in) - taken), keeper)
-        for _, _, run in placed:
-            run.seconds += (time.perf_counter() - begin) / len(placed)
-        taken = placed[0][2].taken
-        work.progress.report(placed[0][2].name, taken)
-        if keeper.interrupted or keeper.due():
-            _collect(placed, summing=summing)
-            if keeper.interrupted:
-                raise Interrupted
-            for _, _, run in placed:
-                keeper.save(run)
+    if not summing:
+        _advance(seats, orders, work.burn_in, work, summing=False)
+        _collect(placed, summing=False)
+        _place(placed, summing=True)
+    _advance(seats, orders, work.burn_in + work.length, work, summing=True)
     _collect(placed, summing=True)
-    for lane, slot, run in placed:
-        with lane.scope():
-            _end(lane, slot, run, work)
-        keeper.ended(run)
+    for _, _, run in placed:
+        run.mean, run.sums = _mean(run, work.length), None
+    _look(placed, work.gates(placed), work)
+    for _, _, run in placed:
+        if run.outcome is None:
+            work.keeper.save(run)  # others come before it goes on
+
+
+def _onward(seats: Seats, work: _Work) -> None:
+    """Take runs with an average that are equally far from gate to gate, until each has its last iterate."""
+    gates, orders = work.gates(_placed(seats)), work.orders(_placed(seats))
+    gate = work.stop.gate
+    work.progress.extend(max(work.stop.budget - min(run.begin for _, part in seats for run in part), 0))
+    while seats:
+        placed = _placed(seats)
+        _place(placed, summing=False)
+        while all(run.outcome is None for _, _, run in placed):
+            taken = placed[0][2].taken
+            at_gate = taken == work.burn_in + work.length or taken % gate == 0
+            if at_gate and any(run.gated != taken for _, _, run in placed):
+                _look(placed, gates, work)
+            else:
+                _advance(seats, orders, taken - taken % gate + gate, work, summing=False)
+        left = ((lane, [run for run in part if run.outcome is None]) for lane, part in seats)
+        seats = [(lane, part) for lane, part in left if part]
 
 
 def _groups(runs: Iterable[Average], lanes: Sequence[Lane]) -> Iterator[Seats]:
@@ -132,6 +175,10 @@ def _groups(runs: Iterable[Average], lanes: Sequence[Lane]) -> Iterator[Seats]:
             yield seats
 
 
+def _placed(seats: Seats) -> Placed:
+    return [(lane, slot, run) for lane, part in seats for slot, run in enumerate(part)]
+
+
 def _place(placed: Placed, *, summing: bool) -> None:
     """Into their slots, from their slots if they were there before: sums begin, or go on."""
     for lane, slot, run in placed:
@@ -144,7 +191,25 @@ def _place(placed: Placed, *, summing: bool) -> None:
                 lane.put_sums(slot, run.sums)
 
 
-def _advance(seats: Seats, orders: dict[str, Order], steps: int, keeper: Keeper[Average]) -> None:
+def _advance(seats: Seats, orders: Mapping[str, Order], end: int, work: _Work, *, summing: bool) -> None:
+    """Take steps until ``end`` have been taken; at times, save. Where Interrupted is raised, arrays are up to date."""
+    keeper, placed = work.keeper, _placed(seats)
+    first = placed[0][2]
+    while first.taken < end:
+        begin = time.perf_counter()
+        _step(seats, orders, min(WINDOW, end - first.taken), keeper)
+        for _, _, run in placed:
+            run.seconds += (time.perf_counter() - begin) / len(placed)
+        work.progress.report(first.name, first.taken)
+        if keeper.interrupted or keeper.due():
+            _collect(placed, summing=summing)
+            if keeper.interrupted:
+                raise Interrupted
+            for _, _, run in placed:
+                keeper.save(run)
+
+
+def _step(seats: Seats, orders: Mapping[str, Order], steps: int, keeper: Keeper[Average]) -> None:
     work = []
     for lane, part in seats:
         taking = [orders[run.name].take(run.begin + run.taken, steps) for run in part]
@@ -162,17 +227,67 @@ def _collect(placed: Placed, *, summing: bool) -> None:
             run.sums = lane.sum_of(slot) if summing else None
 
 
-def _end(lane: Lane, slot: int, run: Average, work: _Work) -> None:
+def _mean(run: Average, length: int) -> State:
     assert run.state is not None
     assert run.sums is not None
-    mean = weights(run.state) | {
-        name: np.asarray(total / work.length, run.state[name].dtype) for name, total in run.sums.items()
-    }
-    if finite(mean):
-        lane.put(slot, mean, 0.0)
-        network = stoppable(lane.network(slot), lambda: work.keeper.interrupted)
-        accuracy = evaluation.evaluate(network, work.test)[1]
-        run.outcome = {"status": "averaged", "average_test_accuracy": accuracy}
+    means = {name: np.asarray(total / length, run.state[name].dtype) for name, total in run.sums.items()}
+    return weights(run.state) | means
+
+
+def _look(placed: Placed, gates: Mapping[str, Gate], work: _Work) -> None:
+    """Look at the training set; runs whose last iterate this is end."""
+    begin = time.perf_counter()
+    try:
+        found = [_judged(lane, slot, run, gates[run.name], work) for lane, slot, run in placed]
+    except Interrupted:
+        _collect(placed, summing=False)
+        raise
+    if any(found):
+        _collect(placed, summing=False)  # what ends here leaves its slot
+    for _, _, run in placed:
+        run.seconds += (time.perf_counter() - begin) / len(placed)
+    for (lane, slot, run), measured in zip(placed, found, strict=True):
+        if measured is None:
+            run.gated = run.taken
+        else:
+            with lane.scope():
+                _end(lane, slot, run, measured, work)
+            work.keeper.ended(run)
+
+
+def _judged(lane: Lane, slot: int, run: Average, gate: Gate, work: _Work) -> tuple[float, float] | None:
+    """Mean NLL and accuracy on the training set if this is a run's last iterate, else None."""
+    final = not work.until_converged or run.begin + run.taken >= work.stop.budget
+    with lane.scope():
+        network = _network(lane, slot, work)
+        if not final and gate.proof(network, gate.look(network, lane.growth(slot)).tolist()):
+            return None
+        nll, accuracy = gate.pass_over(network)
+    return (nll, accuracy) if final or work.stop.met(nll, accuracy) or not np.isfinite(nll) else None
+
+
+def _end(lane: Lane, slot: int, run: Average, measured: tuple[float, float], work: _Work) -> None:
+    assert run.state is not None
+    assert run.mean is not None
+    nll, accuracy = measured
+    last = weights(run.state)
+    if finite(last) and finite(run.mean) and np.isfinite(nll):
+        test_nll, test_accuracy = evaluation.evaluate(_network(lane, slot, work), work.test)
+        lane.put(slot, run.mean, 0.0)
+        outcome = {
+            "status": "averaged",
+            "average_test_accuracy": evaluation.evaluate(_network(lane, slot, work), work.test)[1],
+            "last_iterations": run.begin + run.taken,
+            "last_converged": work.stop.met(nll, accuracy),
+            "last_train_nll": nll,
+            "last_train_accuracy": accuracy,
+            "last_test_nll": number(test_nll),
+            "last_test_accuracy": test_accuracy,
+        }
     else:
-        run.outcome = {"status": "diverged", "average_test_accuracy": None}
-    run.state, run.sums = mean, None
+        outcome = {"status": "diverged"} | dict.fromkeys(name for name, *_ in AVERAGES)
+    run.state, run.outcome = last, outcome
+
+
+def _network(lane: Lane, slot: int, work: _Work) -> evaluation.Network:
+    return stoppable(lane.network(slot), lambda: work.keeper.interrupted)

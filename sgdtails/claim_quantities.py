@@ -22,7 +22,10 @@ Layers = dict[str, dict[int, Any]]  # by run, then by layer
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The tables that claims are tested on; ``clip``: whether tail indices are taken as published, clipped at 2."""
+    """The tables that claims are tested on; ``clip``: whether tail indices are taken as published, clipped at 2.
+
+    ``weights``: which of a run's networks is pruned, whose accuracy counts.
+    """
 
     runs: pa.Table
     tails: pa.Table
@@ -31,6 +34,7 @@ class Study:
     synthetic: pa.Table
     histograms: pa.Table
     clip: bool = False
+    weights: str = "last"
 
     @cached_property
     def panels(self) -> dict[str, list[Run]]:
@@ -90,8 +94,8 @@ def eta_over_b(study: Study, run: Run) -> float:
 
 
 def test_accuracy(study: Study, run: Run) -> float | None:
-    """Of the last iterate, before pruning."""
-    return run["test_accuracy"]
+    """Of the network that is pruned, before pruning."""
+    return tables.accuracy_of(run, study.weights)
 
 
 def alpha(study: Study, run: Run, *, estimator: str = "mmo_multivariate", weights: str = "average") -> float | None:

@@ -34,7 +34,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "estimator": layer_tails.NAMES,
     "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "kernel"),
     "structure": ("independent", "columns", "layer"),
-    "weights": ("initial", "final", "average"),
+    "weights": ("initial", "converged", "last", "average"),
 }
 _SERIES = ("half_a", "half_b", "all", "stable")  # of a layer's histogram
 Choices = Mapping[str, Collection[Any]]

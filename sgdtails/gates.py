@@ -40,11 +40,15 @@ class Stop:
         # The first gate at or after chance_after is one, too: where a network at chance shows.
         return gates % self.history == 0 or iteration >= self.budget or 0 <= iteration - self.chance_after < self.gate
 
+    def met(self, nll: float, accuracy: float) -> bool:
+        """Whether a network with this mean NLL and accuracy on the training set has converged."""
+        return nll < self.train_nll and accuracy >= self.train_accuracy
+
     def status(self, iteration: int, nll: float, accuracy: float, finite: bool) -> str | None:
         """``diverged``, ``converged``, ``budget``, or None to go on, at a gate with a full pass."""
         if not finite or not np.isfinite(nll):
             return "diverged"
-        if nll < self.train_nll and accuracy >= self.train_accuracy:
+        if self.met(nll, accuracy):
             return "converged"
         if iteration >= self.chance_after and accuracy <= self.chance_accuracy and self.full(iteration):
             return "diverged"

@@ -54,6 +54,9 @@ def _explained(error: Any) -> InputError:
         return InputError(
             f"{where} needs exactly one of: {', '.join(part['required'][0] for part in error.schema['oneOf'])}."
         )
+    if "dependentSchemas" in error.absolute_schema_path:
+        other = error.absolute_schema_path[error.absolute_schema_path.index("dependentSchemas") + 1]
+        return InputError(f"{where} does not go together with {other}; remove one of them.")
     if error.validator == "not":
         return InputError(f"{where} is {error.instance!r}, which is taken; choose another name.")
     if error.validator == "enum":

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sgdtails import dotted
+from sgdtails import dotted, initial_laws
 from sgdtails.architectures import fully_connected_shapes
 from sgdtails.errors import InputError, unknown
 
@@ -27,8 +27,9 @@ def build(
 ) -> nn.Module:
     """The network ``name`` of the config's ``models`` for images (channels, height, width), initialised from ``seed``.
 
-    It maps (N, *input_shape) to logits (N, classes). Linear weights start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)),
-    convolutions as N(0, 2/(9*C_out)). InputError for an unknown name or an unusable factory.
+    It maps (N, *input_shape) to logits (N, classes). Unless its key ``init`` says otherwise, linear weights start as
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), convolutions as N(0, 2/(9*C_out)). InputError for an unknown name or law, or an
+    unusable factory.
     """
     if name not in config:
         raise unknown("model", name, "the run table", config)
@@ -36,23 +37,25 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if "fcn" in spec:
-            return _fcn(input_shape, classes, spec["fcn"])
+            return _fcn(input_shape, classes, spec["fcn"], initial_laws.of_model(name, spec))
         if "cnn" in spec:
-            return _cnn(input_shape, classes, spec["cnn"])
+            return _cnn(input_shape, classes, spec["cnn"], initial_laws.of_model(name, spec))
         return _own(name, spec["factory"], input_shape, classes, spec.get("arguments", {}))
 
 
-def _linear(fan_in: int, fan_out: int) -> nn.Linear:
+Draws = Mapping[str, Callable[[Tensor], Any]]  # what draws initial weights: linear and conv
+
+
+def _linear(fan_in: int, fan_out: int, draws: Draws) -> nn.Linear:
     layer = nn.Linear(fan_in, fan_out, bias=False)
-    bound = fan_in**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound)
+    draws["linear"](layer.weight)
     return layer
 
 
-def _fcn(input_shape: tuple[int, int, int], classes: int, hidden: list[int]) -> nn.Sequential:
+def _fcn(input_shape: tuple[int, int, int], classes: int, hidden: list[int], draws: Draws) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     for name, (fan_out, fan_in) in fully_connected_shapes(math.prod(input_shape), hidden, classes).items():
-        modules[name] = _linear(fan_in, fan_out)
+        modules[name] = _linear(fan_in, fan_out, draws)
         if name != "head":
             modules[f"relu{name.removeprefix('fc')}"] = nn.ReLU()
     return nn.Sequential(modules)
@@ -70,7 +73,7 @@ def affordable_pools(layers: list[int | str], side: int) -> list[int | str]:
     return kept
 
 
-def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str]) -> nn.Sequential:
+def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str], draws: Draws) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     channels, height, width = input_shape
     number = 0
@@ -81,12 +84,12 @@ def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str
             continue
         number += 1
         convolution = nn.Conv2d(channels, layer, 3, padding=1, bias=False)
-        nn.init.normal_(convolution.weight, 0.0, (2 / (9 * layer)) ** 0.5)
+        draws["conv"](convolution.weight)
         modules[f"conv{number}"] = convolution
         modules[f"relu{number}"] = nn.ReLU()
         channels = layer
     modules["flatten"] = nn.Flatten()
-    modules["head"] = _linear(channels * height * width, classes)
+    modules["head"] = _linear(channels * height * width, classes, draws)
     return nn.Sequential(modules)
 
 

@@ -1,6 +1,5 @@
 """The paper's figures as functions of tables: one per figure, its arguments are the tables it is drawn from."""
 
-import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +37,7 @@ from sgdtails.style import (
     with_legend,
     wrapped,
 )
-from sgdtails.tables import converged
+from sgdtails.tables import accuracy_of, converged
 
 PAPERS = Index()
 LAYERS = "viridis"  # colours that number layers
@@ -160,14 +159,14 @@ def figure_6(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Fig
     return _accuracy_curves(runs, pruning, index, "kernel")
 
 
-def figure_7(runs: pa.Table, *, index: Index = PAPERS) -> Figure:
-    """Test accuracy against mean estimated tail index, coloured by eta/b on one scale for all panels."""
+def figure_7(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS) -> Figure:
+    """Test accuracy of the ``weights`` that are pruned against the tail index, coloured by eta/b on one scale for all panels."""
     figure, panels = run_panels(runs)
     ratios = [row["eta_over_b"] for row in converged(runs)] or [1e-3, 1e-1]
     norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
     for axes, rows in panels:
         alpha, ratio = ([row[key] for row in rows] for key in ("alpha", "eta_over_b"))
-        accuracy = [100 * row["test_accuracy"] for row in rows]
+        accuracy = [100 * accuracy_of(row, weights) for row in rows]
         axes.scatter(alpha, accuracy, c=ratio, norm=norm, cmap="cividis_r", s=14, edgecolors=GREY, linewidths=0.3)
     bar = figure.colorbar(ScalarMappable(norm, "cividis_r"), ax=figure.axes, pad=0.02, aspect=30, label=RATIO)
     label_log(bar.ax.yaxis)
@@ -261,12 +260,10 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 }
 
 
-def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str], *, index: Index = PAPERS) -> None:
-    """Draw figure ``name`` from its tables and save it at each path, with no time stamp inside."""
-    function = FIGURES[name]
-    options = {"index": index} if "index" in inspect.signature(function).parameters else {}
+def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str], **settings: Any) -> None:
+    """Draw figure ``name`` from its tables and settings and save it at each path, with no time stamp inside."""
     with matplotlib.rc_context(STYLE):
-        figure = function(**tables, **options)
+        figure = FIGURES[name](**tables, **settings)
         for path in outputs:
             with atomic(path) as temporary:
                 kind = Path(path).suffix[1:]

@@ -13,6 +13,10 @@ class Progress:
         self._last = time.monotonic()
         self._first: dict[str, tuple[float, int]] = {}
 
+    def extend(self, total: int) -> None:
+        """From now on a run may take ``total`` iterations."""
+        self._total = total
+
     def report(self, run: str, iteration: int, **values: float) -> None:
         """Print iteration, ``values``, rate and the time left to the end of the budget, when it is time to."""
         now = time.monotonic()

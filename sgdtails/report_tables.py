@@ -69,7 +69,7 @@ def runs(rows: Iterable[Row]) -> Table:
     columns = (
         *(("Run", False), ("Status", False), ("Panel", False), ("η", True), ("b", True), ("η/b", True), ("Seed", True)),
         *(("Iterations", True), ("Train NLL", True), ("Train acc.", True), ("Test acc.", True)),
-        *(("Acc. of average", True), ("Seconds", True)),
+        *(("Test acc., last", True), ("Test acc., average", True), ("Seconds", True)),
     )
     cells = [
         (
@@ -84,6 +84,7 @@ def runs(rows: Iterable[Row]) -> Table:
             _number(row["train_nll"], ".3g"),
             _number(row["train_accuracy"], ".2%"),
             _number(row["test_accuracy"], ".2%"),
+            _number(row["last_test_accuracy"], ".2%"),
             _number(row["average_test_accuracy"], ".2%"),
             _number(row["seconds"], ",.1f"),
         )

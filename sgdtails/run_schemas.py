@@ -59,7 +59,15 @@ TRAINED = (
     TEST_NLL,
     TEST_ACCURACY,
 )
-AVERAGED = ("average_test_accuracy", REAL, "1", "test accuracy of the averaged weights; null where there are none")
+AVERAGES = (
+    ("average_test_accuracy", REAL, "1", "test accuracy of the averaged weights; null where there are none"),
+    ("last_iterations", COUNT, "steps", "SGD steps, training included, at the last iterate; null where there is none"),
+    ("last_converged", FLAG, "", "whether the last iterate meets the stop rule; null likewise"),
+    ("last_train_nll", REAL, "nat", "mean cross-entropy of the last iterate over the training set; null likewise"),
+    ("last_train_accuracy", REAL, "1", "share of the training set that it classifies correctly; null likewise"),
+    ("last_test_nll", REAL, "nat", "its mean cross-entropy over the test set; null likewise"),
+    ("last_test_accuracy", REAL, "1", "share of the test set that it classifies correctly; null likewise"),
+)
 SECONDS = (
     "seconds",
     REAL,
@@ -67,7 +75,12 @@ SECONDS = (
     "wall time of training, and of averaging in table runs; runs side by side in one job share it equally",
 )
 MACHINE = (("device", TEXT, "", "cpu, or the GPU's name"), ("precision", TEXT, "", "fp32 or tf32"))
-WEIGHTS = ("weights", TEXT, "", "initial, final (last iterate of training) or average (ergodic average)")
+WEIGHTS = (
+    "weights",
+    TEXT,
+    "",
+    "initial, converged (at the gate where training stopped), last (last iterate of averaging) or average (ergodic average)",
+)
 LAYER = (("layer", COUNT, "", "index from 0"), ("layer_name", TEXT, "", "name in the network"))
 P = ("p", REAL, "1", "of the lp norm")
 EPSILON = ("epsilon", REAL, "1", "largest relative error allowed")
@@ -76,7 +89,7 @@ KAPPA = ("kappa", REAL, "1", "smallest kept fraction of parameters whose relativ
 SCHEMAS: dict[str, pa.Schema] = {
     "training": schema(RUN, *SETTINGS, *TRAINED, SECONDS, *MACHINE),
     "averaging": schema(
-        RUN, ("status", TEXT, "", "averaged, diverged, or skipped (training did not converge)"), AVERAGED, SECONDS
+        RUN, ("status", TEXT, "", "averaged, diverged, or skipped (training did not converge)"), *AVERAGES, SECONDS
     ),
     "history": schema(
         RUN,

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from sgdtails import audit_schemas, run_schemas, trust_schemas
 from sgdtails.run_schemas import (
-    AVERAGED,
+    AVERAGES,
     COUNT,
     EPSILON,
     FLAG,
@@ -51,6 +51,7 @@ _PRUNED = (
     ),
     ("train_accuracy", REAL, "1", "share of the training set classified correctly; null likewise"),
     ("relative_test_accuracy", REAL, "1", "test accuracy / that of the same weights before pruning"),
+    ("reason", TEXT, "", "why nothing was pruned; else null"),
 )
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -68,7 +69,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
         ("depth", COUNT, "layers", "hidden layers; null likewise"),
         *TRAINED,
-        AVERAGED,
+        *AVERAGES,
         ("alpha", REAL, "1", "the network's tail index as config key index defines it; null without an average"),
         ("mean_alpha", REAL, "1", "mean over layers of alpha of the averaged weights, mmo_multivariate, not clipped"),
         ("mean_alpha_published", REAL, "1", "the same of alpha_published, clipped at 2 layer by layer: the paper's"),

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from sgdtails import network_index, parquet
 from sgdtails.network_index import Index
-from sgdtails.run_schemas import PANEL
+from sgdtails.run_schemas import AVERAGES, PANEL
 from sgdtails.schemas import SCHEMAS
 
 read = parquet.read
@@ -34,10 +34,8 @@ def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path])
     for row in (row for part in training for row in read(part).to_pylist()):
         average = averages[row["run"]]
         status = "diverged" if average["status"] == "diverged" else row["status"]
-        seconds = row["seconds"] + average["seconds"]
-        rows.append(
-            row | {"status": status, "seconds": seconds, "average_test_accuracy": average["average_test_accuracy"]}
-        )
+        measured = {name: average[name] for name, *_ in AVERAGES}
+        rows.append(row | measured | {"status": status, "seconds": row["seconds"] + average["seconds"]})
     return rows
 
 
@@ -54,6 +52,18 @@ def with_index(
         found |= network_index.columns(read(part), index)
     for row in rows:
         yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
+
+
+_ACCURACIES = {
+    "converged": "test_accuracy",
+    "last": "last_test_accuracy",
+    "average": "average_test_accuracy",
+}
+
+
+def accuracy_of(run: Mapping[str, Any], weights: str) -> Any:
+    """Test accuracy of the weights that config key pruning.weights names, from a run's row of table ``runs``; None without such."""
+    return run[_ACCURACIES[weights]]
 
 
 def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, Any]]:

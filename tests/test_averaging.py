@@ -1,25 +1,38 @@
 import dataclasses
 import math
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from sgdtails import averaging, fully_connected, lane_builder, models, training, updates
+from sgdtails import averaging, evaluation, fully_connected, lane_builder, models, run_schemas, training, updates
 from sgdtails.errors import Interrupted
 from sgdtails.progress import Progress
-from tests.test_training import SPECS, Keeper, digits  # noqa: F401
+from tests.test_training import SPECS, STOP, Keeper, digits  # noqa: F401
 
 
-def run(digits, runs, *, model="fcn", slots=1, burn_in=4, length=5, keeper=None, sgd=updates.PLAIN):  # noqa: F811
+def run(
+    digits,  # noqa: F811
+    runs,
+    *,
+    model="fcn",
+    slots=1,
+    burn_in=4,
+    length=5,
+    keeper=None,
+    sgd=updates.PLAIN,
+    stop=STOP,
+    until_converged=False,
+):
     dataset, train, test = digits
     keeper = keeper or Keeper()
     rows = lane_builder.build(
         SPECS[model], lambda: models.build(model, dataset.shape, 10, SPECS), train, batch_size=50, slots=slots, sgd=sgd
     )
-    lengths = {"burn_in": burn_in, "length": length}
-    averaging.average(runs, rows, train, test, batch_size=50, **lengths, keeper=keeper, progress=Progress(1))
+    how = {"burn_in": burn_in, "length": length, "until_converged": until_converged, "stop": stop}
+    averaging.average(runs, rows, train, test, batch_size=50, **how, keeper=keeper, progress=Progress(1))
     return keeper.finished
 
 
@@ -30,6 +43,13 @@ def _state(model, shape, seed):
 def averages(digits, model, seeds=(3,)):  # noqa: F811
     dataset, _, _ = digits
     return [averaging.Average(str(s), 0.1, s, 30, partial(_state, model, dataset.shape, s)) for s in seeds]
+
+
+def assert_equal(one, other):
+    assert one.outcome == other.outcome
+    for arrays in ("state", "mean"):
+        for name, value in getattr(one, arrays).items():
+            assert value.tobytes() == getattr(other, arrays)[name].tobytes()
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
@@ -47,7 +67,8 @@ def test_average_is_the_mean_of_the_iterates_after_burn_in(digits, model):  # no
         lane.advance(index[None, None])
         iterates.append(lane.get(0))
     result = run(digits, [start], model=model)["3"]
-    for name, value in result.state.items():
+    for name, value in result.mean.items():
+        assert result.state[name].tobytes() == iterates[-1][name].tobytes()
         expected = np.mean([iterate[name].astype(np.float64) for iterate in iterates[4:]], axis=0)
         np.testing.assert_allclose(value, expected, rtol=2**-24, atol=0)  # one rounding to float32
     assert result.outcome["status"] == "averaged"
@@ -69,17 +90,15 @@ def test_a_parameter_of_one_number(digits, monkeypatch, sgd):  # noqa: F811
     monkeypatch.setitem(SPECS, "scaled", {"factory": f"{__name__}.Scaled"})
     result = run(digits, averages(digits, "scaled"), model="scaled", sgd=sgd)["3"]
     assert result.outcome["status"] == "averaged"
-    assert result.state["scale"].shape == ()
-    assert result.state["scale"] != 0.5
+    assert result.mean["scale"].shape == ()
+    assert result.mean["scale"] != result.state["scale"] != 0.5
 
 
 def test_side_by_side_and_alone(digits):  # noqa: F811
     together = run(digits, averages(digits, "fcn", range(5)), slots=2, burn_in=210, length=30)
     for each in averages(digits, "fcn", range(5)):
         alone = run(digits, [each], burn_in=210, length=30)[each.name]
-        assert alone.outcome == together[each.name].outcome
-        for name, value in alone.state.items():
-            assert value.tobytes() == together[each.name].state[name].tobytes()
+        assert_equal(alone, together[each.name])
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
@@ -93,16 +112,105 @@ def test_interrupted_anywhere_and_gone_on(digits, model, pieces, monkeypatch):  
     (saved,) = keeper.saved
     assert 0 < saved.taken <= 50
     resumed = run(digits, [dataclasses.replace(saved)], model=model, burn_in=20, length=30)["3"]
-    assert resumed.outcome == whole.outcome
-    for name, value in whole.state.items():
-        assert value.tobytes() == resumed.state[name].tobytes()
+    assert_equal(resumed, whole)
 
 
 def test_leaving_the_finite_numbers_is_a_result(digits):  # noqa: F811
     (one,) = averages(digits, "fcn")
     outcome = run(digits, [dataclasses.replace(one, step_size=1e30)])["3"].outcome
-    assert outcome == {"status": "diverged", "average_test_accuracy": None}
+    assert outcome == {"status": "diverged"} | dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)
 
 
 def test_no_burn_in(digits):  # noqa: F811
     assert run(digits, averages(digits, "fcn"), burn_in=0, length=1)["3"].outcome["status"] == "averaged"
+
+
+GOES_ON = {"burn_in": 20, "length": 33, "until_converged": True}
+
+
+def followed(digits, one, *, gate, most):  # noqa: F811
+    """NLL and accuracy on the training set after 53 steps and at each gate after them, by full passes, and the iterates."""
+    dataset, train, _ = digits
+    build = partial(models.build, "fcn", dataset.shape, 10, SPECS)
+    (lane,) = lane_builder.build(SPECS["fcn"], build, train, batch_size=50, slots=1)
+    lane.put(0, one.load(), one.step_size)
+    order, found = training.Order(len(train), 50, one.seed), {}
+    for taken in range(1, most + 1):
+        lane.advance(order.take(one.begin + taken - 1, 1)[:, None])
+        if taken == 53 or (taken > 53 and taken % gate == 0):
+            found[taken] = (*evaluation.evaluate(lane.network(0), train), lane.get(0))
+    return found
+
+
+def test_the_last_iterate_is_that_of_the_first_gate_where_the_run_is_converged(digits):  # noqa: F811
+    """Runs of other seeds and step sizes end elsewhere, and leave the others as they are."""
+    runs = [dataclasses.replace(one, step_size=0.05 * (1 + int(one.name))) for one in averages(digits, "fcn", range(4))]
+    looks = {one.name: followed(digits, one, gate=10, most=400) for one in runs}
+    # A threshold that one of them meets at the end of its averages, and others later or not at all.
+    threshold = sorted(nll for found in looks.values() for nll, *_ in found.values())[len(looks["0"])]
+    stop = dataclasses.replace(STOP, train_nll=threshold, train_accuracy=0.5, gate=10, budget=30 + 395)
+    ended = run(digits, [dataclasses.replace(one) for one in runs], slots=3, stop=stop, **GOES_ON)
+    averaged = run(digits, [dataclasses.replace(one) for one in runs], slots=3, stop=stop, burn_in=20, length=33)
+    assert len({each.outcome["last_iterations"] for each in ended.values()}) > 2
+    assert {each.outcome["last_converged"] for each in ended.values()} == {True, False}
+    for name, found in looks.items():
+        outcome = ended[name].outcome
+        taken = next((taken for taken, (nll, *_) in found.items() if nll < threshold), 400)
+        nll, accuracy, state = found[taken]
+        assert outcome["last_iterations"] == 30 + taken
+        assert outcome["last_converged"] == (nll < threshold)
+        assert (outcome["last_train_nll"], outcome["last_train_accuracy"]) == (nll, accuracy)
+        assert {key: value.tobytes() for key, value in ended[name].state.items()} == {
+            key: value.tobytes() for key, value in state.items()
+        }
+        # The average is of the same iterates wherever the last one is.
+        at_once = averaged[name]
+        assert (at_once.outcome["last_iterations"], at_once.outcome["last_train_nll"]) == (30 + 53, found[53][0])
+        assert at_once.outcome["average_test_accuracy"] == outcome["average_test_accuracy"]
+        for key, value in at_once.mean.items():
+            assert value.tobytes() == ended[name].mean[key].tobytes()
+
+
+@pytest.mark.parametrize("model", ["fcn", "cnn"])
+def test_going_on_to_a_gate_interrupted_anywhere(digits, model, monkeypatch):  # noqa: F811
+    """Also within the passes over the images, by which the end is found; and again and again."""
+    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)
+    stop = dataclasses.replace(STOP, train_nll=1e-9, gate=10, budget=30 + 90)
+    more = {"model": model, "slots": 2, "stop": stop, **GOES_ON}
+    whole = run(digits, averages(digits, model, (3, 4, 5)), **more)
+    assert {each.outcome["last_iterations"] for each in whole.values()} == {120}
+    for pieces in (53, 56, 59, 61, 75, 103):
+        runs, ended = averages(digits, model, (3, 4, 5)), {}
+        for attempt in range(100):
+            keeper = Keeper(pieces + attempt)
+            with suppress(Interrupted):
+                run(digits, [dataclasses.replace(one) for one in runs], keeper=keeper, **more)
+            ended |= keeper.finished
+            saved = {each.name: each for each in keeper.saved}
+            runs = [saved.get(each.name, each) for each in runs if each.name not in ended]
+            if not runs:
+                break
+        assert attempt > 0
+        for name, each in whole.items():
+            assert_equal(ended[name], each)
+
+
+def test_leaving_the_finite_numbers_after_the_average_is_divergence(digits):  # noqa: F811
+    (one,) = averages(digits, "fcn")
+    stop = dataclasses.replace(STOP, train_nll=1e-9, gate=10, budget=10**6)
+
+    class Unstable(Keeper):
+        """The network is infinite in a checkpoint of its way to a gate."""
+
+        def save(self, saved):
+            super().save(saved)
+            self.pieces = 0
+
+    keeper = Unstable()
+    with pytest.raises(Interrupted):
+        run(digits, [one], keeper=keeper, stop=stop, **GOES_ON)
+    saved = keeper.saved[-1]
+    assert saved.mean is not None
+    saved.state = {name: np.full_like(value, np.inf) for name, value in saved.state.items()}
+    ended = run(digits, [dataclasses.replace(saved)], stop=stop, **GOES_ON)["3"]
+    assert ended.outcome == {"status": "diverged"} | dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)

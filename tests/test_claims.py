@@ -42,7 +42,7 @@ def study(truth=1, *, runs=24, noise=0.01, error=None, seed=0, clip=False, batch
         parts["runs"].append(
             {"run": run, "dataset": "digits", "model": "fcn4", "batch_size": size, "step_size": ratio * size}
             | {"eta_over_b": ratio, "seed": 0, "status": status}
-            | {"test_accuracy": 0.9 + truth * (1.85 - mean) * 0.3 + 0.003 * rng.standard_normal()}
+            | {"last_test_accuracy": 0.9 + truth * (1.85 - mean) * 0.3 + 0.003 * rng.standard_normal()}
         )
         for weights, level in (("average", mean), ("initial", 2.01 if truth == 1 else 1.7)):
             for layer in range(LAYERS):
@@ -57,14 +57,14 @@ def study(truth=1, *, runs=24, noise=0.01, error=None, seed=0, clip=False, batch
                 parts["tails"] += [row | bounds, row | univariate, row | {"k1": 2, "alpha": 9.0}]
                 pruned = 0.3 - truth * 0.3 * (alpha - 1.85) + 0.003 * rng.standard_normal()
                 parts["compression"].append(
-                    {"run": run, "weights": "initial" if weights == "initial" else "final", "layer": layer}
+                    {"run": run, "weights": "initial" if weights == "initial" else "last", "layer": layer}
                     | {"structure": "entries", "p": 2.0, "epsilon": 0.1, "kappa": 1 - pruned}
                 )
         for method in METHODS:
             loss = 0.5 + truth * ((method == "node") * 0.2 + mean - 1.85) + 0.01 * rng.standard_normal()
             for pruned in np.linspace(0, 1, 11):
                 parts["pruning"].append(
-                    {"run": run, "status": status, "weights": "final", "method": method}
+                    {"run": run, "status": status, "weights": "last", "method": method}
                     | {"pruned_ratio": pruned, "relative_test_accuracy": 1 - loss * pruned}
                 )
     found = {name: table(name, rows) for name, rows in parts.items()}
@@ -158,7 +158,7 @@ def test_accuracy_that_follows_eta_over_b_alone_is_not_put_down_to_alpha():
     of = study(1, noise=0.02, runs=48)
     rows = of.runs.to_pylist()
     for number, run in enumerate(rows):
-        run["test_accuracy"] = 0.9 + 0.01 * math.log10(run["eta_over_b"]) + 0.003 * math.sin(7 * number)
+        run["last_test_accuracy"] = 0.9 + 0.01 * math.log10(run["eta_over_b"]) + 0.003 * math.sin(7 * number)
     alone = Study(
         of.runs.from_pylist(rows, of.runs.schema), of.tails, of.compression, of.pruning, of.synthetic, of.histograms
     )
@@ -233,7 +233,8 @@ def test_too_few_and_constant_runs_are_undecided_with_a_reason():
     clipped = said(study(-1, clip=True), chosen=["training_makes_tails"])
     assert clipped["training_makes_tails"]["verdict"] == "contradicted"
     of = study(1)
-    same = of.runs.set_column(of.runs.schema.get_field_index("test_accuracy"), "test_accuracy", pa.array([0.9] * 24))
+    column = "last_test_accuracy"
+    same = of.runs.set_column(of.runs.schema.get_field_index(column), column, pa.array([0.9] * 24))
     constant = Study(same, of.tails, of.compression, of.pruning, of.synthetic, of.histograms)
     row = said(constant, chosen=["generalises"])["generalises"]
     assert "test accuracy is the same in every run" in row["reason"]
@@ -472,6 +473,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
 
     settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
     settings["computed"] = planning.computed(config)
+    settings["weights"] = "last"
     smk = SimpleNamespace(
         input=Inputs(paths),
         output=SimpleNamespace(table=tmp_path / "claims.parquet", text=tmp_path / "claims.md"),

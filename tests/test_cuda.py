@@ -1,12 +1,16 @@
 """On a GPU: graphs against eager steps, stacks against single runs, the same bytes each time. Skipped where there is none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from sgdtails import fully_connected, graphs, lanes, models, modules, training, updates
+from sgdtails import data, fully_connected, graphs, lanes, models, modules, sources, training, updates
 from sgdtails.updates import Sgd, weights
+from tests.test_averaging import assert_equal, averages, run
 from tests.test_lanes import BATCH, CONFIG, SHAPE, N, apart, orders, plain
+from tests.test_training import STOP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 STEPS = 5 * graphs.LENGTH + 7
@@ -105,6 +109,17 @@ def test_sums_begin_and_end_while_graphs_are_replayed(images):
     lanes.interleave([(lane, order)], lambda: False)
     torch.cuda.synchronize()
     assert training.finite(lane.get(0))
+
+
+def test_averages_side_by_side_go_on_to_their_gates_as_alone():
+    dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    found = (dataset, *data.splits(dataset, torch.device("cuda")))
+    stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.5, gate=10, budget=30 + 400)
+    more = {"slots": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
+    together = run(found, averages(found, "fcn", range(4)), **more)
+    assert {each.outcome["status"] for each in together.values()} == {"averaged"}
+    for each in averages(found, "fcn", range(4)):
+        assert_equal(run(found, [each], **more)[each.name], together[each.name])
 
 
 def test_streams_of_their_own_give_the_same_bytes_each_time(images):

@@ -29,7 +29,7 @@ def settings(run):
     stop = {key: getattr(STOP, key) for key in STOP.__dataclass_fields__} | {"budget": 200, "gate": 20}
     return {
         **{"run": {"run": run, **shared, **RUNS[run]}, "model": {"fcn": [16]}, "device": "cpu", "precision": "fp32"},
-        **{"threads": 1, "stop": stop, "average": {"burn_in": 20, "length": 30}},
+        **{"threads": 1, "stop": stop, "average": {"burn_in": 20, "length": 30, "until_converged": True}},
     }
 
 
@@ -90,14 +90,14 @@ def test_training_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, ca
 
 
 def test_averaging_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, capsys):
-    finals = {}
+    trained = {}
     for run, (arrays, record) in train(tmp_path, dataset, 4).items():
-        finals[run] = str(tmp_path / f"{run}.safetensors")
-        storage.save_arrays(finals[run], stages.group(arrays, "state"), record["outcome"])
+        trained[run] = str(tmp_path / f"{run}.safetensors")
+        storage.save_arrays(trained[run], stages.group(arrays, "state"), record["outcome"])
 
     def average(folder):
         every = {run: settings(run) for run in RUNS}
-        average_stage.average(every, store(folder, "average"), dataset, finals, slots=4, minutes=60.0)
+        average_stage.average(every, store(folder, "average"), dataset, trained, slots=4, minutes=60.0)
         return {run: found.load() for run, found in store(folder, "average").items()}
 
     whole = average(tmp_path / "whole")

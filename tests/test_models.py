@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtails import models
+from sgdtails import grid, initial_laws, models
 from sgdtails.errors import InputError
 
 MNIST, CIFAR10, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
@@ -59,6 +59,66 @@ def test_initialisation_is_the_published_one():
     convolution = models.build("cnn", MNIST, 10, config)[2].weight
     assert convolution.std().item() == pytest.approx((2 / (9 * 200)) ** 0.5, rel=0.02)
     assert convolution.mean().item() == pytest.approx(0, abs=5e-4)
+
+
+def test_initial_weights_are_those_of_the_published_laws_to_the_last_bit():
+    config = {"small": {"cnn": [4, 6]}}
+    chosen = {"small": config["small"] | {"init": {"linear": "uniform_fan_in", "conv": "normal_fan_out"}}}
+    torch.manual_seed(5)
+    expected = []
+    for channels, filters in ((1, 4), (4, 6)):
+        convolution = nn.Conv2d(channels, filters, 3, padding=1, bias=False)
+        expected.append(nn.init.normal_(convolution.weight, 0.0, (2 / (9 * filters)) ** 0.5))
+    head = nn.Linear(6 * 64, 10, bias=False)
+    expected.append(nn.init.uniform_(head.weight, -((6 * 64) ** -0.5), (6 * 64) ** -0.5))
+    for each in (config, chosen):
+        found = models.build("small", DIGITS, 10, each, seed=5).parameters()
+        assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("law", "variance"),  # of a weight with these fans
+    [
+        ("uniform_fan_in", lambda fan_in, fan_out: 1 / (3 * fan_in)),
+        ("torch_default", lambda fan_in, fan_out: 1 / (3 * fan_in)),
+        ("normal_fan_out", lambda fan_in, fan_out: 2 / fan_out),
+        ("kaiming_uniform", lambda fan_in, fan_out: 2 / fan_in),
+        ("kaiming_normal", lambda fan_in, fan_out: 2 / fan_in),
+        ("xavier_uniform", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+        ("xavier_normal", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+    ],
+)
+def test_initial_laws_have_their_variances(law, variance):
+    config = {name: {name: [50, 200], "init": {"linear": law, "conv": law}} for name in ("fcn", "cnn")}
+    linear = models.build("fcn", (1, 20, 20), 10, config)[3].weight
+    convolution = models.build("cnn", DIGITS, 10, config)[2].weight
+    head = models.build("cnn", DIGITS, 10, config)[-1].weight
+    for weight, fans in ((linear, (50, 200)), (convolution, (450, 1800)), (head, (200 * 64, 10))):
+        kurtosis = (weight**4).mean() / (weight**2).mean() ** 2
+        assert weight.var().item() == pytest.approx(variance(*fans), rel=0.05)
+        assert kurtosis.item() == pytest.approx(1.8 if "uniform" in law or law == "torch_default" else 3, rel=0.1)
+
+
+def test_torchs_own_layers_start_by_its_default():
+    config = {"fcn": {"fcn": [7], "init": {"linear": "torch_default"}}}
+    bound = 1 / 8  # of 64 inputs
+    ours = models.build("fcn", DIGITS, 10, config)[1].weight
+    assert bound * 0.95 < ours.abs().max() <= bound
+
+
+def test_the_config_knows_the_initial_laws_and_names_the_nearest(config, schema):
+    assert set(schema["$defs"]["law"]["enum"]) == set(initial_laws.LAWS)
+    spec = {"fcn": [4], "init": {"linear": "kaiming_norml"}}
+    message = "unknown .* 'kaiming_norml' in config key models.fcn4.init.linear: did you mean 'kaiming_normal'"
+    with pytest.raises(InputError, match=message):
+        grid.validate(config | {"models": {"fcn4": spec}}, schema)
+    with pytest.raises(InputError, match=message):
+        models.build("fcn4", DIGITS, 10, {"fcn4": spec})
+    with pytest.raises(InputError, match="unknown key 'convs' in config key models.cnn.init: did you mean 'conv'"):
+        grid.validate(config | {"models": {"cnn": {"cnn": [4], "init": {"convs": "xavier_normal"}}}}, schema)
+    own = {"factory": "a.b", "init": {"linear": "xavier_normal"}}
+    with pytest.raises(InputError, match="models.own.init does not go together with factory; remove one of them"):
+        grid.validate(config | {"models": {"own": own}}, schema)
 
 
 def test_a_seed_is_a_network_and_leaves_the_global_generator_alone():

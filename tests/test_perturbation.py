@@ -115,7 +115,7 @@ def test_weights_that_are_all_equal_are_refused(rows):
 
 
 def test_the_figure_shows_every_moved_network_below_the_line(rows):
-    known = {"run": "a", "dataset": "digits", "model": "fcn4", "variant": "", "weights": "final"}
+    known = {"run": "a", "dataset": "digits", "model": "fcn4", "variant": "", "weights": "last"}
     table = pa.Table.from_pylist([known | row for row in rows[2]], schema=SCHEMAS["perturbation"])
     (axes,) = theory_figures.perturbation(table).axes
     assert axes.get_title() == "FCN4, DIGITS\n1 run, 3 pruned networks"

@@ -29,7 +29,7 @@ def study(models=("fcn4", "cnn"), status="converged"):
             runs.append(
                 BASE_RUN
                 | known
-                | {"status": "diverged" if number == 3 else status, "test_accuracy": 0.9 + number / 100}
+                | {"status": "diverged" if number == 3 else status, "last_test_accuracy": 0.9 + number / 100}
                 | {"alpha": None if number == 3 else 2 - number / 10}
             )
             if number < 3:
@@ -164,6 +164,19 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
     assert len(list(tmp_path.rglob("*"))) == 10  # two folders, four figures and their digests
 
 
+@pytest.mark.parametrize(
+    ("weights", "column"),
+    [("converged", "test_accuracy"), ("last", "last_test_accuracy"), ("average", "average_test_accuracy")],
+)
+def test_figure_7_shows_the_accuracy_of_the_weights_that_are_pruned(weights, column):
+    runs, _ = study()
+    none = dict.fromkeys(("test_accuracy", "last_test_accuracy", "average_test_accuracy"), None)
+    rows = [row | none | {column: 0.5 + number / 100} for number, row in enumerate(runs.to_pylist())]
+    figure = plotting.figure_7(pa.Table.from_pylist(rows, schema=runs.schema), weights=weights)
+    points = figure.axes[0].collections[0].get_offsets().data
+    assert sorted(map(tuple, points.round(6))) == [(1.8, 52.0), (1.9, 51.0), (2.0, 50.0)]
+
+
 def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
     runs, tails = study()
     rows = [
@@ -171,7 +184,7 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
         | {"p": p, "epsilon": epsilon, "kappa": 0.7 + number / 100 + (weights == "initial") / 10}
         for model in ("fcn4", "cnn")
         for number in range(4)
-        for weights in ("initial", "final")
+        for weights in ("initial", "last")
         for structure, p, epsilon in (("entries", 2.0, 0.1), ("entries", 1.0, 0.1), ("columns", 2.0, 0.1))
     ]
     compression = pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"])
@@ -209,10 +222,10 @@ def pruning_table(methods):
         for model, found in methods.items()
         for method in found
         for number in range(3)
-        for weights in ("initial", "final")
+        for weights in ("initial", "last")
         for ratio in (0.0, 0.5, 1.0)
     ] + [
-        PRUNED | {"run": f"{model}3", "status": "diverged", "weights": "final", "method": method, "ratio": 0.0}
+        PRUNED | {"run": f"{model}3", "status": "diverged", "weights": "last", "method": method, "ratio": 0.0}
         for model, found in methods.items()
         for method in found
     ]

@@ -81,15 +81,15 @@ def test_a_network_that_starts_with_equal_weights_is_compressed_where_it_was_tra
     rng = np.random.default_rng(0)
     weights = {"fc1.weight": rng.standard_normal((6, 5)), "head.weight": rng.standard_normal((3, 6))}
     storage.save_arrays(tmp_path / "initial", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
-    storage.save_arrays(tmp_path / "final", weights, {"run": "a"})
+    storage.save_arrays(tmp_path / "last", weights, {"run": "a"})
     smk = SimpleNamespace(
-        params=SimpleNamespace(settings='{"weights": "final", "p": [2.0], "epsilon": [0.1]}', code=""),
-        input=SimpleNamespace(initial=tmp_path / "initial", trained=tmp_path / "final"),
+        params=SimpleNamespace(settings='{"weights": "last", "p": [2.0], "epsilon": [0.1]}', code=""),
+        input=SimpleNamespace(initial=tmp_path / "initial", trained=tmp_path / "last"),
         wildcards=SimpleNamespace(run="a"),
         output=[tmp_path / "out.parquet"],
     )
     script("compression").main(smk)
-    assert set(tables.read(tmp_path / "out.parquet")["weights"].to_pylist()) == {"final"}
-    storage.save_arrays(tmp_path / "final", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
-    with pytest.raises(InputError, match="final: layer 'head'"):
+    assert set(tables.read(tmp_path / "out.parquet")["weights"].to_pylist()) == {"last"}
+    storage.save_arrays(tmp_path / "last", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
+    with pytest.raises(InputError, match="last: layer 'head'"):
         script("compression").main(smk)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sgdtails import report, report_tables, tables
+from sgdtails import report, report_tables, run_schemas, tables
 from sgdtails.errors import InputError
 from tests.conftest import PLAIN, ROOT
 
@@ -23,7 +23,9 @@ def run(name, **values):
             "eta_over_b": 0.01,
         },
         **{"seed": 0, "status": "converged", "iterations": 100, "train_nll": 0.1, "train_accuracy": 1.0},
-        **{"test_nll": 0.1, "test_accuracy": 0.9, "average_test_accuracy": None, "seconds": 3600.0},
+        **{"test_nll": 0.1, "test_accuracy": 0.9, "seconds": 3600.0},
+        **dict.fromkeys(name for name, *_ in run_schemas.AVERAGES),
+        **dict.fromkeys(("width", "depth", "alpha", "mean_alpha", "mean_alpha_published")),
         **{"device": "cpu", "precision": "fp32"},
     }
     return row | values

@@ -25,7 +25,12 @@ def job(tmp_path):
     data.write(dataset, tmp_path / "digits.safetensors")
     run = {"run": "a", "dataset": "digits", "model": "m", "batch_size": 50, "step_size": 0.1, "seed": 0} | PLAIN
     settings = {"run": run, "model": {"fcn": [8]}, "device": "cpu", "precision": "fp32", "threads": 1, "stop": STOP}
-    names = {"initial": "initial.safetensors", "final": "final.safetensors", "history": "h.parquet", "row": "t.parquet"}
+    names = {
+        "initial": "initial.safetensors",
+        "converged": "converged.safetensors",
+        "history": "h.parquet",
+        "row": "t.parquet",
+    }
 
     class Output(list):
         pass

@@ -79,19 +79,25 @@ def test_the_same_table_is_the_same_bytes(tmp_path):
 
 def training(run, status="converged"):
     row = dict.fromkeys(tables.SCHEMAS["training"].names, None)
-    return row | {"run": run, "status": status, "seconds": 2.0}
+    return row | {"run": run, "status": status, "test_accuracy": 0.7, "seconds": 2.0}
 
 
 def test_a_run_that_diverges_while_averaged_has_diverged(tmp_path):
     outcomes = {"a": ("averaged", 0.9), "b": ("diverged", None), "c": ("skipped", None)}
     for run, (status, accuracy) in outcomes.items():
         trained = training(run, "budget" if run == "c" else "converged")
-        averaged = {"run": run, "status": status, "average_test_accuracy": accuracy, "seconds": 1.0}
+        averaged = dict.fromkeys(tables.SCHEMAS["averaging"].names, None)
+        averaged |= {"run": run, "status": status, "average_test_accuracy": accuracy, "seconds": 1.0}
+        averaged |= {"last_test_accuracy": accuracy and accuracy - 0.1, "last_iterations": accuracy and 700}
         tables.write("training", [trained], tmp_path / f"t{run}", provenance={})
         tables.write("averaging", [averaged], tmp_path / f"a{run}", provenance={})
     rows = tables.joined_runs([tmp_path / f"t{run}" for run in "abc"], [tmp_path / f"a{run}" for run in "cba"])
     assert [row["status"] for row in rows] == ["converged", "diverged", "budget"]
     assert [row["average_test_accuracy"] for row in rows] == [0.9, None, None]
+    assert [row["last_iterations"] for row in rows] == [700, None, None]
+    assert [tables.accuracy_of(row, "last") for row in rows] == [pytest.approx(0.8), None, None]
+    assert [tables.accuracy_of(row, "average") for row in rows] == [0.9, None, None]
+    assert {tables.accuracy_of(row, "converged") for row in rows} == {0.7}
     assert {row["seconds"] for row in rows} == {3.0}
     shapes = {None: {"width": None, "depth": None}}
     whole = tables.with_index(rows, [], Index(), shapes)
@@ -145,7 +151,7 @@ def test_atomic_leaves_the_old_file_when_the_new_one_fails(tmp_path):
 
 
 def test_a_damaged_weight_file_is_one_sentence(tmp_path):
-    path = tmp_path / "final.safetensors"
+    path = tmp_path / "last.safetensors"
     path.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00 not safetensors")
-    with pytest.raises(InputError, match=r"final.safetensors .* damaged .*; delete it and run again"):
+    with pytest.raises(InputError, match=r"last.safetensors .* damaged .*; delete it and run again"):
         storage.load_arrays(path)

@@ -116,3 +116,4 @@ def test_averaging_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch)
     resumed = run(digits, [dataclasses.replace(saved)], **length)["3"]
     for name, value in whole.state.items():
         assert value.tobytes() == resumed.state[name].tobytes()
+        assert whole.mean[name].tobytes() == resumed.mean[name].tobytes()

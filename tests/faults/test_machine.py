@@ -52,11 +52,12 @@ def jobs(study: Study) -> dict[str, dict]:
             "input": [tables["runs"], tables["tails"]],
             "output": ["fig01.pdf", "fig01.png"],
             "wildcards": {"figure": "fig01"},
+            "params": {"settings": "{}"},
         },
         "train": {
             "input": {"dataset": str(done / "data/digits.safetensors")},
             "output": {
-                **{key: f"{key}.safetensors" for key in ("initial", "final")},
+                **{key: f"{key}.safetensors" for key in ("initial", "converged")},
                 **{"history": "history.parquet", "row": "training.parquet"},
             },
             "params": {"settings": json.dumps(settings), "checkpoints": "checkpoints"},

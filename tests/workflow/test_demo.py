@@ -79,7 +79,7 @@ def test_the_layers_that_have_heavier_tails_keep_fewer_entries(demo):
         (alpha[row["run"], row["layer"]], row["kappa"])
         for row in compression.to_pylist()
         if row["run"] in shown
-        and (row["weights"], row["structure"], row["p"], row["epsilon"]) == ("final", "entries", 2.0, 0.1)
+        and (row["weights"], row["structure"], row["p"], row["epsilon"]) == ("last", "entries", 2.0, 0.1)
     ]
     assert spearmanr(*zip(*points, strict=True)).statistic > 0.5
 

@@ -81,7 +81,7 @@ def test_an_own_estimator(results):
 
 def test_own_pruning_methods(results):
     rows = table(results, "own_pruning", "pruning")
-    trained = rows[rows.weights == "final"].set_index(["run", "method", "ratio"]).sort_index()
+    trained = rows[rows.weights == "last"].set_index(["run", "method", "ratio"]).sort_index()
     for name in set(rows.run):
         random, magnitude = (trained.loc[name, method] for method in ("at_random", "layer_magnitude"))
         assert random.pruned_ratio[0.5] == magnitude.pruned_ratio[0.5]

@@ -118,7 +118,7 @@ def test_a_job_asked_to_end_goes_on_where_it_was(fresh):
     slow["runs"][0]["step_size"] = [0.1]
     slow["stop"] |= {"train_nll": 1e-9, "budget": 20_000}  # some seconds of training
     run = "fcn4-digits-b50-lr0.1-s0"
-    target = f"results/tiny/runs/{run}/final.safetensors"
+    target = f"results/tiny/runs/{run}/converged.safetensors"
     driver = fresh.start(slow, "--", target)
     process = trainer(driver)
     time.sleep(0.5)

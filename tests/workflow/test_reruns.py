@@ -13,10 +13,11 @@ TAILS = {
     **{"claims": 1, "figure": 9},  # figures from runs, tails, or what is computed from these
 }
 AVERAGE = {
-    **{"average": 3, "runs": 1, "paper_table": 2, "pruning": 1, "perturbation": 3},
-    **TAILS | {"collect_theory": 2, "figure": 10},
+    **{"average": 3, "runs": 1, "paper_table": 2, "prune": 3, "pruning": 1, "compression": 3, "perturbation": 3},
+    **TAILS | {"collect": 3, "collect_theory": 2, "figure": 10},
 }
-TRAIN = {"train": 3, "prune": 3, "compression": 3, **AVERAGE, "collect": 4}
+TRAIN = {"train": 3, **AVERAGE, "collect": 4}
+PRUNED = {key: count for key, count in AVERAGE.items() if key not in ("average", "runs", "paper_table")}
 SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "kesten": 1}
 COMPRESSION = {"compression": 3, "collect": 1, "claims": 1, "figure": 1}
 PRUNE = {
@@ -31,8 +32,8 @@ PRUNE = {
         ("sgdtails/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
         ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
         ("sgdtails/fully_connected.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
-        ("sgdtails/models.py", "(2 / (9 * layer))", "(2 / (8 * layer))", TRAIN),
-        ("sgdtails/averaging.py", "total / work.length", "total / float(work.length)", AVERAGE),
+        ("sgdtails/initial_laws.py", "(2 / (weight", "(3 / (weight", TRAIN),
+        ("sgdtails/averaging.py", "total / length", "total / float(length)", AVERAGE),
         ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
         (
             "sgdtails/histograms.py",
@@ -55,7 +56,7 @@ PRUNE = {
         ),
         ("sgdtails/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
         ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
-        ("workflow/scripts/tails.py", '"initial", "final", "average"', '"final", "average"', TAILS),
+        ("workflow/scripts/tails.py", '"average": smk.input.average}', '"average": smk.input.average} | {}', TAILS),
         ("rules/tails.smk", "runtime=retried(30)", "runtime=retried(60)", {}),
     ],
 )
@@ -74,10 +75,13 @@ def test_edits_of_code(finished, file, old, new, jobs):
     ("key", "value", "jobs"),
     [
         (("stop", "budget"), 5000, TRAIN),
+        (("models", "fcn4"), {"fcn": [16, 16], "init": {"linear": "kaiming_normal"}}, TRAIN),
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
         (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 1}),
         (("compression", "epsilon"), [0.1], COMPRESSION),
+        (("average", "until_converged"), False, AVERAGE),
+        (("pruning", "weights"), "converged", PRUNED),
         (("pruning", "evaluate"), ["test"], {"prune": 3, "pruning": 1, "claims": 1, "figure": 4}),
         (
             ("pruning", "layer_magnitude"),

@@ -21,6 +21,14 @@ def test_tables_hold_every_run(finished):
     assert [row["status"] for row in runs] == ["converged", "converged", "diverged"]
     assert all(row["average_test_accuracy"] > 0.8 for row in runs[:2])
     assert runs[2]["train_nll"] is None
+    for row in runs[:2]:  # at the end of the averages, or at the first gate after it where the run is converged
+        assert row["last_converged"]
+        assert row["last_train_nll"] < 0.05
+        more = row["last_iterations"] - row["iterations"]
+        assert more == 50 or more % 100 == 0
+        record = storage.read_record(results(finished) / f"runs/{row['run']}/last.safetensors")
+        assert record["iterations"] == row["last_iterations"]
+    assert all(value is None for key, value in runs[2].items() if key.startswith(("last_", "average_")))
     history = tables.read(results(finished) / "tables/history.parquet")
     # every fifth gate of 100 iterations, and where training ended
     assert history.num_rows == sum(row["iterations"] // 500 + 1 + (row["iterations"] % 500 > 0) for row in runs)
@@ -38,7 +46,7 @@ def test_tails_cover_weights_layers_and_estimators(finished):
     tails = tables.read(results(finished) / "tables/tails.parquet").to_pylist()
     seen = {(row["run"], row["weights"]) for row in tails}
     good, also_good, diverged = (f"fcn4-digits-b50-lr{step}-s0" for step in ("0.1", "0.3", "1000000"))
-    assert seen == {(run, kind) for run in (good, also_good) for kind in ("initial", "final", "average")} | {
+    assert seen == {(run, kind) for run in (good, also_good) for kind in ("initial", "last", "average")} | {
         (diverged, "initial")
     }
     one = [row for row in tails if row["run"] == good and row["weights"] == "average"]
@@ -55,9 +63,9 @@ def test_pruning_covers_runs_methods_and_ratios(finished, config):
         for method in methods
         for ratio in config["pruning"][method]["ratios"]
         for run, status, kinds in (
-            (good, "converged", ("initial", "final")),
-            (also_good, "converged", ("initial", "final")),
-            (diverged, "diverged", ("final",)),
+            (good, "converged", ("initial", "last")),
+            (also_good, "converged", ("initial", "last")),
+            (diverged, "diverged", ("last",)),
         )
         for weights in kinds
     }
@@ -66,12 +74,13 @@ def test_pruning_covers_runs_methods_and_ratios(finished, config):
     runs = {row["run"]: row for row in tables.read(results(finished) / "tables/runs.parquet").to_pylist()}
     for row in rows:
         if row["status"] == "diverged":
+            assert row.pop("reason") == "never averaged: training did not converge"
             assert all(value is None for key, value in row.items() if key not in keys)
-        elif row["ratio"] == 0 and row["weights"] == "final":
-            assert row["test_accuracy"] == runs[row["run"]]["test_accuracy"]
-            assert row["test_nll"] == pytest.approx(runs[row["run"]]["test_nll"], rel=1e-5)
+        elif row["ratio"] == 0 and row["weights"] == "last":
+            assert row["test_accuracy"] == runs[row["run"]]["last_test_accuracy"]
+            assert row["test_nll"] == pytest.approx(runs[row["run"]]["last_test_nll"], rel=1e-5)
             assert row["relative_test_accuracy"] == 1
-            assert row["train_accuracy"] == runs[row["run"]]["train_accuracy"]
+            assert row["train_accuracy"] == runs[row["run"]]["last_train_accuracy"]
         elif row["ratio"] == 1:
             assert row["relative_error_l2"] == pytest.approx(1)
             assert row["parameters_left"] == 160  # the head
@@ -108,7 +117,7 @@ def test_make_figures_redraws_and_touches_nothing_else(finished):
 def test_weights_of_another_model_name_file_and_layer(finished):
     from safetensors.numpy import load_file
 
-    path = results(finished) / "runs/fcn4-digits-b50-lr0.1-s0/final.safetensors"
+    path = results(finished) / "runs/fcn4-digits-b50-lr0.1-s0/last.safetensors"
     kept = path.read_bytes()
     state, record = storage.load_arrays(path)
     try:
@@ -116,7 +125,7 @@ def test_weights_of_another_model_name_file_and_layer(finished):
         target = "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/pruned.parquet"
         result = finished.run(TINY, "--forcerun", "prune", "--allowed-rules", "prune", "--", target)
         assert result.returncode != 0
-        assert "final.safetensors: layer 'fc2' has shape (7, 16), but the model needs shape (16, 16)" in result.stdout
+        assert "last.safetensors: layer 'fc2' has shape (7, 16), but the model needs shape (16, 16)" in result.stdout
     finally:
         path.write_bytes(kept)
         assert finished.run(TINY).returncode == 0

@@ -1,4 +1,4 @@
-"""Go on from a converged network and average its iterates, unless a fleet has done so, and write the average."""
+"""Go on from a converged network and average its iterates, unless a fleet has done so; write the average and the last iterate."""
 
 import json
 from functools import partial
@@ -6,19 +6,21 @@ from typing import Any
 
 from sgdtails import average_stage, jobs, parquet, run_schemas, stages, storage
 
+SKIPPED = {"status": "skipped", **dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)}
+
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     name = settings["run"]["run"]
-    finals = {name: smk.input.final}
+    trained = {name: smk.input.converged}
     arrays: dict[str, Any] = {}
-    record: dict[str, Any] = {"outcome": {"status": "skipped", "average_test_accuracy": None}, "seconds": 0.0}
-    store = stages.store("average", {name: settings}, smk.params, {name: smk.input.dataset}, finals)
+    record: dict[str, Any] = {"outcome": SKIPPED, "seconds": 0.0}
+    store = stages.store("average", {name: settings}, smk.params, {name: smk.input.dataset}, trained)
     with stages.locked(store):
         if not stages.written(smk.output, smk.output.average, store[name]):
-            if average_stage.converged(smk.input.final):
+            if average_stage.converged(smk.input.converged):
                 one, limits = {name: settings}, stages.limits(smk.config)
-                work = partial(average_stage.average, one, store, smk.input.dataset, finals, **limits)
+                work = partial(average_stage.average, one, store, smk.input.dataset, trained, **limits)
                 arrays, record = stages.finished(store[name], work)
             _write(smk, settings, arrays, record, store[name].key)
         store[name].remove()
@@ -27,8 +29,10 @@ def main(smk: Any) -> None:
 def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any], depends: str) -> None:
     run, outcome = settings["run"]["run"], record["outcome"]
     provenance = {"run": run, "code": smk.params.code, "settings": settings}
-    mean = stages.group(arrays, "state") if outcome["status"] == "averaged" else {}
-    storage.save_arrays(smk.output.average, mean, provenance | {"status": outcome["status"], "depends": depends})
+    state = {"status": outcome["status"], "iterations": outcome["last_iterations"], "depends": depends}
+    for path, group in ((smk.output.last, "state"), (smk.output.average, "mean")):
+        found = stages.group(arrays, group) if outcome["status"] == "averaged" else {}
+        storage.save_arrays(path, found, provenance | state)
     row = {"run": run, "seconds": record["seconds"], **outcome}
     parquet.write(run_schemas.SCHEMAS["averaging"], [row], smk.output.row, provenance=provenance)
 

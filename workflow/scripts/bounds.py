@@ -26,7 +26,7 @@ def main(smk: Any) -> None:
                     data.splits(data.read(smk.input.dataset), None),
                     alphas=[alpha.get(name, math.inf) for name in weights],  # inf: no estimate
                     fully_connected=settings["fully_connected"],
-                    test_error=1 - run["average_test_accuracy" if kind == "average" else "test_accuracy"],
+                    test_error=1 - tables.accuracy_of(run, kind),
                     **settings["bounds"],
                 )
             )

@@ -12,9 +12,9 @@ TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 def main(smk: Any) -> None:
     values = json.loads(smk.params.settings)
-    clip, computed = values.pop("clip"), values.pop("computed")
+    clip, computed, weights = (values.pop(key) for key in ("clip", "computed", "weights"))
     settings = Settings(**values)
-    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip)
+    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip, weights=weights)
     rows = list(claims.rows(claims_file.read(smk.input.claims, computed), study, settings))
     tables.write(
         "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}

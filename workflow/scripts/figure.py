@@ -10,7 +10,10 @@ from sgdtails.network_index import Index
 
 def main(smk: Any) -> None:
     found = {Path(file).stem: tables.read(file) for file in smk.input}
-    plotting.render(smk.wildcards.figure, found, list(smk.output), index=Index(**json.loads(smk.params.index)))
+    settings = json.loads(smk.params.settings)
+    if "index" in settings:
+        settings["index"] = Index(**settings["index"])
+    plotting.render(smk.wildcards.figure, found, list(smk.output), **settings)
 
 
 if "snakemake" in globals():

@@ -10,11 +10,11 @@ from sgdtails import average_stage, jobs, stages, train_stage
 def main(smk: Any) -> None:
     settings, dataset, limits = json.loads(smk.params.settings), smk.input.dataset, stages.limits(smk.config)
     if smk.params.stage == "average":
-        finals = dict(zip(settings, smk.input.finals, strict=True))  # both in the order of the runs' names
-        settings = {run: settings[run] for run in finals if average_stage.converged(finals[run])}
-        store = stages.store("average", settings, smk.params, dict.fromkeys(settings, dataset), finals)
+        trained = dict(zip(settings, smk.input.converged, strict=True))  # both in the order of the runs' names
+        settings = {run: settings[run] for run in trained if average_stage.converged(trained[run])}
+        store = stages.store("average", settings, smk.params, dict.fromkeys(settings, dataset), trained)
         with stages.locked(store):
-            average_stage.average(settings, store, dataset, finals, **limits)
+            average_stage.average(settings, store, dataset, trained, **limits)
     else:
         store = stages.store("train", settings, smk.params, dict.fromkeys(settings, dataset))
         with stages.locked(store):

@@ -11,15 +11,18 @@ from sgdtails.errors import InputError
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained}
-    states = {kind: storage.load_arrays(path)[0] for kind, path in files.items()}
+    loaded = {kind: storage.load_arrays(path) for kind, path in files.items()}
+    states = {kind: state for kind, (state, _) in loaded.items()}
     rows: list[dict[str, Any]] = []
     if layers.finite(states[settings["weights"]]):
         dataset, device = data.read(smk.input.dataset), _device(settings)
         for kind, state in states.items():
             found = _pruned(settings, kind, state, files[kind], dataset, device)
-            rows += [{"weights": kind} | row for row in found]
+            rows += [{"weights": kind, "reason": None} | row for row in found]
     else:
-        rows += [{"weights": settings["weights"]} | row for row in _missing(settings)]
+        skipped = loaded[settings["weights"]][1]["status"] == "skipped"
+        reason = "never averaged: training did not converge" if skipped else "weights that are not finite"
+        rows += [{"weights": settings["weights"]} | row for row in _missing(settings, reason)]
     run = settings["run"]["run"]
     provenance = {"run": run, "code": smk.params.code, "settings": settings}
     tables.write("pruned", [{"run": run} | row for row in rows], smk.output[0], provenance=provenance)
@@ -29,7 +32,7 @@ def _pruned(
     settings: dict[str, Any], kind: str, state: dict[str, Any], path: str, dataset: data.Dataset, device: Any
 ) -> list[dict[str, Any]]:
     if kind == "initial" and layers.constant(layers.weights(state)):
-        return _missing(settings)
+        return _missing(settings, "a layer whose weights are all equal")
     evaluate, weights, positions = _set_up(settings, dataset, state, path, device)
     paths = {name: method["function"] for name, method in settings["own"].items()}
     own = dotted.load_all(paths, "config key pruning.own", pruning.METHODS)
@@ -42,9 +45,10 @@ def _pruned(
     return rows
 
 
-def _missing(settings: dict[str, Any]) -> list[dict[str, Any]]:
+def _missing(settings: dict[str, Any], reason: str) -> list[dict[str, Any]]:
     methods = _methods(settings).items()
-    return [row for method, how in methods for row in prunability.missing(method=method, ratios=how["ratios"])]
+    rows = (row for method, how in methods for row in prunability.missing(method=method, ratios=how["ratios"]))
+    return [row | {"reason": reason} for row in rows]
 
 
 def _methods(settings: dict[str, Any]) -> dict[str, Any]:

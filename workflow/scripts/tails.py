@@ -1,4 +1,4 @@
-"""Estimate the tail indices of one run's layers, and read their profiles: initial, final and averaged weights."""
+"""Estimate the tail indices of one run's layers, and read their profiles: initial, pruned and averaged weights."""
 
 import json
 from typing import Any
@@ -12,8 +12,9 @@ def main(smk: Any) -> None:
     own = dotted.load_all(settings.pop("own"), "config key tails.own", layer_tails.NAMES)
     how = layer_tails.Settings(**settings)
     rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
-    for kind in ("initial", "final", "average"):
-        state, record = storage.load_arrays(smk.input[kind])
+    files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained, "average": smk.input.average}
+    for kind, path in files.items():
+        state, record = storage.load_arrays(path)
         if layers.finite(state):  # a diverged run has a row in table runs, none here
             weights = layers.weights(state)
             common = {"run": record["run"], "weights": kind}

@@ -13,7 +13,7 @@ def main(smk: Any) -> None:
     name = run["run"]
     store = stages.store("train", {name: settings}, smk.params, {name: smk.input.dataset})
     with stages.locked(store):
-        if not stages.written(smk.output, smk.output.final, store[name]):
+        if not stages.written(smk.output, smk.output.converged, store[name]):
             one, limits = {name: settings}, stages.limits(smk.config)
             work = partial(train_stage.train, one, store, smk.input.dataset, **limits)
             arrays, record = stages.finished(store[name], work)
@@ -26,7 +26,7 @@ def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: d
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     state = {key: outcome[key] for key in ("status", "iterations")} | {"depends": depends}
     storage.save_arrays(smk.output.initial, stages.group(arrays, "initial"), provenance)
-    storage.save_arrays(smk.output.final, stages.group(arrays, "state"), provenance | state)
+    storage.save_arrays(smk.output.converged, stages.group(arrays, "state"), provenance | state)
     history = ({"run": run["run"]} | row for row in record["history"])
     parquet.write(run_schemas.SCHEMAS["history"], history, smk.output.history, provenance=provenance)
     row = run | outcome | {"eta_over_b": run["step_size"] / run["batch_size"], "precision": settings["precision"]}
