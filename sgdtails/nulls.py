@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sgdtails import histograms, layer_tails, layers, storage, tables, tail_index
+from sgdtails import histograms, layer_tails, layers, tables, tail_index
 from sgdtails.permutations import permuted
 
 
@@ -26,9 +26,7 @@ def rows(
     """
     words = {(row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"}
     for run in histograms.representatives(runs, tails):
-        average, initial = (
-            layers.weights(storage.load_arrays(files[run["run"]][kind])[0]) for kind in ("average", "initial")
-        )
+        average, initial = (layers.read(files[run["run"]][kind])[0] for kind in ("average", "initial"))
         for index, (name, weight) in enumerate(average.items()):
             common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
             common["reading"] = words[run["run"], index]

@@ -28,7 +28,8 @@ def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: d
     run, outcome = settings["run"]["run"], record["outcome"]
     provenance = {"run": run, "code": smk.params.code, "settings": settings}
     mean = stages.group(arrays, "state") if outcome["status"] == "averaged" else {}
-    storage.save_arrays(smk.output.average, mean, provenance | {"status": outcome["status"], "depends": depends})
+    known = {"layers": storage.read_record(smk.input.final).get("layers"), "status": outcome["status"]}
+    storage.save_arrays(smk.output.average, mean, provenance | known | {"depends": depends})
     row = {"run": run, "seconds": record["seconds"], **outcome}
     parquet.write(run_schemas.SCHEMAS["averaging"], [row], smk.output.row, provenance=provenance)
 

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from sgdtails import data, jobs, layers, run_bounds, storage, tables
+from sgdtails import data, jobs, layers, run_bounds, tables
 from sgdtails.errors import InputError
 
 
@@ -15,7 +15,7 @@ def main(smk: Any) -> None:
     common = {"run": run["run"]} | tables.panel(run) | {"weights": kind}
     rows = []
     if run["status"] == "converged":
-        weights = layers.weights(storage.load_arrays(smk.input.trained)[0])
+        weights, _ = layers.read(smk.input.trained)
         published = tables.published(tables.read(smk.input.tails), kind).to_pylist()
         alpha = {row["layer_name"]: row["alpha"] for row in published}
         try:

@@ -3,18 +3,17 @@
 import json
 from typing import Any
 
-from sgdtails import dotted, estimators, jobs, layer_tails, layers, storage, tables
+from sgdtails import dotted, estimators, jobs, layer_tails, layers, tables
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     seed, taken = settings["seed"], (*layer_tails.ESTIMATORS, *estimators.ESTIMATORS)
-    own = dotted.load_all(settings["own"], "config key tails.own", taken)
+    own = dotted.load_all(settings["own"], "config key tails.own", taken, passing=(ValueError,))
     rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
     for kind in ("initial", "final", "average"):
-        state, record = storage.load_arrays(smk.input[kind])
-        if layers.finite(state):  # a diverged run has a row in table runs, none here
-            weights = layers.weights(state)
+        weights, record = layers.read(smk.input[kind])
+        if layers.finite(weights):  # a diverged run has a row in table runs, none here
             common = {"run": record["run"], "weights": kind}
             rows["tails"] += [common | row for row in layer_tails.per_layer(weights, seed=seed, own=own)]
             rows["readings"] += [common | row for row in layer_tails.per_layer_readings(weights, seed=seed)]
