@@ -68,6 +68,7 @@ def load(path: str, where: str, passing: tuple[type[BaseException], ...] = ()) -
         with guard:
             return found(*args, **kwargs)
 
+    guarded.__wrapped__ = found  # type: ignore[attr-defined]  # where inspect looks for it
     return guarded
 
 
