@@ -49,15 +49,19 @@ def select(
     return torch.device(device)
 
 
+def cores(most: int) -> int:
+    """How many cores this process may use, at most so many."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return min(most, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
 def _given(threads: int) -> int:
     """As many threads as are asked for, or as the job has cores: more would wait for each other."""
-    cores = len(os.sched_getaffinity(0))
     limit = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake says there what it gives to the job
-    if limit.isdecimal() and int(limit):
-        cores = min(cores, int(limit))
-    if threads > cores:
-        print(f"config key resources.threads is {threads}, but this job has {cores}: it uses {cores}.", file=sys.stderr)
-    return min(threads, cores)
+    found = min(threads, cores(int(limit) if limit.isdecimal() and int(limit) else threads))
+    if threads > found:
+        print(f"config key resources.threads is {threads}, but this job has {found}: it uses {found}.", file=sys.stderr)
+    return found
 
 
 def _refuse_an_unused_gpu() -> None:
