@@ -125,7 +125,11 @@ def _makers(module: nn.Module, input_shape: tuple[int, ...], found: Mapping[str,
         for parameter, required in trained.items():
             parameter.requires_grad_(required)
     keys = {id(parameter): key for key, parameter in found.items()}
+    if output.grad_fn is None:
+        return set()
     children, moving = _graph(output.grad_fn, images)
+    if output.grad_fn not in moving:  # the first part has no record, as under torch.no_grad
+        return _weights([output.grad_fn], children, keys)
     makers, waiting, seen = set(), [output.grad_fn], set()
     while waiting:
         node = waiting.pop()
@@ -143,7 +147,7 @@ def _graph(root: Any, images: Tensor) -> tuple[dict[Any, list[Any]], set[Any]]:
     """What each operation takes its inputs from, and the operations that the images go through."""
     children: dict[Any, list[Any]] = {}
     moving = set()
-    waiting = [(root, False)] if root is not None else []
+    waiting = [(root, False)]
     while waiting:
         node, below = waiting.pop()
         if below:  # all that it depends on has been looked at

@@ -10,7 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtails import data, jobs, layer_tails, layers, models, modules, own_models, prunability, sources, storage, tables
+from sgdtails import (
+    data,
+    jobs,
+    layer_tails,
+    layers,
+    models,
+    modules,
+    own_models,
+    prunability,
+    pruning,
+    sources,
+    storage,
+    tables,
+)
 from sgdtails.errors import InputError, UserCodeError
 from tests.conftest import PLAIN, script
 
@@ -78,6 +91,17 @@ def attention(input_shape, classes):
     return Attention()
 
 
+class Features(Net):
+    def forward(self, images):
+        with torch.no_grad():
+            found = self.body(images)
+        return self.out(found)
+
+
+def features(input_shape, classes):
+    return Features()
+
+
 class Two(Net):
     def forward(self, images):
         return self.out(self.body(images)) + self.skip(images.flatten(1))
@@ -128,6 +152,7 @@ def keys(factory, **spec):
         ("net", {"arguments": {"tied": True}}, ["first.weight", "inner.weight", "out.weight"]),
         ("net", {"head": "first"}, ["out.weight", "inner.weight", "again.weight", "first.weight"]),
         ("convolutional", {}, ["stem.weight", "score.weight"]),
+        ("features", {}, ["first.weight", "inner.weight", "again.weight", "out.weight"]),
         ("lazy", {}, ["1.weight", "3.weight"]),
         ("two", {"head": "out.weight"}, ["first.weight", "inner.weight", "again.weight", "skip.weight", "out.weight"]),
     ],
@@ -460,9 +485,13 @@ def ragged(weight, count):
     return [[True], [True, False]]
 
 
-def test_an_own_pruning_method_that_gives_no_array():
-    from sgdtails import pruning
+def of_torch(sample):
+    return torch.ones(1, requires_grad=True)
 
+
+def test_own_functions_that_give_no_numbers():
+    with pytest.raises(InputError, match="config key tails.own.mine: it gave tensor"):
+        list(layer_tails.of_layer(np.eye(6, 4, dtype=np.float32), own={"mine": of_torch}))
     weights = {"a": np.arange(6.0).reshape(2, 3), "head": np.ones((2, 2))}
     with pytest.raises(InputError, match="config key pruning.own.mine: it gave object .* it must give booleans"):
         list(pruning.sweep(weights, [0.5], method="mine", own=ragged))
