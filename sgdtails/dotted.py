@@ -17,7 +17,7 @@ _FOREIGN = tuple(
     f"{folder}{os.sep}"
     for folder in (
         *(_ROOT / part for part in ("sgdtails", "workflow", ".snakemake")),
-        *{sysconfig.get_path(part) for part in ("stdlib", "purelib", "platlib")},
+        sysconfig.get_path("stdlib"),
     )
 )
 
@@ -94,7 +94,7 @@ def _words(error: BaseException) -> str:
 def _place(error: BaseException, function: object) -> str:
     """Where the innermost line of the user's is, or where the function begins: a call with wrong arguments reaches no line of it."""
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [(file, line) for file, line in lines if not file.startswith(("<", *_FOREIGN))]
+    own = [(file, line) for file, line in lines if not file.startswith(("<", *_FOREIGN)) and "-packages/" not in file]
     if own:
         file, line = own[-1]
     elif code := _code(function):

@@ -162,3 +162,9 @@ def test_a_job_refuses_another_clone_of_the_library(tmp_path, monkeypatch):
     said = (tmp_path / "log").read_text()
     assert said.startswith(f"sgdtails: Python finds {ROOT}/sgdtails before the repository's own {tmp_path}/sgdtails;")
     assert "PYTHONPATH" in said
+    # In a container the repository lies elsewhere than the driver says; its contents count.
+    monkeypatch.setattr(jobs, "_MOUNTED", str(ROOT.parent))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    done = []
+    jobs.run(done.append, job)
+    assert done == [job]
