@@ -1,6 +1,6 @@
 """What is looked at before any job starts. No rules."""
 
-from sgdtails import cluster, leases, limits
+from sgdtails import cluster, devices, leases, limits
 from snakemake.persistence import MetadataRecord
 
 
@@ -38,7 +38,13 @@ if workflow.is_main_process:
 
 
 def check_machine():
-    """One sentence about GPUs or partitions that are asked for and do not exist, before any job starts."""
+    """One sentence about GPUs, partitions or cores that are asked for and do not exist, before any job starts."""
+    threads = config["resources"]["threads"]
+    if workflow.local_exec and threads > (cores := devices.cores(workflow.cores)):
+        print(
+            f"config key resources.threads is {threads}, but there are {cores} cores: jobs use {cores}.",
+            file=sys.stderr,
+        )
     gpus = workflow.global_resources.get("gpu")
     partitions = getattr(workflow.executor_settings, "partition_config", None)
     try:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import sgdtails
 import yaml
 from sgdtails import audit_inputs, containers, grid, planning, provenance
 from sgdtails.errors import InputError, unknown
@@ -13,6 +15,16 @@ from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 BASE = Path(str(workflow.basedir))
+if not (BASE / "sgdtails").samefile(Path(sgdtails.__file__).parent):
+    raise WorkflowError(
+        f"Python has {Path(sgdtails.__file__).parent} in place of {BASE / 'sgdtails'}; start Snakemake by itself."
+    )
+# Jobs find this repository before any other clone.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(BASE), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+if workflow.is_main_process:
+    os.environ.pop(provenance.GIVEN, None)  # of a driver that started this one
 CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
@@ -104,10 +116,8 @@ def dataset_of(wildcards):
 
 @cache
 def code(script, *modules):
-    """Digest of a rule's script, of `modules` given by name, and of what they import in this repository."""
-    files = [BASE / "workflow/scripts" / script]
-    files += [file for name in modules for file in provenance.module_files(name, BASE)]
-    return provenance.code_digest(files, BASE)
+    """Digest of a rule's script, of `modules` given by name, and of what they import in this repository; jobs check it."""
+    return provenance.code(f"workflow/scripts/{script}", modules, BASE)
 
 
 def own_modules(functions):

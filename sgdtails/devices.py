@@ -1,6 +1,7 @@
 """Where the arithmetic happens, and how exactly."""
 
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def select(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic matrix products need
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(_given(threads))
     # The same as use_deterministic_algorithms(True), which imports torch's compiler first: seconds in every job.
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what it has not written
@@ -46,6 +47,21 @@ def select(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def cores(most: int) -> int:
+    """How many cores this process may use, at most so many."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return min(most, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def _given(threads: int) -> int:
+    """As many threads as are asked for, or as the job has cores: more would wait for each other."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake says there what it gives to the job
+    found = min(threads, cores(int(limit) if limit.isdecimal() and int(limit) else threads))
+    if threads > found:
+        print(f"config key resources.threads is {threads}, but this job has {found}: it uses {found}.", file=sys.stderr)
+    return found
 
 
 def _refuse_an_unused_gpu() -> None:

@@ -1,4 +1,4 @@
-"""The one exception that stands for bad input."""
+"""The exceptions that end in one sentence."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,6 +8,10 @@ _SHOWN = 20  # names in a sentence
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message is one sentence: what, where, what to do."""
+
+
+class UserCodeError(Exception):
+    """Code of the user's own raised the exception that is the cause; the message is one sentence: which, where, what to do."""
 
 
 def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputError:
@@ -45,6 +49,11 @@ def out_of_memory(error: BaseException | None) -> bool:
         part in str(error).lower() for part in _NO_MEMORY
     )
     return words or out_of_memory(error.__context__)  # a graph whose capture it ended complains of that
+
+
+def unrepeatable(error: BaseException) -> bool:
+    """Whether torch refuses an operation that does not give the same result twice."""
+    return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in f"{error}"
 
 
 class Interrupted(Exception):

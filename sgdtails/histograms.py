@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sgdtails import layers, stable, storage, tables
+from sgdtails import layers, stable, tables
 
 
 def representatives(runs: pa.Table, chosen: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def rows(
     """
     published = {(row["run"], row["layer_name"]): row["alpha_published"] for row in tables.published(tails).to_pylist()}
     for run in representatives(runs, chosen):
-        weights = layers.weights(storage.load_arrays(averages[run["run"]])[0])
+        weights, _ = layers.read(averages[run["run"]])
         estimated = {name: weight for name, weight in weights.items() if (run["run"], name) in published}
         name = layer if layer in estimated else max(estimated, key=lambda name: estimated[name].size)
         weight = estimated[name]

@@ -8,8 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from sgdtails import limits
-from sgdtails.errors import InputError, Interrupted, out_of_memory
+import sgdtails
+from sgdtails import limits, provenance
+from sgdtails.errors import InputError, Interrupted, UserCodeError, out_of_memory, unrepeatable
+
+_MOUNTED = "/mnt/snakemake_searchpaths"  # where Snakemake puts a driver's folders into containers
 
 
 def run(main: Callable[[Any], None], smk: Any) -> None:
@@ -19,6 +22,8 @@ def run(main: Callable[[Any], None], smk: Any) -> None:
         # Line by line: what a killed job has said is there, and a full disk shows at once.
         log = Path(smk.log[0]).open("w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
         sys.stdout = sys.stderr = log
+        if hasattr(smk, "scriptdir"):
+            _check_code(Path(smk.scriptdir).parents[1], smk.params.code)
         _spare_pandas()
         main(smk)
     except Exception as error:
@@ -33,12 +38,14 @@ def run(main: Callable[[Any], None], smk: Any) -> None:
 
 def _say(error: Exception, log: TextIO | None) -> None:
     """One sentence, in the log, after a traceback where that helps, and on the terminal: Snakemake may hide the log."""
-    traced = False
+    traced: BaseException | None = None
     match error:
         case InputError():
             sentence = f"{error}"
         case Interrupted():
             sentence = "asked to end; what was done is saved, and the next start goes on from there."
+        case UserCodeError():
+            traced, sentence = error.__cause__, f"{error}"
         case _ if out_of_memory(error):
             said = str(error).partition("\n")[0][:200] or type(error).__name__
             sentence = (
@@ -47,20 +54,45 @@ def _say(error: Exception, log: TextIO | None) -> None:
             )
             if limit := limits.address_space():
                 sentence += f" A process may address {limit / 1e9:.1f} GB here: raise that (ulimit -v)."
-        case RuntimeError() if "does not have a deterministic implementation" in f"{error}":
-            traced, said = True, f"{error}".partition(" ")[0]
+        case _ if unrepeatable(error):
+            traced, said = error, f"{error}".partition(" ")[0]
             sentence = f"torch has no {said} on a GPU that gives the same result twice; leave it out of the model, or set config key device: cpu."
         case OSError():  # a full disk, a missing right
-            traced, reason = True, os.strerror(error.errno) if error.errno else str(error)
+            traced, reason = error, os.strerror(error.errno) if error.errno else str(error)
             where = error.filename or (log.name if log else "see above")
             sentence = f"{reason}: {where}; make room or grant access, then run again."
         case _:
-            traced, where = True, log.name if log else "above"
+            traced, where = error, log.name if log else "above"
             sentence = f"this is an error of the program, not of its input; please report it, with {where}."
-    trace = "".join(traceback.format_exception(error)) if traced else ""
+    trace = "".join(traceback.format_exception(traced)) if traced else ""
     for stream, text in ((log, trace + "sgdtails: "), (sys.__stderr__, "sgdtails: ")):
         with suppress(OSError):  # of a full disk
             print(f"{text}{sentence}", file=stream, flush=True)
+
+
+def _check_code(beside: Path, planned: str) -> None:
+    """InputError if this job runs other code than that of which its results would carry the digest; ``beside`` is the Snakefile's folder."""
+    root = Path(sgdtails.__file__).resolve().parents[1]
+    package = beside / "sgdtails"
+    # In a container the repository may lie elsewhere, and what is at that place be another.
+    if package.is_dir() and not package.samefile(root / "sgdtails") and not root.is_relative_to(_MOUNTED):
+        raise InputError(
+            f"Python finds {root / 'sgdtails'} before the repository's own {package}; take {root} out of PYTHONPATH, or uninstall it."
+        )
+    provenance.check(planned, root)
+    sys.meta_path.insert(0, _Unedited(planned, root))
+
+
+class _Unedited:
+    """Looks once more before a module of the repository is imported: a job may have waited for hours by then."""
+
+    def __init__(self, planned: str, root: Path) -> None:
+        self._planned, self._root = planned, root
+        self._packages = {"sgdtails", *(name.partition(".")[0] for name in planned.split()[2:])}
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name.partition(".")[0] in self._packages:
+            provenance.check(self._planned, self._root)
 
 
 class _NoPandas:

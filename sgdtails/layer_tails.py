@@ -155,10 +155,9 @@ def _by_own(name: str, estimator: Callable[[NDArray], Any], sample: NDArray[np.f
         found = estimator(sample)
     except ValueError as error:
         return {"reason": str(error)}
-    values = np.atleast_1d(np.asarray(found, dtype=object))
     try:
-        numbers = values.astype(float)
-    except (TypeError, ValueError):
+        numbers = np.atleast_1d(np.asarray(found, dtype=object)).astype(float)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor that needs a gradient
         numbers = np.empty(0)
     if numbers.shape not in ((1,), (3,)) or np.isnan(numbers).any():
         raise InputError(

@@ -1,26 +1,32 @@
 """Which rows of a layer are the sample. The only place that turns a weight array into observations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sgdtails import devices
+from sgdtails import devices, storage
 from sgdtails.errors import InputError, unknown
 
 Purpose = Literal["multivariate", "univariate", "singular_value", "node", "kernel"]
 
 
-def weights(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """The arrays of a network's state that are layers (two or more dimensions), in order, named without ``.weight``."""
-    return {key.removesuffix(".weight"): value for key, value in state.items() if value.ndim >= 2}
+def weights(state: Mapping[str, Any], keys: Iterable[str] | None = None) -> dict[str, Any]:
+    """The arrays of a network's state that are layers, in order, the head last, named without ``.weight``.
+
+    ``keys`` names them; without it they are all arrays of two or more dimensions, as in networks of ours.
+    """
+    if keys is None:
+        keys = [key for key, value in state.items() if value.ndim >= 2]
+    return {key.removesuffix(".weight"): state[key] for key in keys if key in state}
 
 
-def merged(state: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
-    """A state with its layers replaced by ``weights``, the inverse of ``weights``."""
-    return {key: weights.get(key.removesuffix(".weight"), value) for key, value in state.items()}
+def read(path: str | Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """The layers of a file of weights, in order, the head last, and its record; no layers where no average was taken."""
+    state, record = storage.load_arrays(path)
+    return weights(state, record.get("layers")), record
 
 
 def placed(weights: Mapping[str, NDArray], device: Any) -> dict[str, Any]:
@@ -28,10 +34,9 @@ def placed(weights: Mapping[str, NDArray], device: Any) -> dict[str, Any]:
     return {name: devices.place(weight, device) for name, weight in weights.items()}
 
 
-def finite(state: Mapping[str, NDArray]) -> bool:
+def finite(weights: Mapping[str, NDArray]) -> bool:
     """Whether there are layers and all their weights are finite: not so after divergence, or where no average was taken."""
-    found = weights(state).values()
-    return bool(found) and all(bool(np.isfinite(weight).all()) for weight in found)
+    return bool(weights) and all(bool(np.isfinite(weight).all()) for weight in weights.values())
 
 
 def constant(weights: Mapping[str, NDArray]) -> list[str]:

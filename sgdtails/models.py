@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sgdtails import dotted, initial_laws
+from sgdtails import initial_laws, own_models
 from sgdtails.architectures import fully_connected_shapes
-from sgdtails.errors import InputError, unknown
+from sgdtails.errors import unknown
 
 POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
 
@@ -40,7 +41,7 @@ def build(
             return _fcn(input_shape, classes, spec["fcn"], initial_laws.of_model(name, spec))
         if "cnn" in spec:
             return _cnn(input_shape, classes, spec["cnn"], initial_laws.of_model(name, spec))
-        return _own(name, spec["factory"], input_shape, classes, spec.get("arguments", {}))
+        return own_models.build(name, spec, input_shape, classes)
 
 
 Draws = Mapping[str, Callable[[Tensor], Any]]  # what draws initial weights: linear and conv
@@ -93,22 +94,19 @@ def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str
     return nn.Sequential(modules)
 
 
-def _own(
-    name: str, path: str, input_shape: tuple[int, int, int], classes: int, arguments: Mapping[str, Any]
-) -> nn.Module:
-    where = f"config key models.{name}.factory"
-    module = dotted.load(path, where)(input_shape, classes, **arguments)
-    if not isinstance(module, nn.Module):
-        raise InputError(f"{where}: {path!r} returned {type(module).__name__}; it must return a torch.nn.Module.")
-    training = module.training
-    with torch.no_grad():
-        shape = tuple(module.eval()(torch.zeros(2, *input_shape)).shape)
-    module.train(training)
-    if shape != (2, classes):
-        raise InputError(
-            f"{where}: {path!r} maps (2, {', '.join(map(str, input_shape))}) to {shape}; it must map it to (2, {classes})."
-        )
-    return module
+def layer_keys(
+    name: str, spec: Mapping[str, Any], model: nn.Module, input_shape: tuple[int, int, int], classes: int
+) -> list[str]:
+    """Keys, in the state of the network that ``build`` made, of its layers in order, the head last."""
+    if "factory" in spec:
+        return own_models.layer_keys(name, spec, model, input_shape, classes)
+    return list(model.state_dict())
+
+
+def guard(model: nn.Module) -> AbstractContextManager[None]:
+    """What a network is called in: an own one's errors are the user's (``dotted.Guard``)."""
+    found: AbstractContextManager[None] = getattr(model, "sgdtails_guard", nullcontext())
+    return found
 
 
 def state(model: nn.Module) -> dict[str, NDArray]:
@@ -126,14 +124,25 @@ def load(model: nn.Module, state: Mapping[str, NDArray]) -> None:
     model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
 
 
+def put(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights, by layer, into a model; tied ones change together, and all else stays as it is."""
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if (weight := weights.get(key.removesuffix(".weight"))) is not None:
+                parameter.copy_(weight)
+
+
 def network(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The model in evaluation mode, without gradients: images to logits."""
+
+    own = guard(model)
 
     @torch.no_grad()
     def logits(images: Tensor) -> Tensor:
         training = model.training
         model.eval()
-        result = model(images)
+        with own:
+            result = model(images)
         model.train(training)
         return result
 

@@ -36,6 +36,7 @@ class Module:
         self._model = model.to(images.device, memory_format=self._format)  # type: ignore[call-overload]
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._images, self._labels, self._loss, self.device = images, labels, loss, images.device
+        self._guard = models.guard(model)
         self._prepare = prepare or as_they_are
         self._step_size = torch.zeros((), dtype=self._parameters[0].dtype, device=images.device)
         self._sums: dict[str, Tensor] | None = None
@@ -60,8 +61,9 @@ class Module:
     def _steps(self, order: Tensor) -> None:
         for index in order[:, 0]:
             images = self._prepare(self._images.index_select(0, index)).contiguous(memory_format=self._format)
-            loss = self._loss(self._model(images), self._labels.index_select(0, index))
-            gradients = torch.autograd.grad(loss * self._step_size, self._parameters, allow_unused=True)
+            with self._guard:
+                loss = self._loss(self._model(images), self._labels.index_select(0, index))
+                gradients = torch.autograd.grad(loss * self._step_size, self._parameters, allow_unused=True)
             with torch.no_grad():
                 for number, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
                     if gradient is None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sgdtails import histograms, layer_tails, layers, signed_means, storage, tables, tail_index
+from sgdtails import histograms, layer_tails, layers, signed_means, tables, tail_index
 from sgdtails.block_estimates import Settings
 from sgdtails.permutations import permuted
 
@@ -27,9 +27,7 @@ def rows(
     """
     words = {(row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"}
     for run in histograms.representatives(runs):
-        average, initial = (
-            layers.weights(storage.load_arrays(files[run["run"]][kind])[0]) for kind in ("average", "initial")
-        )
+        average, initial = (layers.read(files[run["run"]][kind])[0] for kind in ("average", "initial"))
         for index, (name, weight) in enumerate(average.items()):
             common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
             common["reading"] = words[run["run"], index]

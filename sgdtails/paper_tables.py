@@ -5,14 +5,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from sgdtails import layers, storage, tables
+from sgdtails import layers, tables
 
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Rows of table ``table1``; ``initial`` gives a file of weights for at least one run of each panel."""
     for rows in tables.panels(runs.to_pylist()).values():
         path = next(initial[row["run"]] for row in rows if row["run"] in initial)
-        weights = layers.weights(storage.load_arrays(path)[0])
+        weights, _ = layers.read(path)
         yield tables.panel(rows[0]) | {"parameters": sum(weight.size for weight in weights.values())}
 
 

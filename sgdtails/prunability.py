@@ -35,11 +35,10 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
     from sgdtails import models
 
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are faster
-    state, network = model.state_dict(), models.network(model)
+    network = models.network(model)
 
     def evaluate(pruned: PrunedNetwork) -> dict[str, tuple[float, float]]:
-        weights = {name: torch.as_tensor(weight) for name, weight in pruned.weights().items()}
-        model.load_state_dict(layers.merged(state, weights))
+        models.put(model, {name: torch.as_tensor(weight) for name, weight in pruned.weights().items()})
         return {name: evaluation.evaluate(network, split) for name, split in splits.items()}
 
     return evaluate
@@ -96,10 +95,14 @@ def output_positions(model: "nn.Module", input_shape: tuple[int, ...]) -> dict[s
     """Height*width of the output of each convolution for one image, by layer name."""
     import torch
 
+    from sgdtails import models
+
     positions: dict[str, int] = {}
 
     def record(name: str) -> Callable[[Any, Any, Any], None]:
-        return lambda module, inputs, output: positions.update({name: output[0, 0].numel()})
+        return lambda module, inputs, output: positions.update(
+            {name: output[0, 0].numel()} if hasattr(output, "ndim") else {}
+        )
 
     hooks = [
         part.register_forward_hook(record(name))
@@ -107,10 +110,7 @@ def output_positions(model: "nn.Module", input_shape: tuple[int, ...]) -> dict[s
         if isinstance(weight := getattr(part, "weight", None), torch.Tensor) and weight.ndim > 2
     ]
     device = next(model.parameters()).device
-    training = model.training
-    with torch.no_grad():
-        model.eval()(torch.zeros(1, *input_shape, device=device))
-    model.train(training)
+    models.network(model)(torch.zeros(1, *input_shape, device=device))
     for hook in hooks:
         hook.remove()
     return positions

@@ -133,7 +133,11 @@ class _Own(_Entries):
 
     def pruned(self, count: int) -> Masked:
         xp = array_namespace(self.weight)
-        mask = np.asarray(self.own(np.asarray(to_device(self.weight - self.median, "cpu")), count))
+        found = self.own(np.asarray(to_device(self.weight - self.median, "cpu")), count)
+        try:
+            mask = np.asarray(found)
+        except (TypeError, ValueError, RuntimeError):  # of ragged lists, or of a tensor that needs a gradient
+            mask = np.empty(0, dtype=object)
         shape = tuple(self.weight.shape)
         if mask.dtype != bool or mask.shape != shape:
             raise InputError(

@@ -42,8 +42,9 @@ class Keeper:
         self._store, self._pack, self._seconds = store, pack, 60 * minutes
         self._last, self._spent = time.monotonic(), 0.0
         self.interrupted = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, self._interrupt)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self._interrupt)
 
     def _interrupt(self, number: int, frame: object) -> None:
         self.interrupted = True

@@ -1,6 +1,6 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from sgdtails import stages
@@ -15,6 +15,18 @@ def train(
     """Train runs equal but for step size and seed, by name, as far as they are not finished."""
     setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
+
+
+def layer_keys(settings: stages.Settings, dataset: str, state: Iterable[str]) -> list[str]:
+    """The keys of a network's ``state`` that are its layers, the head last: of networks of ours all of them."""
+    spec = settings["model"]
+    if "factory" not in spec:
+        return list(state)
+    from sgdtails import data, models
+
+    read, name = data.read(dataset), settings["run"]["model"]
+    model = models.build(name, read.shape, len(read.classes), {name: spec})
+    return models.layer_keys(name, spec, model, read.shape, len(read.classes))
 
 
 def _train(

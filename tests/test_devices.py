@@ -56,3 +56,17 @@ def test_without_a_gpu_cuda_is_an_error_and_auto_is_the_cpu(unusable_gpu):
     assert devices.select("auto", "fp32", 1).type == "cpu"
     with pytest.raises(InputError, match="torch sees no CUDA device; set device: auto or cpu"):
         devices.select("cuda", "fp32", 1)
+
+
+def test_no_more_threads_than_the_job_has(monkeypatch, capsys):
+    before = torch.get_num_threads()
+    try:
+        for limit, cores, asked, used in [("2", 8, 64, 2), ("", 3, 64, 3), ("8", 3, 2, 2), ("all", 4, 4, 4)]:
+            monkeypatch.setenv("OMP_NUM_THREADS", limit)  # as Snakemake says it to a job
+            monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+            devices.select("cpu", "fp32", asked)
+            assert torch.get_num_threads() == used
+            said = capsys.readouterr().err
+            assert said.count("resources.threads") == (asked > used)
+    finally:
+        torch.set_num_threads(before)

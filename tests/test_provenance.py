@@ -1,6 +1,12 @@
+import ast
+import importlib
+import sys
+import types
+
 import pytest
 
-from sgdtails import provenance
+from sgdtails import jobs, provenance
+from sgdtails.errors import InputError
 from tests.conftest import ROOT
 
 
@@ -26,7 +32,6 @@ def tree(tmp_path):
 
 
 def digest(tree):
-    provenance._parse.cache_clear()
     return provenance.code_digest([tree / "script.py"], tree)
 
 
@@ -72,7 +77,94 @@ def test_tails_do_not_depend_on_training_or_plotting():
         file = waiting.pop()
         if file not in seen:
             seen.add(file)
-            waiting += provenance._parse(file, ROOT)[1]
+            waiting += provenance._parse(file.read_bytes(), file, ROOT)[1]
     names = {file.stem for file in seen}
     assert {"tail_index", "layers", "tables"} <= names
     assert not names & {"training", "plotting", "models", "data", "averaging"}
+
+
+def test_a_newer_python_gives_the_same_digest(tree):
+    """It has more fields, empty ones where the code does not use what is new."""
+    source = (tree / "script.py").read_text()
+    words: list[list[str]] = []
+    for fields in ((), ("type_params", "default_value")):
+        parsed = ast.parse(source)
+        for node in ast.walk(parsed):
+            node._fields = (*node._fields, *fields)
+            node.type_params, node.default_value = [], None
+        words.append([])
+        provenance._spell(parsed, (), words[-1], [])
+    assert words[0] == words[1]
+
+
+def test_a_job_knows_the_code_that_was_planned_with(tree):
+    environment = {}
+    planned = provenance.code("script.py", ["", "lib.unused"], tree, environment)
+    assert planned.split()[1:] == ["script.py", "lib.unused"]
+    provenance.check(planned, tree)
+    (tree / "lib/unused.py").write_text("x = 4  # a comment")
+    provenance.check(planned, tree)
+    (tree / "lib/unused.py").write_text("x = 5")
+    with pytest.raises(InputError, match=r"the code of script.py in .* was edited, or another version checked out"):
+        provenance.check(planned, tree)
+    # Whoever reads the Snakefile anew meanwhile has the driver's digest; another driver, that of the edited code.
+    assert provenance.code("script.py", ["lib.unused"], tree, environment) == planned
+    assert provenance.code("script.py", [], tree, environment) != planned
+    assert provenance.code("script.py", ["lib.unused"], tree, {}) != planned
+    (tree / "lib/unused.py").write_text("x = (")
+    with pytest.raises(InputError, match="cannot be read"):
+        provenance.check(planned, tree)
+
+
+def test_modules_that_a_job_imports_late_are_looked_at(tree, monkeypatch):
+    planned = provenance.code("script.py", ["lib.unused"], tree, {})
+    monkeypatch.syspath_prepend(tree)
+    monkeypatch.setattr(sys, "meta_path", [jobs._Unedited(planned, tree), *sys.meta_path])
+    importlib.import_module("lib.late")
+    (tree / "lib/e.py").write_text("x = 8\n")
+    try:
+        with pytest.raises(InputError, match="was edited"):
+            importlib.import_module("lib.e")
+        importlib.import_module("this")  # no module of the repository
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lib"]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_job_refuses_other_code_than_was_planned_with(tmp_path, monkeypatch, edited):
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    digest, _, names = provenance.code("workflow/scripts/runs.py", [], ROOT, {}).partition(" ")
+    params = types.SimpleNamespace(code=f"{'0' * 16 if edited else digest} {names}")
+    done = []
+    job = types.SimpleNamespace(log=[str(tmp_path / "log")], params=params, scriptdir=str(ROOT / "workflow/scripts"))
+    if edited:
+        with pytest.raises(SystemExit, match="1"):
+            jobs.run(done.append, job)
+        assert (
+            (tmp_path / "log").read_text().startswith(f"sgdtails: the code of workflow/scripts/runs.py in {ROOT} was")
+        )
+    else:
+        jobs.run(done.append, job)
+    assert bool(done) != edited
+
+
+def test_a_job_refuses_another_clone_of_the_library(tmp_path, monkeypatch):
+    """Also one of the same contents, which may be edited a moment later."""
+    (tmp_path / "sgdtails").mkdir()
+    job = types.SimpleNamespace(
+        log=[str(tmp_path / "log")],
+        params=types.SimpleNamespace(code=provenance.code("workflow/scripts/runs.py", [], ROOT, {})),
+        scriptdir=str(tmp_path / "workflow/scripts"),
+    )
+    with pytest.raises(SystemExit, match="1"):
+        jobs.run(pytest.fail, job)
+    said = (tmp_path / "log").read_text()
+    assert said.startswith(f"sgdtails: Python finds {ROOT}/sgdtails before the repository's own {tmp_path}/sgdtails;")
+    assert "PYTHONPATH" in said
+    # In a container the repository lies elsewhere than the driver says; its contents count.
+    monkeypatch.setattr(jobs, "_MOUNTED", str(ROOT.parent))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    done = []
+    jobs.run(done.append, job)
+    assert done == [job]

@@ -1,10 +1,12 @@
 import json
+import os
+import signal
 import types
 from pathlib import Path
 
 import pytest
 
-from sgdtails import data, sources, train_stage
+from sgdtails import data, sources, stages, train_stage
 from tests.conftest import PLAIN, script
 
 STOP = {
@@ -58,3 +60,28 @@ def test_a_job_that_waited_for_one_that_outlived_its_driver_does_not_train_again
         with pytest.raises(AssertionError, match="trained again"):
             train.main(job)
     assert {path: Path(path).read_bytes() for path in job.output} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
+def test_signals_that_ask_for_a_checkpoint(number):
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)}
+    try:
+        keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
+        assert not keeper.interrupted
+        os.kill(os.getpid(), number)
+        assert keeper.interrupted
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not keeper.interrupted
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -30,6 +30,7 @@ def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: d
     run, outcome = settings["run"]["run"], record["outcome"]
     provenance = {"run": run, "code": smk.params.code, "settings": settings}
     state = {"status": outcome["status"], "iterations": outcome["last_iterations"], "depends": depends}
+    state["layers"] = storage.read_record(smk.input.converged).get("layers")
     for path, group in ((smk.output.last, "state"), (smk.output.average, "mean")):
         found = stages.group(arrays, group) if outcome["status"] == "averaged" else {}
         storage.save_arrays(path, found, provenance | state)

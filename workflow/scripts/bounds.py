@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from sgdtails import data, jobs, layers, network_index, run_bounds, storage, tables
+from sgdtails import data, jobs, layers, network_index, run_bounds, tables
 from sgdtails.errors import InputError
 
 
@@ -15,7 +15,7 @@ def main(smk: Any) -> None:
     common = {"run": run["run"]} | tables.panel(run) | {"weights": kind}
     rows = []
     if run["status"] == "converged":
-        weights = layers.weights(storage.load_arrays(smk.input.trained)[0])
+        weights, _ = layers.read(smk.input.trained)
         # Corollary 1 speaks of independent entries, so its index is that of the entries.
         of_entries = network_index.aggregates(tables.read(smk.input.tails), "mmo_univariate", kind).get(run["run"], [])
         alpha = {row["layer_name"]: row["alpha"] for row in of_entries if row["alpha"] is not None}

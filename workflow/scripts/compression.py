@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sgdtails import compression, jobs, layers, storage, tables
+from sgdtails import compression, jobs, layers, tables
 from sgdtails.errors import InputError
 
 
@@ -12,11 +12,11 @@ def main(smk: Any) -> None:
     trained = settings.pop("weights")
     rows = []
     for kind, path in (("initial", smk.input.initial), (trained, smk.input.trained)):
-        state, record = storage.load_arrays(path)
+        weights, record = layers.read(path)
         # A diverged run has a row in table runs, none here; nor has a start of equal weights.
-        if layers.finite(state) and not (kind == "initial" and layers.constant(layers.weights(state))):
+        if layers.finite(weights) and not (kind == "initial" and layers.constant(weights)):
             try:
-                found = list(compression.per_layer(layers.weights(state), **settings))
+                found = list(compression.per_layer(weights, **settings))
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             rows += [{"run": record["run"], "weights": kind} | row for row in found]

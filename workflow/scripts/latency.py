@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import data, devices, histograms, jobs, latency, layers, storage, tables
+from sgdtails import data, devices, histograms, jobs, latency, layers, tables
 
 
 def main(smk: Any) -> None:
@@ -17,7 +17,7 @@ def main(smk: Any) -> None:
     rows = []
     for run in histograms.representatives(tables.read(smk.input.runs)):
         if run["run"] in weights:
-            network = layers.weights(storage.load_arrays(weights[run["run"]])[0])
+            network, _ = layers.read(weights[run["run"]])
             _, test = data.splits(data.read(datasets[run["dataset"]]), device)
             found = latency.rows(layers.placed(network, device), test, ratios=settings["ratios"], p=settings["p"])
             common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}

@@ -3,19 +3,19 @@
 import json
 from typing import Any
 
-from sgdtails import data, jobs, layers, perturbation, storage, tables
+from sgdtails import data, jobs, layers, perturbation, tables
 from sgdtails.errors import InputError
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    state, _ = storage.load_arrays(smk.input.trained)
+    weights, _ = layers.read(smk.input.trained)
     (run,) = tables.joined_runs([smk.input.training], [smk.input.averaging])
     rows = []
-    if run["status"] != "diverged" and layers.finite(state):
+    if run["status"] != "diverged" and layers.finite(weights):
         _, test = data.splits(data.read(smk.input.dataset), None)
         try:
-            found = list(perturbation.rows(layers.weights(state), test, ratios=settings["ratios"]))
+            found = list(perturbation.rows(weights, test, ratios=settings["ratios"]))
         except InputError as error:
             raise InputError(f"{smk.input.trained}: {error}") from error
         common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}

@@ -12,13 +12,17 @@ def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained}
     loaded = {kind: storage.load_arrays(path) for kind, path in files.items()}
-    states = {kind: state for kind, (state, _) in loaded.items()}
+    weights = {kind: layers.weights(state, record.get("layers")) for kind, (state, record) in loaded.items()}
     rows: list[dict[str, Any]] = []
-    if layers.finite(states[settings["weights"]]):
+    if layers.finite(weights[settings["weights"]]):
         dataset, device = data.read(smk.input.dataset), _device(settings)
-        for kind, state in states.items():
-            found = _pruned(settings, kind, state, files[kind], dataset, device)
-            rows += [{"weights": kind, "reason": None} | row for row in found]
+        for kind, path in files.items():
+            if kind == "initial" and layers.constant(weights[kind]):
+                found = _missing(settings, "a layer whose weights are all equal")
+            else:
+                pruned = _pruned(settings, loaded[kind][0], weights[kind], path, dataset, device)
+                found = [{"reason": None} | row for row in pruned]
+            rows += [{"weights": kind} | row for row in found]
     else:
         skipped = loaded[settings["weights"]][1]["status"] == "skipped"
         reason = "never averaged: training did not converge" if skipped else "weights that are not finite"
@@ -29,11 +33,14 @@ def main(smk: Any) -> None:
 
 
 def _pruned(
-    settings: dict[str, Any], kind: str, state: dict[str, Any], path: str, dataset: data.Dataset, device: Any
+    settings: dict[str, Any],
+    state: dict[str, Any],
+    weights: dict[str, Any],
+    path: str,
+    dataset: data.Dataset,
+    device: Any,
 ) -> list[dict[str, Any]]:
-    if kind == "initial" and layers.constant(layers.weights(state)):
-        return _missing(settings, "a layer whose weights are all equal")
-    evaluate, weights, positions = _set_up(settings, dataset, state, path, device)
+    evaluate, weights, positions = _set_up(settings, dataset, state, weights, path, device)
     paths = {name: method["function"] for name, method in settings["own"].items()}
     own = dotted.load_all(paths, "config key pruning.own", pruning.METHODS)
     rows: list[dict[str, Any]] = []
@@ -67,12 +74,16 @@ def _device(settings: dict[str, Any]) -> Any:
 
 
 def _set_up(
-    settings: dict[str, Any], dataset: data.Dataset, state: dict[str, Any], path: str, device: Any
+    settings: dict[str, Any],
+    dataset: data.Dataset,
+    state: dict[str, Any],
+    weights: dict[str, Any],
+    path: str,
+    device: Any,
 ) -> tuple[prunability.Evaluate, dict[str, Any], dict[str, int]]:
     """How networks are evaluated, the weights to prune, and the output positions of convolutions."""
     train, test = data.splits(dataset, device)
     splits = {name: split for name, split in (("test", test), ("train", train)) if name in settings["evaluate"]}
-    weights = layers.weights(state)
     if "fcn" in settings["model"]:
         shapes = architectures.fully_connected_shapes(
             math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes)
@@ -81,9 +92,10 @@ def _set_up(
         return prunability.fully_connected(splits), layers.placed(weights, device), {}
     from sgdtails import models
 
-    name = settings["run"]["model"]
-    model = models.build(name, dataset.shape, len(dataset.classes), {name: settings["model"]})
-    layers.check(weights, {key: tuple(value.shape) for key, value in layers.weights(model.state_dict()).items()}, path)
+    name, spec, classes = settings["run"]["model"], settings["model"], len(dataset.classes)
+    model = models.build(name, dataset.shape, classes, {name: spec})
+    expected = layers.weights(model.state_dict(), models.layer_keys(name, spec, model, dataset.shape, classes))
+    layers.check(weights, {layer: tuple(weight.shape) for layer, weight in expected.items()}, path)
     models.load(model, state)
     positions = prunability.output_positions(model.to(device), dataset.shape)
     # On a CPU numpy sorts many times faster than torch.

@@ -3,20 +3,21 @@
 import json
 from typing import Any
 
-from sgdtails import dotted, jobs, layer_tails, layers, storage, tables
+from sgdtails import dotted, jobs, layer_tails, layers, tables
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     seed = settings.pop("seed")
-    own = dotted.load_all(settings.pop("own"), "config key tails.own", layer_tails.NAMES)
+    taken = layer_tails.NAMES
+    own = dotted.load_all(settings.pop("own"), "config key tails.own", taken, passing=(ValueError,))
+    kind_of_trained = settings.pop("weights")
     how = layer_tails.Settings(**settings)
     rows: dict[str, list[dict[str, Any]]] = {"tails": [], "readings": []}
-    files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained, "average": smk.input.average}
+    files = {"initial": smk.input.initial, kind_of_trained: smk.input.trained, "average": smk.input.average}
     for kind, path in files.items():
-        state, record = storage.load_arrays(path)
-        if layers.finite(state):  # a diverged run has a row in table runs, none here
-            weights = layers.weights(state)
+        weights, record = layers.read(path)
+        if layers.finite(weights):  # a diverged run has a row in table runs, none here
             common = {"run": record["run"], "weights": kind}
             rows["tails"] += [common | row for row in layer_tails.per_layer(weights, seed=seed, settings=how, own=own)]
             readings = layer_tails.per_layer_readings(weights, seed=seed, centring=how.centring)
