@@ -2,12 +2,19 @@
 
 import hashlib
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from sgdtails import audit_inputs, containers, grid, provenance
+from sgdtails import (
+    audit_inputs,
+    containers,
+    contents,
+    grid,
+    provenance,
+    source_settings,
+)
 from sgdtails.errors import InputError
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -23,6 +30,8 @@ try:
     grid.validate(
         config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
     )
+    for name, source in config["datasets"]["sources"].items():
+        source_settings.check(name, source)
     RUNS = grid.read_runs(
         config["runs"],
         datasets=config["datasets"]["sources"],
@@ -145,9 +154,10 @@ def stage_code(stage, run):
 
 def fleet_mark(stage, run):
     """An empty file that says that a fleet has brought the run to the end of a stage; named after what that depends on."""
-    source = config["datasets"]["sources"][RUNS[run]["dataset"]]
+    dataset = RUNS[run]["dataset"]
+    source = config["datasets"]["sources"][dataset]
     before = ("train",) if stage == "train" else ("train", "average")
-    parts = [settings(**source), code("dataset.py")]
+    parts = [settings(**source), source_contents(dataset), code("dataset.py")]
     parts += [
         part(each, run) for each in before for part in (stage_settings, stage_code)
     ]
@@ -176,11 +186,26 @@ def fleets():
                 yield stage, name, sorted(left)
 
 
-def source_files(wildcards):
-    """The file of a dataset described by a path, so that replacing it is noticed; a missing one is the job's to report."""
-    path = config["datasets"]["sources"][wildcards.dataset].get("path")
-    file = Path(config["datasets"]["root"], path) if path else None
-    return [str(file)] if file and file.is_file() else []
+UNMADE = {}  # datasets that cannot be made as things are, with the reason
+
+
+@cache
+def source_contents(dataset):
+    """The digest of what a dataset's path holds: other contents make it and its runs again, wherever they lie."""
+    starts = workflow.is_main_process
+    try:
+        return contents.current(
+            dataset,
+            config["datasets"]["sources"][dataset],
+            root=config["datasets"]["root"],
+            prepared=Path(DATASET.format(dataset=dataset)),
+            code=code("dataset.py"),
+            keep=starts and not workflow.output_settings.dryrun,
+            say=partial(print, file=sys.stderr) if starts else lambda _: None,
+        )
+    except InputError as error:  # for check_sources: Snakemake would add a traceback
+        UNMADE[dataset] = f"{error}"
+        return ""
 
 
 def claims_file(_):

@@ -33,9 +33,9 @@ class Dataset:
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def write(dataset: Dataset, path: str | Path) -> None:
-    """Store a dataset as safetensors."""
-    record = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std}
+def write(dataset: Dataset, path: str | Path, **provenance: Any) -> None:
+    """Store a dataset as safetensors, with what it was made from."""
+    record = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std, **provenance}
     storage.save_arrays(path, {name: getattr(dataset, name) for name in _ARRAYS}, record)
 
 
