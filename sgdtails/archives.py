@@ -1,6 +1,7 @@
 """Files of images from outside, tar archives and .npz: read in memory, unpacked to disk never, and bounded in memory and time."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -58,8 +59,20 @@ def _refusing(where: str) -> Iterator[None]:
     except (MemoryError, InputError):
         raise
     except Exception as error:
+        _check_access(where, error)
         raise InputError(
             f"{where} is not a whole tar archive, packed by gzip, bzip2, xz or not at all ({inputs.reason(error)}); fetch it again, or pack it so."
+        ) from error
+
+
+def _check_access(where: str, error: Exception) -> None:
+    """InputError for a file that cannot be read at the moment, which says nothing about what is in it."""
+    if isinstance(error, OSError) and error.errno not in (
+        None,
+        errno.EINVAL,
+    ):  # these are of decompressors and of seeks
+        raise InputError(
+            f"{where} cannot be read ({inputs.reason(error)}); grant access or mend that, then run again."
         ) from error
 
 
@@ -151,6 +164,7 @@ def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict
     except MemoryError:
         raise
     except Exception as error:  # zipfile and numpy raise whatever they meet in a damaged file
+        _check_access(where, error)
         raise InputError(
             f"{where} is not a readable .npz file ({inputs.reason(error)}); write it again with numpy.savez."
         ) from error

@@ -108,9 +108,10 @@ def _expect(name: str, path: Path, source: Mapping[str, Any], found: str) -> Non
 
 
 def check_file(name: str, path: Path, source: Mapping[str, Any]) -> None:
-    """InputError unless a file is the one whose SHA-256 the entry has, if it has one."""
+    """InputError unless a path is that of a regular file, and of the one whose SHA-256 the entry has, if it has one."""
+    inputs.regular(path, f"dataset {name!r}")
     if "sha256" in source:
-        _expect(name, path, source, file_digest(inputs.regular(path, f"dataset {name!r}")))
+        _expect(name, path, source, file_digest(path))
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -163,7 +163,7 @@ class _Tree:
         parts = path.parts
         if (name := _hidden(parts)) is not None:
             self._hidden.add(parts[: parts.index(name) + 1])
-            return
+            parts, is_folder = parts[: parts.index(name)], True  # the folder that it lies in
         above = len(parts) + is_folder
         for depth in range(1, above):
             self._folders.setdefault(parts[: depth - 1], set()).add(parts[depth - 1])

@@ -148,16 +148,7 @@ def _folder(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
     """The images of a folder or a tar, each decoded as it is read, into arrays of all of them."""
     where = f"dataset {name!r}: {path}"
     packed = not path.is_dir()
-    try:
-        inside = (
-            archives.tar_names(where, inputs.regular(path, where))
-            if packed
-            else [file for file, _ in folders.walk(path)]
-        )
-    except OSError as error:
-        raise InputError(
-            f"{where} cannot be read ({inputs.reason(error)}); grant access, or copy it elsewhere."
-        ) from error
+    inside = archives.tar_names(where, path) if packed else (file for file, _ in folders.walk(path))
     layout = folders.arrange(where, inside)
     for note in layout.notes:
         print(f"{where}: {note}.")
@@ -223,7 +214,7 @@ def _npz(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
         [f"{prefix}{part}" for prefix in prefixes for part in ("images", "labels")]
         for prefixes in (("train_", "test_"), ("",))
     )
-    arrays = archives.npz_arrays(where, inputs.regular(path, f"dataset {name!r}"), (split, whole))
+    arrays = archives.npz_arrays(where, path, (split, whole))
     prefixes = ("train_", "test_") if "images" not in arrays else ("",)
     pairs = [_checked(where, prefix, arrays[f"{prefix}images"], arrays[f"{prefix}labels"]) for prefix in prefixes]
     if len({images.shape[1:] for images, _ in pairs}) > 1:
