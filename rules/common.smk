@@ -186,26 +186,32 @@ def fleets():
                 yield stage, name, sorted(left)
 
 
-UNMADE = {}  # datasets that cannot be made as things are, with the reason
+UNMADE = {}  # why datasets could not be made again as things are
 
 
 @cache
 def source_contents(dataset):
     """The digest of what a dataset's path holds: other contents make it and its runs again, wherever they lie."""
     starts = workflow.is_main_process
+    prepared = Path(DATASET.format(dataset=dataset))
     try:
-        return contents.current(
+        found = contents.current(
             dataset,
             config["datasets"]["sources"][dataset],
             root=config["datasets"]["root"],
-            prepared=Path(DATASET.format(dataset=dataset)),
+            prepared=prepared,
             code=code("dataset.py"),
             keep=starts and not workflow.output_settings.dryrun,
             say=partial(print, file=sys.stderr) if starts else lambda _: None,
         )
     except InputError as error:  # for check_sources: Snakemake would add a traceback
         UNMADE[dataset] = f"{error}"
+        if starts and workflow.output_settings.dryrun:
+            print(error, file=sys.stderr)
         return ""
+    if found.away and prepared.exists():
+        UNMADE[dataset] = f"{contents.needed(dataset, found.away, prepared)}"
+    return found.digest
 
 
 def claims_file(_):

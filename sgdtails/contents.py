@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from sgdtails import folders, inputs
 from sgdtails.errors import InputError
@@ -21,6 +21,13 @@ _MANY = 2**30  # bytes whose reading takes long enough to say so
 Say = Callable[[str], None]
 
 
+class Contents(NamedTuple):
+    """A digest, empty where a dataset's kind says what it is made from, or nothing is known; and why its files cannot be read."""
+
+    digest: str
+    away: str = ""
+
+
 def place(source: Mapping[str, Any], root: str) -> Path:
     """Where an entry of ``datasets.sources`` has its files: ``path`` below ``datasets.root``; ~ is the home folder."""
     return inputs.expanded(root, "config key datasets.root") / inputs.expanded(source["path"], "a dataset's path")
@@ -28,24 +35,25 @@ def place(source: Mapping[str, Any], root: str) -> Path:
 
 def current(
     name: str, source: Mapping[str, Any], *, root: str, prepared: Path, code: str, keep: bool = False, say: Say = print
-) -> str:
-    """Digest of what the entry ``source`` of dataset ``name`` is made from; empty where its kind says that, or nothing is known.
+) -> Contents:
+    """What the entry ``source`` of dataset ``name`` is made from.
 
     ``prepared`` is the dataset's file, and ``code`` the digest of the code that it would be made by. ``keep`` notes what was
     read. InputError for files that no dataset can be made from, and where files that are not there would be needed.
     """
     if source["kind"] not in KINDS or "path" not in source:
-        return ""
+        return Contents("")
     path = place(source, root)
     note = prepared.with_name(f".{prepared.stem}.source.json")
     try:
-        return _read(name, source, path, note, keep, say)
+        return Contents(_read(name, source, path, note, keep, say))
     except OSError as error:
-        known = _recorded(name, source, prepared, code, f"{path} cannot be read ({inputs.reason(error)})")
-        if known is None:
-            return str(_noted(note).get("contents", ""))
-        say(f"dataset {name!r}: {path} cannot be read ({inputs.reason(error)}); {prepared}, made from it, is used.")
-        return known
+        away = f"{path} cannot be read ({inputs.reason(error)})"
+    known = _recorded(name, source, prepared, code, away)
+    if known is None:
+        return Contents(str(_noted(note).get("contents", "")), away)
+    say(f"dataset {name!r}: {away}; {prepared}, made from it, is used.")
+    return Contents(known, away)
 
 
 def _read(name: str, source: Mapping[str, Any], path: Path, note: Path, keep: bool, say: Say) -> str:
@@ -129,17 +137,22 @@ def _noted(note: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _recorded(name: str, source: Mapping[str, Any], prepared: Path, code: str, why: str) -> str | None:
+def needed(name: str, away: str, prepared: Path, why: str = "") -> InputError:
+    """The error for a prepared dataset that would be made again while its files are ``away``."""
+    return InputError(
+        f"dataset {name!r} would be made again{why}, but {away}; bring that back. {prepared} stays as it is."
+    )
+
+
+def _recorded(name: str, source: Mapping[str, Any], prepared: Path, code: str, away: str) -> str | None:
     """What the prepared dataset was made from, None if there is none; InputError if it would have to be made again."""
     from sgdtails import storage  # imports numpy, and is seldom needed
 
     try:
-        record = storage.read_record(prepared)
-    except InputError:
+        record = storage.made_by(prepared)
+    except (InputError, OSError):
         return None
     made = record.get("settings", {})
     if (record.get("code"), made.get("name"), made.get("source")) != (code, name, dict(source)):
-        raise InputError(
-            f"dataset {name!r} has to be made again, since its settings or the code have changed, but {why}; bring that back. {prepared} stays as it is."
-        )
+        raise needed(name, away, prepared, ", since its settings or the code have changed")
     return str(made["contents"])

@@ -49,7 +49,7 @@ def _hidden(parts: Parts) -> str | None:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Paths below a folder, links followed: files with their status, folders with a slash at the end and None; into hidden ones not.
+    """Paths below a folder, links followed, hidden folders not entered: images with their status; folders with a slash at the end.
 
     InputError for an image that is not a regular file, and for a link that leads back; OSError for what cannot be read.
     """
@@ -70,7 +70,7 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
                 elif is_image(PurePosixPath(path)):
                     yield path, _regular(folder, path)
                 else:
-                    yield path, entry.stat(follow_symlinks=False)
+                    yield path, None
 
 
 def _regular(folder: Path, path: str) -> os.stat_result:
@@ -124,7 +124,7 @@ def _by_split(where: str, tree: "_Tree", base: Parts, splits: Mapping[str, list[
     found = {split: tree.classes(where, (*base, name)) for split, [name] in splits.items()}
     notes: list[str] = []
     if "val" in found and "test" in found:
-        notes.append(f"{len(found.pop('val')):,} images of {splits['val'][0]} are in neither set")
+        notes.append(f"{len(found.pop('val')):,} image(s) of {splits['val'][0]} are in neither set")
     elif "val" in found:
         found["test"] = found.pop("val")
         notes.append(f"the test set is {splits['val'][0]}, since there is no folder test")
@@ -210,7 +210,7 @@ class _Tree:
 
     def _no_images(self, where: str, folder: Parts) -> InputError:
         kinds = Counter(PurePosixPath(*p).suffix or p[-1] for p in self._others if p[: len(folder)] == folder)
-        holds = f"{kinds.total():,} files of other kinds ({_few(kinds)})" if kinds else "no files"
+        holds = f"{kinds.total():,} file(s) of other kinds ({_few(kinds)})" if kinds else "no files"
         return InputError(
             f"{where}: the class {folder[-1]!r} holds {holds} and no image; give it images (JPEG, PNG, PPM, BMP, TIFF, WebP), or take the folder {'/'.join(folder)} away."
         )
@@ -220,9 +220,9 @@ class _Tree:
         outside = len(self._images) - len(list(images))
         kinds = Counter(PurePosixPath(*parts).suffix or parts[-1] for parts in self._others)
         said = [
-            f"{len(self._hidden):,} hidden files or folders ({_few(Counter(parts[-1] for parts in self._hidden))})",
-            f"{outside:,} images that are in no class's folder",
-            f"{kinds.total():,} files of other kinds ({_few(kinds)})",
+            f"{len(self._hidden):,} hidden file(s) or folder(s) ({_few(Counter(parts[-1] for parts in self._hidden))})",
+            f"{outside:,} image(s) in no class's folder",
+            f"{kinds.total():,} file(s) of other kinds ({_few(kinds)})",
         ]
         return tuple(f"left out: {each}" for each in said if not each.startswith("0 "))
 

@@ -3,14 +3,18 @@
 import hashlib
 import json
 import os
+import runpy
 import shutil
+import types
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import contents, data, sources
+from sgdtails import contents, data, sources, storage
 from sgdtails.errors import InputError
+from tests.conftest import ROOT
 
 KINDS = {"pets": {"kind": "folder", "path": "pets"}, "cells": {"kind": "npz", "path": "cells.npz"}}
 
@@ -33,9 +37,11 @@ def current(tmp_path):
     """The digest as a start asks for it; ``current.said`` is what it says."""
 
     def ask(name, root, keep=True, code="this", **more):
-        return contents.current(
+        found = contents.current(
             name, KINDS[name] | more, root=str(root), prepared=prepared(tmp_path, name), code=code, keep=keep, say=ask.said.append
         )  # fmt: skip
+        ask.away = found.away
+        return found.digest
 
     ask.said = []
     return ask
@@ -48,7 +54,7 @@ def prepared(folder, name):
 def prepare(folder, name, root, digest, code="this"):
     dataset = sources.load(name, KINDS[name] | {"test_fraction": 0.5}, root=root, download=False)
     made_from = {"name": name, "source": KINDS[name], "contents": digest}
-    data.write(dataset, prepared(folder, name), settings=made_from, code=code)
+    data.write(dataset, prepared(folder, name), made_by={"code": code, "settings": made_from})
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -117,11 +123,12 @@ def test_while_the_files_are_away(tmp_path, root, current, name):
     root.rename(tmp_path / "away")
     assert current(name, root) == first
     assert f"{name}.safetensors, made from it, is used" in current.said[-1]
+    assert current.away in current.said[-1]
     (root / "pets").mkdir(parents=True)  # the empty mount point of a disk
     assert current(name, root) == first
     for changed in ({"train_size": 3}, {"code": "other"}):
         with pytest.raises(
-            InputError, match="has to be made again, since its settings or the code have changed"
+            InputError, match="would be made again, since its settings or the code have changed"
         ) as caught:
             current(name, root, **changed)
         assert str(root / KINDS[name]["path"]) in str(caught.value)
@@ -168,7 +175,7 @@ def test_the_home_folder(root, current, monkeypatch):
 
 def test_sources_without_a_path(current):
     for kind in ("mnist", "digits"):
-        assert contents.current("x", {"kind": kind}, root="nowhere", prepared=prepared, code="this") == ""
+        assert contents.current("x", {"kind": kind}, root="nowhere", prepared=prepared, code="this") == ("", "")
 
 
 def test_what_is_noted_is_no_result(tmp_path, root, current):
@@ -178,3 +185,29 @@ def test_what_is_noted_is_no_result(tmp_path, root, current):
     [note] = (tmp_path / "results").iterdir()
     assert note.name == ".cells.source.json"
     assert set(json.loads(note.read_text())) == {"listing", "contents"}
+
+
+def test_files_that_change_while_a_job_waits_or_reads(tmp_path, root, current):
+    """The dataset would carry the digest of others."""
+    main = runpy.run_path(str(ROOT / "workflow/scripts/dataset.py"))["main"]
+    source = KINDS["cells"] | {"test_fraction": 0.5}
+    planned = current("cells", root)
+    for digest, message in ((planned, None), ("of others", "its files have changed since this job was planned")):
+        settings = json.dumps({"name": "cells", "source": source, "contents": digest})
+        job = types.SimpleNamespace(
+            params=types.SimpleNamespace(settings=settings, code="this"),
+            config={"datasets": {"root": str(root), "download": False}},
+            output=[str(prepared(tmp_path, "cells"))],
+        )
+        with pytest.raises(InputError, match=message) if message else nullcontext():
+            main(job)
+        assert prepared(tmp_path, "cells").exists()
+        assert storage.made_by(prepared(tmp_path, "cells"))["settings"]["contents"] == planned
+
+
+def test_settings_do_not_change_the_digest_of_the_same_images(tmp_path, root):
+    digests = set()
+    for code in ("this", "other"):
+        prepare(tmp_path, "cells", root, "a digest", code)
+        digests.add(storage.digest(prepared(tmp_path, "cells")))
+    assert len(digests) == 1

@@ -290,7 +290,10 @@ def test_a_class_without_training_images(tmp_path):
         ({"sha256": 64 * "0"}, r"sha256 means nothing for kind digits, only for folder and npz"),
         ({"size": [32, 32]}, r"size means nothing for kind digits, only for folder;"),
         ({"labels": "remap"}, r"labels means nothing for kind digits, only for npz;"),
-        ({"kind": "folder", "size": [100_000, 100_000]}, r"size is .*, 10,000,000,000 pixels an image; give at most 89,478,485"),
+        (
+            {"kind": "folder", "size": [100_000, 100_000]},
+            r"size is .*, 10,000,000,000 pixels an image; give at most 89,478,485",
+        ),
     ],
 )
 def test_settings_that_cannot_be_meant(settings, message):
@@ -353,8 +356,8 @@ def test_a_folder_as_it_comes_from_a_mac_or_a_notebook(tmp_path, capfd):
         assert found.classes == ("cat", "dog")
         assert len(found.train_labels) + len(found.test_labels) == 10
         said = capfd.readouterr()
-        assert "left out: 4 hidden files or folders" in said.out
-        assert "left out: 1 files of other kinds (.txt)." in said.out
+        assert "left out: 4 hidden file(s) or folder(s)" in said.out
+        assert "left out: 1 file(s) of other kinds (.txt)." in said.out
 
 
 def test_of_two_files_of_one_name_in_a_tar_the_later_counts(tmp_path):

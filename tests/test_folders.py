@@ -48,11 +48,11 @@ def test_classes_and_splits(paths, train, test):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (names(".ipynb_checkpoints", "cat/.thumbnails", count=3), "2 hidden files or folders (.ipynb_checkpoints, .thumbnails)"),
-        (["__MACOSX/cat/._0.png", "cat/._0.png", "._cat"], "3 hidden files or folders (._0.png, ._cat, __MACOSX)"),
-        ([".DS_Store", "cat/@eaDir/0.png"], "2 hidden files or folders (.DS_Store, @eaDir)"),
-        (["preview.png"], "1 images that are in no class's folder"),
-        (["cat/x.gif", "cat/y.gif", "dog/Thumbs.db"], "3 files of other kinds (.db, .gif)"),
+        (names(".ipynb_checkpoints", "cat/.thumbnails", count=3), "2 hidden file(s) or folder(s) (.ipynb_checkpoints, .thumbnails)"),
+        (["__MACOSX/cat/._0.png", "cat/._0.png", "._cat"], "3 hidden file(s) or folder(s) (._0.png, ._cat, __MACOSX)"),
+        ([".DS_Store", "cat/@eaDir/0.png"], "2 hidden file(s) or folder(s) (.DS_Store, @eaDir)"),
+        (["preview.png"], "1 image(s) in no class's folder"),
+        (["cat/x.gif", "cat/y.gif", "dog/Thumbs.db"], "3 file(s) of other kinds (.db, .gif)"),
     ],
 )  # fmt: skip
 def test_what_is_left_out_is_counted(more, said):
@@ -65,7 +65,7 @@ def test_a_validation_set_is_neither_trained_on_nor_taken_for_the_test_set_in_si
     train, test, val = (names(f"{split}/cat", f"{split}/dog") for split in ("train", "test", "val"))
     layout = folders.arrange("here", train + test + val)
     assert [image.path for image in layout.images] == train + test
-    assert layout.notes == ("4 images of val are in neither set",)
+    assert layout.notes == ("4 image(s) of val are in neither set",)
     layout = folders.arrange("here", train + val)
     assert [image.path for image in layout.test] == val
     assert layout.notes == ("the test set is val, since there is no folder test",)
@@ -74,10 +74,10 @@ def test_a_validation_set_is_neither_trained_on_nor_taken_for_the_test_set_in_si
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ([*PETS, "bird/0.gif", "bird/1.gif", "bird/2.heic"], r"class 'bird' holds 3 files of other kinds \(.gif, .heic\)"),
+        ([*PETS, "bird/0.gif", "bird/1.gif", "bird/2.heic"], r"class 'bird' holds 3 file\(s\) of other kinds \(.gif, .heic\)"),
         ([*PETS, "bird/"], "class 'bird' holds no files and no image"),
         ([*PETS, "bird/.thumbnails/0.png"], "class 'bird' holds no files"),
-        ([*names("train/cat", "train/dog", "test/cat"), "test/dog/0.gif"], "class 'dog' holds 1 files of other kinds"),
+        ([*names("train/cat", "train/dog", "test/cat"), "test/dog/0.gif"], r"class 'dog' holds 1 file\(s\) of other kinds"),
         (names("train/cat", "train/dog", "test"), "test holds no folder of a class"),
         ([*names("train/cat", "train/dog"), "test/"], "test holds no folder of a class"),
         (names("train", "test"), "test and train holds no folders of classes"),

@@ -60,6 +60,8 @@ def test_files_that_are_away_elsewhere_or_others(trained):
     assert result.returncode == 1
     assert "its settings or the code have changed" in result.stdout
     assert "Traceback" not in result.stdout
+    result = trained.run(config(), "--forcerun", "dataset", *TARGETS)
+    assert "would be made again, but" in result.stdout
     assert {path: path.read_bytes() for path in prepared} == prepared
 
     shutil.copytree(away, files, copy_function=shutil.copyfile, dirs_exist_ok=True)  # other times

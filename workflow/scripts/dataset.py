@@ -14,9 +14,9 @@ def main(smk: Any) -> None:
     where = smk.config["datasets"]  # not a parameter: moving the same files elsewhere must rerun nothing
     dataset = sources.load(name, source, root=where["root"], download=where["download"])
     now = contents.current(name, source, root=where["root"], prepared=Path(smk.output[0]), code=smk.params.code)
-    if now != settings["contents"]:
+    if now.digest != settings["contents"]:
         raise InputError(f"dataset {name!r}: its files have changed since this job was planned; run again.")
-    data.write(dataset, smk.output[0], settings=settings, code=smk.params.code)
+    data.write(dataset, smk.output[0], made_by={"code": smk.params.code, "settings": settings})
 
 
 if "snakemake" in globals():
