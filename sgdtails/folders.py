@@ -167,7 +167,7 @@ class _Tree:
         above = len(parts) + is_folder
         for depth in range(1, above):
             self._folders.setdefault(parts[: depth - 1], set()).add(parts[depth - 1])
-        if is_folder:
+        if is_folder or not parts:
             return
         if is_image(path):
             self._images.append(parts)

@@ -1,7 +1,6 @@
 """Where images come from: torchvision's MNIST and CIFAR10, scikit-learn's digits, image folders and .npz files."""
 
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -108,15 +107,26 @@ def _read(name: str, settings: Mapping[str, Any], *, root: Path, download: bool)
         train, test, classes = read(name, root, download=download)
         return Raw(*train, *test, classes)
     path = contents.place(settings, str(root)) if "path" in settings else None
-    if path is None or not os.path.exists(path):  # noqa: PTH110 (false for any path, where Path's own raises for long ones)
+    if path is None or (why := _absent(path)):
         raise InputError(
-            f"dataset {name!r}: {path or 'its path'} does not exist; put the data there, or set datasets.root and datasets.sources.{name}.path."
+            f"dataset {name!r}: {f'{path} {why}' if path else 'its path does not exist'}; put the data there, or set datasets.root and datasets.sources.{name}.path."
         )
     if path.is_dir():
         contents.check_folder(name, settings, path)
     else:
         contents.check_file(name, path, settings)
     return _folder(name, path, settings) if kind == "folder" else _npz(name, path, settings)
+
+
+def _absent(path: Path) -> str:
+    """Why nothing can be read at a path; empty if something can."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({inputs.reason(error)})"
+    return ""
 
 
 def _digits(settings: Mapping[str, Any]) -> Raw:

@@ -1,8 +1,11 @@
 """What is an image, of which class, in which split: by names alone, and by what lies on a disk."""
 
 import os
+from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sgdtails import folders
 from sgdtails.errors import InputError
@@ -120,3 +123,31 @@ def test_hidden_folders_are_not_entered(tmp_path):
     os.mkfifo(tmp_path / "cat/._pipe.png")
     assert ".hidden/" in dict(folders.walk(tmp_path))
     assert ".hidden/0.png" not in dict(folders.walk(tmp_path))
+
+
+PARTS = st.sampled_from(["train", "Test", "val", "cat", "dog", ".hidden", "__MACOSX", "..", "."])
+FILES = st.sampled_from(["0.png", "1.PNG", "2.gif", "._0.png", ""])
+
+
+PATHS = st.tuples(st.lists(PARTS, max_size=4), FILES).map(lambda path: "/".join([*path[0], path[1]]))
+
+
+SPLIT = ("train", "test", "val")
+BASES = [PETS, *(names(*(f"{s}/{c}" for s in SPLIT[:n] for c in ("cat", "dog")), count=1) for n in (1, 2, 3))]
+
+
+@given(st.sampled_from(BASES), st.lists(PATHS, max_size=4))
+def test_every_image_is_somewhere_or_said_to_be_left_out(base, more):
+    paths = base + more
+    try:
+        layout = folders.arrange("here", paths)
+    except InputError:
+        return
+    train, test = ({image.path for image in part or ()} for part in (layout.train, layout.test))
+    assert not train & test
+    assert len(classes(layout.train)) >= 2
+    assert set(classes(layout.test) or ()) <= set(classes(layout.train))
+    wanted = {str(PurePosixPath(path)) for path in paths if folders.is_image(PurePosixPath(path))}
+    assert train | test <= wanted
+    assert train | test == wanted or layout.notes
+    assert not any("val" in path for path in train) or layout.test is None
