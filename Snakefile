@@ -60,4 +60,5 @@ rule simulations:
 
 
 onstart:
+    check_sources()
     check_machine()

@@ -37,6 +37,13 @@ if workflow.is_main_process:
     check_results()
 
 
+def check_sources():
+    """One sentence about a dataset that would be made and cannot be, before Snakemake removes what was made of it."""
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "dataset" and job.wildcards.dataset in UNMADE:
+            raise WorkflowError(UNMADE[job.wildcards.dataset])
+
+
 def check_machine():
     """One sentence about GPUs, partitions or cores that are asked for and do not exist, before any job starts."""
     threads = config["resources"]["threads"]

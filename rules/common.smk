@@ -3,13 +3,21 @@
 import hashlib
 import json
 import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import sgdtails
 import yaml
-from sgdtails import audit_inputs, containers, grid, planning, provenance
+from sgdtails import (
+    audit_inputs,
+    containers,
+    contents,
+    grid,
+    planning,
+    provenance,
+    source_settings,
+)
 from sgdtails.errors import InputError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -39,6 +47,8 @@ try:
     grid.validate(
         config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
     )
+    for name, source in config["datasets"]["sources"].items():
+        source_settings.check(name, source)
     RUNS = grid.read_runs(
         config["runs"],
         datasets=config["datasets"]["sources"],
@@ -177,9 +187,10 @@ def stage_code(stage, run):
 
 def fleet_mark(stage, run):
     """An empty file that says that a fleet has brought the run to the end of a stage; named after what that depends on."""
-    source = config["datasets"]["sources"][known("run", run, RUNS)["dataset"]]
+    dataset = known("run", run, RUNS)["dataset"]
+    source = config["datasets"]["sources"][dataset]
     before = ("train",) if stage == "train" else ("train", "average")
-    parts = [settings(**source), code("dataset.py")]
+    parts = [settings(**source), source_contents(dataset), code("dataset.py")]
     parts += [
         part(each, run) for each in before for part in (stage_settings, stage_code)
     ]
@@ -208,12 +219,38 @@ def fleets():
                 yield stage, name, sorted(left)
 
 
-def source_files(wildcards):
-    """The file of a dataset described by a path, so that replacing it is noticed; a missing one is the job's to report."""
-    source = known("dataset", wildcards.dataset, config["datasets"]["sources"])
-    path = source.get("path")
-    file = Path(config["datasets"]["root"], path) if path else None
-    return [str(file)] if file and file.is_file() else []
+def known_dataset(wildcards):
+    """No file; a sentence about a dataset that the study does not have."""
+    known("dataset", wildcards.dataset, config["datasets"]["sources"])
+    return []
+
+
+UNMADE = {}  # why datasets could not be made again as things are
+
+
+@cache
+def source_contents(dataset):
+    """The digest of what a dataset's path holds: other contents make it and its runs again, wherever they lie."""
+    starts = workflow.is_main_process
+    prepared = Path(DATASET.format(dataset=dataset))
+    try:
+        found = contents.current(
+            dataset,
+            config["datasets"]["sources"][dataset],
+            root=config["datasets"]["root"],
+            prepared=prepared,
+            code=code("dataset.py"),
+            keep=starts and not workflow.output_settings.dryrun,
+            say=partial(print, file=sys.stderr) if starts else lambda _: None,
+        )
+    except InputError as error:  # for check_sources: Snakemake would add a traceback
+        UNMADE[dataset] = f"{error}"
+        if starts and workflow.output_settings.dryrun:
+            print(error, file=sys.stderr)
+        return ""
+    if found.away and prepared.exists():
+        UNMADE[dataset] = f"{contents.needed(dataset, found.away, prepared)}"
+    return found.digest
 
 
 # In the working directory, else beside the Snakefile.

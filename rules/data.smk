@@ -1,12 +1,13 @@
 """Images of every source in one form.
 
 Outputs: data/<dataset>.safetensors (uint8 images and labels, both splits, with the constants that normalise them).
+Their files are no input but a digest of their contents: by times, or by being away, they would prepare and train again.
 """
 
 
 rule dataset:
     input:
-        source_files,
+        known_dataset,
     output:
         DATASET,
     log:
@@ -21,6 +22,7 @@ rule dataset:
         settings=lambda wildcards: settings(
             name=wildcards.dataset,
             source=config["datasets"]["sources"][wildcards.dataset],
+            contents=source_contents(wildcards.dataset),
         ),
         code=code("dataset.py"),
     script:

@@ -1,20 +1,22 @@
 """Files of images from outside, tar archives and .npz: read in memory, unpacked to disk never, and bounded in memory and time."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import math
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import inputs
+from sgdtails import folders, inputs
 from sgdtails.errors import InputError
 
 LARGEST_FILE = 2**28  # bytes of one file in an archive
@@ -23,41 +25,92 @@ ALLOWED = 100  # times its size that an archive may unpack to ...
 ALWAYS_ALLOWED = 2**30  # ... or so many bytes
 
 
-def tar_members(where: str, path: Path, suffixes: frozenset[str]) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Names and contents of the files with these suffixes in a tar archive, packed by gzip, bzip2, xz or not at all.
+def tar_names(where: str, path: Path) -> list[str]:
+    """Names of what is in a tar archive, packed by gzip, bzip2, xz or not at all; of folders with a slash at the end.
 
-    InputError for an archive that is damaged or cut off, unpacks to far more than its size, or names files outside of itself.
+    InputError for an archive that is damaged or cut off, or unpacks to far more than its size, and for an image in it that is
+    no file, or lies outside of it.
     """
+    names = []
+    with _refusing(where):
+        for _, item in _items(where, path):
+            member = PurePosixPath(item.name)
+            if folders.is_image(member) and not item.isdir():
+                _check(where, item, member)
+            names.append(f"{item.name}/" if item.isdir() else item.name)
+    return names
+
+
+def tar_members(where: str, path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Contents of the files with these names in a tar archive, one after the other as they lie there; errors as of ``tar_names``."""
+    with _refusing(where):
+        for archive, item in _items(where, path):
+            name = str(PurePosixPath(item.name))
+            if name in names and not item.isdir():
+                _check(where, item, PurePosixPath(name))
+                yield name, _content(archive, item)
+
+
+@contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    """One sentence in place of whatever tarfile and the decompressors raise in a damaged archive."""
     try:
-        with _unpacked(path) as file, tarfile.open(fileobj=_Bounded(file, path), mode="r:") as archive:  # type: ignore[call-overload]
-            end = 0
-            for item in archive:
-                if archive.offset <= end or item.size < 0:
-                    raise tarfile.ReadError("a file in it has a negative size")
-                end = archive.offset
-                member = PurePosixPath(item.name)
-                if member.suffix.lower() in suffixes and not item.isdir():
-                    yield member, _content(archive, item, member)
-            _check_end(archive)
-    except MemoryError:
+        yield
+    except (MemoryError, InputError):
         raise
-    except Exception as error:  # tarfile and the decompressors raise whatever they meet in a damaged archive
-        raise InputError(f"{where} is not a whole tar archive ({inputs.reason(error)}); fetch it again.") from error
+    except Exception as error:
+        _check_access(where, error)
+        raise InputError(
+            f"{where} is not a whole tar archive, packed by gzip, bzip2, xz or not at all ({inputs.reason(error)}); fetch it again, or pack it so."
+        ) from error
 
 
-def _unpacked(path: Path) -> Any:
+def _check_access(where: str, error: Exception) -> None:
+    """InputError for a file that cannot be read at the moment, which says nothing about what is in it."""
+    if isinstance(error, OSError) and error.errno not in (
+        None,
+        errno.EINVAL,
+    ):  # these are of decompressors and of seeks
+        raise InputError(
+            f"{where} cannot be read ({inputs.reason(error)}); grant access or mend that, then run again."
+        ) from error
+
+
+def _items(where: str, path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    with _unpacked(where, path) as file, tarfile.open(fileobj=_Bounded(file, path), mode="r:") as archive:  # type: ignore[call-overload]
+        end = 0
+        for item in archive:
+            if archive.offset <= end or item.size < 0:
+                raise tarfile.ReadError("a file in it has a negative size")
+            end = archive.offset
+            yield archive, item
+        _check_end(archive)
+
+
+def _unpacked(where: str, path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(6)
+    if head.startswith(b"PK\x03\x04"):
+        raise InputError(
+            f"{where} is a zip archive; unpack it and give the path of the folder, or of a tar of it (of an .npz file, set kind: npz)."
+        )
     return next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)(path, "rb")
 
 
-def _content(archive: tarfile.TarFile, item: tarfile.TarInfo, member: PurePosixPath) -> bytes:
+def _check(where: str, item: tarfile.TarInfo, member: PurePosixPath) -> None:
     if not item.isreg():
-        raise tarfile.ReadError(f"{str(member)!r} in it is a link or a device")
+        raise InputError(
+            f"{where}: {str(member)!r} in it is a link or a device; pack it again with files in place of links (tar --dereference)."
+        )
     if member.is_absolute() or ".." in member.parts:
-        raise tarfile.ReadError(f"it names {str(member)!r}, outside of itself")
+        raise InputError(
+            f"{where}: the name {str(member)!r} in it leads outside of itself; pack it again from within its folder."
+        )
     if item.size > LARGEST_FILE:
         raise tarfile.ReadError(f"{str(member)!r} in it claims {item.size:,} bytes")
+
+
+def _content(archive: tarfile.TarFile, item: tarfile.TarInfo) -> bytes:
     content = archive.extractfile(item).read()  # type: ignore[union-attr]
     if len(content) != item.size:
         raise tarfile.ReadError("it ends too early")
@@ -104,15 +157,21 @@ def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict
     """
     try:
         with zipfile.ZipFile(path) as file:
-            names = sorted(name.removesuffix(".npy") for name in file.namelist())
+            files = file.namelist()
+            names = sorted(name.removesuffix(".npy") for name in files)
             wanted = next((choice for choice in choices if set(choice) <= set(names)), ())
             arrays = {name: _array(file, f"{name}.npy") for name in wanted}
     except MemoryError:
         raise
     except Exception as error:  # zipfile and numpy raise whatever they meet in a damaged file
+        _check_access(where, error)
         raise InputError(
             f"{where} is not a readable .npz file ({inputs.reason(error)}); write it again with numpy.savez."
         ) from error
+    if names and not any(name.endswith(".npy") for name in files):
+        raise InputError(
+            f"{where} is a zip archive of other files than arrays, such as {files[0]!r:.100}; of images, unpack it and set kind: folder."
+        )
     if not arrays:
         needed = ", or ".join(" and ".join(choice) for choice in reversed(choices))
         raise InputError(f"{where} has the arrays {names!s:.200}; it needs {needed}.")

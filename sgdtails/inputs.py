@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import resource
 import stat
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,19 @@ def regular(path: str | Path, where: str, *, largest: int | None = None) -> Path
     return path
 
 
+def expanded(path: str | Path, where: str) -> Path:
+    """A path with the home folder in place of a ~ at its beginning, as a shell has it; InputError where none is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{where}: no home folder is known for {str(path)!r}; write it out.") from error
+
+
 def memory() -> int:
-    """Bytes of this machine's memory: what holds more cannot be read."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of this machine's memory, or of what this process may have of it: what holds more cannot be read."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return whole if limit == resource.RLIM_INFINITY else min(whole, limit)
 
 
 def reason(error: BaseException) -> str:

@@ -110,12 +110,21 @@ def _sync(path: Path) -> None:
 
 
 def save_arrays(
-    path: str | Path, arrays: Mapping[str, NDArray], record: Mapping[str, Any], *, read_back: bool = True
+    path: str | Path,
+    arrays: Mapping[str, NDArray],
+    record: Mapping[str, Any],
+    *,
+    made_by: Mapping[str, Any] | None = None,
+    read_back: bool = True,
 ) -> None:
-    """Write named arrays in their order, a JSON-able record, and a digest of both; read them back from the disk."""
+    """Write named arrays in their order, a JSON-able record, and a digest of both; read them back from the disk.
+
+    ``made_by``, code and settings, stands beside the record where these must not change the file's digest.
+    """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps({"order": list(arrays), **record}, sort_keys=True)
-    header = json.dumps({"digest": _digest(arrays, text), "record": text})
+    more = {} if made_by is None else {"made_by": made_by}
+    header = json.dumps({"digest": _digest(arrays, text), "record": text, **more})
     with _replacing(Path(path)) as temporary:
         # Its save_file would write to a temporary file of its own, which nobody removes after a kill.
         temporary.write_bytes(save(arrays, {_RECORD: header}))
@@ -147,8 +156,15 @@ def digest(path: str | Path) -> str:
         return header["digest"]
 
 
+def made_by(path: str | Path) -> dict[str, Any]:
+    """Code and settings that a file of ``save_arrays`` was made by, as far as it says. InputError for a file without a digest."""
+    with _opened(path) as (_, header):
+        record = header.get("made_by") or json.loads(header["record"])
+    return {key: record[key] for key in ("code", "settings") if key in record}
+
+
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, str]]]:
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         if not Path(path).is_file():
             raise OSError("there is no such file")  # nor is a pipe waited for

@@ -1,6 +1,8 @@
 """Tar archives, .npz files and images that are made to do harm: one sentence, and neither memory, time nor a file is spent."""
 
+import errno
 import io
+import os
 import pickle
 import struct
 import tarfile
@@ -15,7 +17,6 @@ from PIL import Image
 from sgdtails import archives, inputs, sources
 from sgdtails.errors import InputError
 
-SUFFIXES = frozenset({".png"})
 NEEDED = (("images", "labels"),)
 
 
@@ -44,7 +45,8 @@ def tar(tmp_path, *items, mode="w"):
 
 
 def members(path):
-    return list(archives.tar_members("here", path, SUFFIXES))
+    names = [name for name in archives.tar_names("here", path) if name.endswith(".png")]
+    return list(archives.tar_members("here", path, names))
 
 
 def npz(tmp_path, **members):
@@ -69,7 +71,11 @@ def arrays(path):
     ("name", "attributes", "message"),
     [
         ("/etc/cat/1.png", {}, "outside of itself"),
-        ("../../cat/1.png", {}, "outside of itself"),
+        (
+            "../../cat/1.png",
+            {},
+            "name '../../cat/1.png' in it leads outside of itself; pack it again from within its folder",
+        ),
         ("pets/../../cat/1.png", {}, "outside of itself"),
         ("pets/cat/1.png", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}, "a link or a device"),
         ("pets/cat/1.png", {"type": tarfile.LNKTYPE, "linkname": "pets/cat/0.png", "size": 0}, "a link or a device"),
@@ -245,10 +251,38 @@ def test_images_that_take_more_than_the_memory(tmp_path, monkeypatch):
     for label in ("cat", "dog"):
         (tmp_path / "pets" / label).mkdir(parents=True)
         for number in range(5):
-            Image.new("RGB", (8, 8), (number, 20 * number, 5)).save(tmp_path / "pets" / label / f"{number}.png")
+            Image.new("RGB", (8, 8), (number, 20 * number, 5 + number)).save(
+                tmp_path / "pets" / label / f"{number}.png"
+            )
     settings = {"kind": "folder", "path": "pets"}
-    monkeypatch.setattr(inputs, "memory", lambda: 10 * 8 * 8 * 3)
+    monkeypatch.setattr(inputs, "memory", lambda: 2 * 10 * 8 * 8 * 3)  # and as much again to write them
     assert sources.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
-    monkeypatch.setattr(inputs, "memory", lambda: 10 * 8 * 8 * 3 - 1)
+    monkeypatch.setattr(inputs, "memory", lambda: 2 * 10 * 8 * 8 * 3 - 1)
     with pytest.raises(InputError, match=r"more than this machine's memory; set a smaller datasets.sources.x.size"):
         sources.load("x", settings, root=tmp_path, download=False)
+
+
+def test_what_is_no_tar_or_no_npz_is_called_by_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
+        file.writestr("pets/cat/0.png", png())
+    with pytest.raises(InputError, match="is a zip archive; unpack it and give the path of the folder"):
+        members(tmp_path / "pets.zip")
+    with pytest.raises(InputError, match="is a zip archive of other files than arrays, such as 'pets/cat/0.png'"):
+        arrays(tmp_path / "pets.zip")
+    (tmp_path / "pets.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(2000))
+    with pytest.raises(InputError, match="not a whole tar archive, packed by gzip, bzip2, xz or not at all"):
+        members(tmp_path / "pets.7z")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_a_file_that_cannot_be_read_at_the_moment_is_not_called_damaged(tmp_path, monkeypatch, number):
+    made = tar(tmp_path), npz(tmp_path, images=npy((1,), content=b"1"), labels=npy((1,), content=b"1"))
+
+    def fail(*arguments, **more):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(archives.tarfile, "open", fail)
+    monkeypatch.setattr(archives.zipfile, "ZipFile", fail)
+    for read, path in zip((members, arrays), made, strict=True):
+        with pytest.raises(InputError, match=rf"here cannot be read \({os.strerror(number)}\)"):
+            read(path)

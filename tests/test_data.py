@@ -1,12 +1,15 @@
 import io
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import data, sources
+from sgdtails import archives, data, inputs, source_settings, sources
 from sgdtails.errors import InputError
+from tests.conftest import ROOT
 
 
 def load(root, **settings):
@@ -84,7 +87,9 @@ def test_image_folder_or_tar(tmp_path, packed):
 def test_folder_without_a_split_grey_and_resized(tmp_path):
     make_folder(tmp_path / "images")
     (tmp_path / "images/cat/9.png").write_bytes(image(9, (3, 3)))
-    with pytest.raises(InputError, match=r"2 sizes; set datasets.sources.mine.size, e.g. \[5, 6\]"):
+    with pytest.raises(
+        InputError, match=r"9.png has 3 x 3 pixels and others have 5 x 6; set datasets.sources.mine.size, e.g. \[5, 6\]"
+    ):
         load(tmp_path, kind="folder", path="images")
     found = load(tmp_path, kind="folder", path="images", size=[4, 8], grey=True, test_fraction=0.4)
     assert found.shape == (1, 4, 8)
@@ -121,13 +126,14 @@ GOOD = {"images": np.zeros((8, 4, 4), np.uint8), "labels": np.arange(8) % 2}
         (GOOD | {"images": np.zeros((8, 4), np.uint8)}, "must be uint8 of shape"),
         (GOOD | {"labels": np.arange(7)}, "one per image"),
         (GOOD | {"labels": np.linspace(0, 1, 8)}, "integers"),
-        (GOOD | {"labels": np.arange(8) - 1}, "integers from 0"),
+        (GOOD | {"labels": np.arange(8) - 1}, "write -1 as 0, 0 as 1"),
         (GOOD | {"labels": np.zeros(8, int)}, "one class"),
         ({"x": np.zeros(3)}, "needs images and labels"),
         ({"images": np.array([object()]), "labels": np.zeros(1)}, "not a readable"),
         ({"train_images": np.ones((4, 4, 4), np.uint8), "train_labels": np.arange(4), "test_images": np.ones((4, 5, 4), np.uint8), "test_labels": np.arange(4)}, "differ in shape"),
         (GOOD | {"images": np.zeros((8, 5, 5, 3), np.uint8)}, "channels last"),
-        (GOOD, "std above 0"),  # images of one value
+        (GOOD, "every pixel of every training image has the value 0"),
+        (GOOD | {"images": np.stack([np.arange(200), np.full(200, 7)], 1).astype(np.uint8).reshape(8, 5, 5, 2).transpose(0, 3, 1, 2)}, "channel 1 has the same value in every training image"),
     ],
 )  # fmt: skip
 def test_wrong_npz(tmp_path, arrays, message):
@@ -204,7 +210,7 @@ def test_a_mean_alone_is_kept():
 def test_a_third_split_is_not_put_to_the_classes(tmp_path):
     path = make_folder(tmp_path / "images", splits=("train", "test"))
     (path / "train").rename(path / "val")
-    with pytest.raises(InputError, match="below train or test and others that are not, such as of class 'cat'"):
+    with pytest.raises(InputError, match="has 'test' and no folder train"):
         load(tmp_path, kind="folder", path="images")
 
 
@@ -242,3 +248,135 @@ def test_label_noise():
     assert np.array_equal(some.test_labels, whole.test_labels)
     shifts = (more.train_labels - whole.train_labels)[changed[1]] % 10
     assert np.bincount(shifts, minlength=10)[1:].min() > 50  # every other class alike: 80 expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "mapping", "classes"),
+    [
+        ([1, 2, 3], "1 as 0, 2 as 1, 3 as 2", ("1", "2", "3")),
+        ([0, 1, 9], "0 as 0, 1 as 1, 9 as 2", ("0", "1", "9")),
+        ([0, 255], "0 as 0, 255 as 1", ("0", "255")),
+        ([-1, 1], "-1 as 0, 1 as 1", ("-1", "1")),
+        (range(1, 11), "1 as 0, 2 as 1, 3 as 2, 4 as 3, 5 as 4, …", tuple(map(str, range(1, 11)))),
+    ],
+)
+def test_labels_with_gaps_are_refused_or_numbered_anew(tmp_path, labels, mapping, classes):
+    given = np.resize(labels, 60)
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=given)
+    with pytest.raises(InputError, match=f"write {mapping}, or set datasets.sources.mine.labels: remap"):
+        load(tmp_path, kind="npz", path="mine.npz")
+    found = load(tmp_path, kind="npz", path="mine.npz", labels="remap")
+    assert found.classes == classes
+    both = [(found.train_images, found.train_labels), (found.test_images, found.test_labels)]
+    pairs = {(image.tobytes(), int(classes[label])) for part in both for image, label in zip(*part, strict=True)}
+    assert pairs == {(image.tobytes(), label) for image, label in zip(images, given.tolist(), strict=True)}
+
+
+def test_a_class_without_training_images(tmp_path):
+    split = {"train_images": GOOD["images"], "train_labels": np.arange(8) % 2, "test_images": GOOD["images"]}
+    np.savez(tmp_path / "mine.npz", **split, test_labels=np.arange(8) % 3)
+    with pytest.raises(InputError, match="label 2 is in test_labels and not in train_labels"):
+        load(tmp_path, kind="npz", path="mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mean": [125]}, r"mean has 125; it is of pixels/255, from 0 to 1: write 0.4902 if"),
+        ({"std": [64.0]}, r"std has 64.0; it is of pixels/255, from 0.001 to 1: write 0.251 if"),
+        ({"std": [1e-300]}, r"std has 1e-300; .* from 0.001 to 1: correct it, or leave it out"),
+        ({"mean": [-0.5]}, r"mean has -0.5; .* from 0 to 1: correct it"),
+        ({"sha256": 64 * "0"}, r"sha256 means nothing for kind digits, only for folder and npz"),
+        ({"size": [32, 32]}, r"size means nothing for kind digits, only for folder;"),
+        ({"labels": "remap"}, r"labels means nothing for kind digits, only for npz;"),
+        (
+            {"kind": "folder", "size": [100_000, 100_000]},
+            r"size is .*, 10,000,000,000 pixels an image; give at most 89,478,485",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_meant(settings, message):
+    with pytest.raises(InputError, match=f"config key datasets.sources.mine.{message}"):
+        source_settings.check("mine", {"kind": "digits"} | settings)
+    with pytest.raises(InputError, match=message):
+        load("nowhere", **({"kind": "digits"} | settings))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_size_is_refused_by_the_dataset_that_it_would_give(tmp_path, monkeypatch, packed):
+    """Before any image is opened."""
+    path = make_folder(tmp_path / "images")
+    if packed:
+        with tarfile.open(tmp_path / "images.tar", "w") as archive:
+            archive.add(path, "images")
+        path = tmp_path / "images.tar"
+    monkeypatch.setattr(inputs, "memory", lambda: 2**30)
+    monkeypatch.setattr(archives, "picture", None)
+    with pytest.raises(InputError, match=r"10 images of 3 x 9000 x 9000 from .* take 2,430,000,000 bytes, and as many"):
+        load(tmp_path, kind="folder", path=path.name, size=[9000, 9000])
+
+
+LIMITED = """
+import resource, sys
+from sgdtails import sources
+from sgdtails.errors import InputError
+resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, resource.RLIM_INFINITY))
+try:
+    sources.load("mine", {"kind": "folder", "path": sys.argv[1]}, root="", download=False)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_large_files_that_are_no_images_do_not_fill_the_memory(tmp_path):
+    """4 GB of them, where a process may have 3 GB: each is decoded when it is read, and the first is refused."""
+    for number in range(16):
+        path = tmp_path / "images" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(250_000_000)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path / "images")], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "cat/0.png is not a readable image" in done.stdout, done.stderr
+
+
+def test_a_folder_as_it_comes_from_a_mac_or_a_notebook(tmp_path, capfd):
+    """Neither thumbnails nor copies that a system makes are images or classes, in a folder or a tar of it."""
+    path = make_folder(tmp_path / "pets")
+    for extra in (".ipynb_checkpoints/0.png", "cat/._0.png", "__MACOSX/cat/._0.png", "cat/.thumbnails/0.png"):
+        (path / extra).parent.mkdir(parents=True, exist_ok=True)
+        (path / extra).write_bytes(b"no image")
+    (path / "dog/notes.txt").write_text("a file")
+    with tarfile.open(tmp_path / "pets.tar", "w") as archive:
+        archive.add(path, "pets")
+    for name in ("pets", "pets.tar"):
+        found = load(tmp_path, kind="folder", path=name)
+        assert found.classes == ("cat", "dog")
+        assert len(found.train_labels) + len(found.test_labels) == 10
+        said = capfd.readouterr()
+        assert "left out: 4 hidden file(s) or folder(s)" in said.out
+        assert "left out: 1 file(s) of other kinds (.txt)." in said.out
+
+
+def test_of_two_files_of_one_name_in_a_tar_the_later_counts(tmp_path):
+    path = make_folder(tmp_path / "pets")
+    with tarfile.open(tmp_path / "pets.tar", "w") as archive:
+        archive.add(path, "pets")
+        (path / "cat/0.png").write_bytes(image(99))
+        archive.add(path / "cat/0.png", "pets/cat/0.png")
+    found = load(tmp_path, kind="folder", path="pets.tar")
+    assert len(found.train_labels) + len(found.test_labels) == 10
+    again = load(tmp_path, kind="folder", path="pets")
+    np.testing.assert_array_equal(found.train_images, again.train_images)
+    np.testing.assert_array_equal(found.test_images, again.test_images)
+
+
+def test_constants_are_those_of_all_pixels():
+    images = np.random.default_rng(0).integers(0, 256, (50, 3, 5, 4), dtype=np.uint8)
+    counts = sources._histograms(images)
+    assert counts.sum() == images.size
+    mean, std = sources._constants("mine", images, {})
+    assert mean == pytest.approx((images / 255).mean(axis=(0, 2, 3)), rel=1e-12)
+    assert std == pytest.approx((images / 255).std(axis=(0, 2, 3)), rel=1e-12)

@@ -220,7 +220,7 @@ def study(tmp_path_factory):
     run = {"run": "a", "dataset": "digits", "model": "own", "batch_size": 50, "step_size": 0.1, "seed": 0} | PLAIN
     common = {"run": run, "device": "cpu", "precision": "fp32", "threads": 1}
     common["model"] = {"factory": f"{__name__}.net", "arguments": {"tied": True}}
-    weights = {kind: file(f"{kind}.safetensors") for kind in ("initial", "final", "average")}
+    weights = {kind: file(f"{kind}.safetensors") for kind in ("initial", "converged", "last", "average")}
     limits = {"slots": 1, "runs_per_job": 1, "checkpoint_minutes": 5}
 
     def job(name, settings, inputs, **outputs):
@@ -229,7 +229,7 @@ def study(tmp_path_factory):
         script(name).main(types.SimpleNamespace(wildcards=types.SimpleNamespace(run="a"), **smk))
 
     dataset = {"dataset": file("digits.safetensors")}
-    two_files = {"initial": weights["initial"], "final": weights["final"]}
+    two_files = {"initial": weights["initial"], "converged": weights["converged"]}
     stop = STOP | {"train_nll": 5.0, "train_accuracy": 0.0}  # converged at once
     job(
         "train",
@@ -239,9 +239,17 @@ def study(tmp_path_factory):
         history=file("h.parquet"),
         row=file("t.parquet"),
     )
-    average = common | {"average": {"burn_in": 2, "length": 3}}
-    job("average", average, Files(**dataset, final=weights["final"]), average=weights["average"], row=file("v.parquet"))
-    job("tails", {"seed": 0, "own": {}}, weights, tails=file("tails.parquet"), readings=file("readings.parquet"))
+    average = common | {"average": {"burn_in": 2, "length": 3, "until_converged": True}, "stop": stop}
+    inputs = Files(**dataset, converged=weights["converged"])
+    job("average", average, inputs, average=weights["average"], last=weights["last"], row=file("v.parquet"))
+    inputs = Files(initial=weights["initial"], trained=weights["last"], average=weights["average"])
+    job(
+        "tails",
+        {"seed": 0, "own": {}, "weights": "last"},
+        inputs,
+        tails=file("tails.parquet"),
+        readings=file("readings.parquet"),
+    )
     trained = Files(**dataset, initial=weights["initial"], trained=weights["average"])
     compression = {"weights": "average", "p": [2.0], "epsilon": [0.1]}
     job("compression", compression, trained, table=file("compression.parquet"))

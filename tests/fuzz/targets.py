@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgdtails import archives, checkpoints, claims_file, grid, inputs, sources, storage
+from sgdtails import archives, checkpoints, claims_file, grid, inputs, source_settings, sources, storage
 from sgdtails.errors import InputError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,6 +61,8 @@ def study(config: Any) -> dict[str, grid.Run]:
     """All that the Snakefile does with a config before it makes rules of it; what passes must be fit for these."""
     grid.validate(config, SCHEMA)
     json.dumps(config, allow_nan=False)
+    for name, source in config["datasets"]["sources"].items():
+        source_settings.check(name, source)
     runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
     grid.fleets(runs, config["runs_per_job"])
     return runs
@@ -118,7 +120,7 @@ def headers(data: bytes) -> None:
             block[148:156] = b"        "
             block[148:156] = b"%06o\0 " % sum(block)
     path = _file("images.tar", b"".join(blocks))
-    checked(lambda: list(archives.tar_members("here", path, frozenset({".png"}))))
+    checked(lambda: list(archives.tar_members("here", path, archives.tar_names("here", path))))
 
 
 def image(data: bytes) -> None:

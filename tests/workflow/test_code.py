@@ -47,7 +47,7 @@ def workflow(fresh, tmp_path_factory, monkeypatch):
 
 def test_code_that_changes_while_a_study_runs(workflow):
     """The network is built, which edits what estimation imports; another cannot be built."""
-    tails, bad = f"{RUNS.format('own')}/tails.parquet", f"{RUNS.format('bad')}/final.safetensors"
+    tails, bad = f"{RUNS.format('own')}/tails.parquet", f"{RUNS.format('bad')}/converged.safetensors"
     result = workflow.run(STUDY, "--", tails, bad)
     assert result.returncode != 0
     assert "error of the program" not in result.stdout
@@ -56,7 +56,7 @@ def test_code_that_changes_while_a_study_runs(workflow):
     assert 'raise KeyError("width")' in log.read_text()
     assert "the code of workflow/scripts/tails.py in" in result.stdout
     assert not (workflow.folder / tails).exists()
-    assert list(layers.read(workflow.folder / RUNS.format("own") / "final.safetensors")[0]) == ["1", "3"]
+    assert list(layers.read(workflow.folder / RUNS.format("own") / "converged.safetensors")[0]) == ["1", "3"]
     # Of more threads than there are cores one hears once.
     assert result.stdout.count("config key resources.threads is 64, but there are") == 1
 

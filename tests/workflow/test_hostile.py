@@ -35,6 +35,7 @@ def refused(workflow, arguments=(), **changes):
         ({"runs": "/dev/zero"}, "not a regular file"),
         ({"models": {"own": {"factory": "os.system;touch was_here.x"}}}, "models.own.factory"),
         ({"datasets": {"root": "{run}"}}, "datasets.root"),
+        ({"datasets": {"sources": {"digits": {"std": [64.0]}}}}, "std has 64.0; it is of pixels/255"),
         ({"stop": TINY["stop"] | {"train_nll": float("nan")}}, "finite number"),
         ({"claims": TINY["claims"] | {"path": "config/claim.yaml"}}, "config key claims.path: cannot read"),
     ],

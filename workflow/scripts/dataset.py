@@ -1,16 +1,22 @@
 """Bring one dataset into the workflow's form."""
 
 import json
+from pathlib import Path
 from typing import Any
 
-from sgdtails import data, jobs, sources
+from sgdtails import contents, data, jobs, sources
+from sgdtails.errors import InputError
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
+    name, source = settings["name"], settings["source"]
     where = smk.config["datasets"]  # not a parameter: moving the same files elsewhere must rerun nothing
-    dataset = sources.load(settings["name"], settings["source"], root=where["root"], download=where["download"])
-    data.write(dataset, smk.output[0])
+    dataset = sources.load(name, source, root=where["root"], download=where["download"])
+    now = contents.current(name, source, root=where["root"], prepared=Path(smk.output[0]), code=smk.params.code)
+    if now.digest != settings["contents"]:
+        raise InputError(f"dataset {name!r}: its files have changed since this job was planned; run again.")
+    data.write(dataset, smk.output[0], made_by={"code": smk.params.code, "settings": settings})
 
 
 if "snakemake" in globals():
