@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from sgdtails import audit_inputs, containers, grid, provenance
+from sgdtails import audit_inputs, containers, grid, provenance, prunable_layers
 from sgdtails.errors import InputError
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -29,6 +29,15 @@ try:
         models=config["models"],
         base=BASE,
     )
+    grid.check_scheme(config["pruning"])
+    USED = {row["model"]: config["models"][row["model"]] for row in RUNS.values()}
+    # By model, what no pruning method touches.
+    EXEMPT = {
+        name: prunable_layers.of_model(
+            config["pruning"]["exempt"], model, USED.values()
+        )
+        for name, model in USED.items()
+    }
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None
@@ -55,7 +64,7 @@ ANALYSIS = "analysis_{run}"
 PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
 
 METHODS = {
-    run: grid.pruning_methods(config["models"][row["model"]])
+    run: grid.pruning_methods(USED[row["model"]], config["pruning"])
     for run, row in RUNS.items()
 }
 OWN_METHODS = {

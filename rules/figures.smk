@@ -19,6 +19,7 @@ rule figure:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=lambda wildcards: settings(**FIGURE_SETTINGS.get(wildcards.figure, {})),
         code=code("figure.py"),
     script:
         "../workflow/scripts/figure.py"

@@ -22,13 +22,33 @@ FIGURE_TABLES = {
     "kesten": ("kesten",),
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
+    "rows": ("runs", "tails", "pruning"),
+    "filters": ("runs", "tails", "pruning"),
+    "channels": ("runs", "tails", "pruning"),
 }
-# A study without convolutional, or without fully connected networks has no such figure.
-if not CHAINS:
+# Whose accuracy after pruning a figure shows.
+PRUNED_BY = {
+    "fig04": "layer_magnitude",
+    "fig05": "singular_value",
+    "fig06": "kernel",
+    "fig09": "global_magnitude",
+    "fig10": "node",
+    "rows": "row",
+    "filters": "filter",
+    "channels": "channel",
+}
+# A study without convolutional, or without fully connected networks has no such figure, nor one of a method that is not run.
+if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
     del FIGURE_TABLES["perturbation"]
-for figure, method in {"fig06": "kernel", "fig10": "node"}.items():
+for figure, method in PRUNED_BY.items():
     if not any(method in methods for methods in METHODS.values()):
         del FIGURE_TABLES[figure]
+# Global pruning has no relative error of each layer.
+FIGURE_SETTINGS = {
+    figure: {"scheme": config["pruning"]["scheme"]}
+    for figure in PRUNED_BY
+    if figure != "fig09"
+}
 
 TABLES = [
     *expand(

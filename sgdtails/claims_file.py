@@ -26,7 +26,7 @@ _PARAMETERS: dict[str, dict[str, type]] = {
 }
 _WORDS = {str: "text", float: "a number", int: "a whole number", dict: "a mapping"}
 _CHOICES = {
-    "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "kernel"),
+    "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "row", "kernel", "filter", "channel"),
     "structure": ("independent", "columns", "layer"),
     "weights": ("initial", "final", "average"),
 }

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from array_api_compat import array_namespace, is_torch_array
 from numpy.typing import DTypeLike, NDArray
 
-from sgdtails import devices
+from sgdtails import devices, prunable_layers
 from sgdtails.errors import InputError, unknown
+from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
 
-Purpose = Literal["multivariate", "univariate", "singular_value", "node", "kernel"]
+Purpose = Literal["multivariate", "univariate", "singular_value", "node", "row", "kernel", "filter", "channel"]
+CENTRINGS = ("median", "mean", "none")
 
 
 def weights(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -51,17 +54,18 @@ def check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], pat
             )
 
 
-def prunable(weights: Mapping[str, NDArray], method: str) -> list[str]:
-    """The layers that a pruning method may touch: not the head, not a convolution that comes first; nodes are columns of
-    linear layers, kernels belong to convolutions. Nor a single one of the method's observations, such as the row of a layer
-    with one output, which is its own median.
+def prunable(
+    weights: Mapping[str, NDArray], method: str, exempt: prunable_layers.Entries = prunable_layers.PUBLISHED
+) -> list[str]:
+    """The layers that a pruning method may touch: those that are not exempt; nodes and rows are of linear layers, kernels,
+    filters and channels of convolutions. Nor a layer that is one observation of the method, such as the row of a layer with
+    one output: it is its own median, and there is nothing to choose. InputError for an exempt layer that is not there.
     """
-    names = list(weights)[:-1]
-    if names and weights[names[0]].ndim > 2:
-        names = names[1:]
-    if method in ("node", "kernel"):
-        names = [name for name in names if (weights[name].ndim == 2) == (method == "node")]
-    if method in ("singular_value", "node", "kernel"):
+    spared = prunable_layers.names({name: weight.ndim for name, weight in weights.items()}, exempt)
+    names = [name for name in weights if name not in spared]
+    if method in (*LINEAR, *CONVOLUTIONAL):
+        names = [name for name in names if (weights[name].ndim == 2) == (method in LINEAR)]
+    if method in (*LINEAR, *CONVOLUTIONAL, "singular_value"):
         names = [name for name in names if len(observations(weights[name], method)) > 1]  # type: ignore[arg-type]
     return names
 
@@ -77,8 +81,11 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
     multivariate    (out, in); the head (in, out)            (out*in, kernel size)
     univariate      (out*in,)                                (out*in*kernel size,)
     singular_value  (out, in)                                (out, in*kernel size)
-    node            (in, out): one column an observation     InputError
-    kernel          InputError                               (out*in, kernel size)
+    node            (in, out): one column an observation     ValueError
+    row             (out, in)                                ValueError
+    kernel          ValueError                               (out*in, kernel size)
+    filter          ValueError                               (out, in*kernel size)
+    channel         ValueError                               (in, out*kernel size), a copy
     ==============  =======================================  =========================
     """
     if weight.ndim < 2:
@@ -86,7 +93,7 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
     linear = weight.ndim == 2
     if purpose == "univariate":
         return weight.reshape(-1)
-    if purpose == "singular_value":
+    if purpose == "singular_value" or (purpose == "row" and linear) or (purpose == "filter" and not linear):
         return weight.reshape(weight.shape[0], -1)
     if purpose == "multivariate" and linear:
         return weight.T if head else weight
@@ -94,12 +101,44 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
         return weight.T
     if purpose in ("multivariate", "kernel") and not linear:
         return weight.reshape(weight.shape[0] * weight.shape[1], -1)
+    if purpose == "channel" and not linear:
+        return weight.swapaxes(0, 1).reshape(weight.shape[1], -1)
     if purpose in get_args(Purpose):
         raise ValueError(f"{purpose!r} has no meaning for a weight of shape {weight.shape}")
     raise unknown("purpose", purpose, "layers.observations", get_args(Purpose))
 
 
-def centre(sample: NDArray, dtype: DTypeLike = np.float64) -> NDArray:
-    """Observations less their median: column medians of (N, d), the scalar median of (N,)."""
+def restored(sample: Any, shape: tuple[int, ...], purpose: Purpose) -> Any:
+    """The weight of a shape whose ``observations`` for a purpose the sample is, of numpy or torch."""
+    if purpose == "node":
+        return sample.T
+    if purpose == "channel":
+        return sample.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
+    return sample.reshape(shape)
+
+
+def centre(sample: NDArray, dtype: DTypeLike = np.float64, how: str = "median") -> NDArray:
+    """Observations less their centre, a new array: column medians of (N, d), the scalar median of (N,); or means, or 0."""
     exact = np.asarray(sample, dtype=dtype)
-    return exact - np.median(exact, axis=0)
+    return exact - middle(exact, how)
+
+
+def middle(sample: Any, how: str = "median") -> Any:
+    """What centring subtracts from observations (N, ...) of numpy or torch, (...): one of ``CENTRINGS``, 0 for none.
+
+    The median is the mean of both middle values for an even number. InputError for another name.
+    """
+    if how not in CENTRINGS:
+        raise unknown("centring", how, "config key pruning.centring", CENTRINGS)
+    xp = array_namespace(sample)
+    if how == "none":
+        return xp.zeros_like(sample[0, ...])
+    if how == "mean":
+        mean = xp.mean(xp.astype(sample, xp.float64), axis=0)
+        # Rounding must not tell equal observations from their mean.
+        return xp.clip(xp.astype(mean, sample.dtype), xp.min(sample, axis=0), xp.max(sample, axis=0))
+    if not is_torch_array(sample):
+        return np.median(sample, axis=0)
+    ordered = sample.sort(dim=0).values  # torch's own median is the lower one
+    low, high = ordered[(len(sample) - 1) // 2, ...], ordered[len(sample) // 2, ...]
+    return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, sample.dtype)

@@ -122,19 +122,19 @@ def figure_3(runs: pa.Table, tails: pa.Table, compression: pa.Table) -> Figure:
     return with_legend(figure)
 
 
-def figure_4(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_4(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
     """Relative test accuracy against pruning ratio, layer-wise magnitude pruning."""
-    return _accuracy_curves(runs, tails, pruning, "layer_magnitude")
+    return _accuracy_curves(runs, tails, pruning, "layer_magnitude", scheme)
 
 
-def figure_5(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_5(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
     """Relative test accuracy against pruning ratio, singular value pruning: negative where the factors are larger than the matrix."""
-    return _accuracy_curves(runs, tails, pruning, "singular_value")
+    return _accuracy_curves(runs, tails, pruning, "singular_value", scheme)
 
 
-def figure_6(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_6(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
     """Relative test accuracy against pruning ratio, kernel pruning of convolutional networks."""
-    return _accuracy_curves(runs, tails, pruning, "kernel")
+    return _accuracy_curves(runs, tails, pruning, "kernel", scheme)
 
 
 def figure_7(runs: pa.Table, tails: pa.Table) -> Figure:
@@ -181,9 +181,9 @@ def figure_9(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
     return _accuracy_curves(runs, tails, pruning, "global_magnitude")
 
 
-def figure_10(runs: pa.Table, tails: pa.Table, pruning: pa.Table) -> Figure:
+def figure_10(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
     """Relative test accuracy against pruning ratio, node pruning of fully connected networks."""
-    return _accuracy_curves(runs, tails, pruning, "node")
+    return _accuracy_curves(runs, tails, pruning, "node", scheme)
 
 
 def figure_11(theory: pa.Table) -> Figure:
@@ -222,6 +222,21 @@ def figure_12(magnitudes: pa.Table) -> Figure:
     return figure
 
 
+def pruned_rows(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
+    """Relative test accuracy against pruning ratio, rows of linear layers."""
+    return _accuracy_curves(runs, tails, pruning, "row", scheme)
+
+
+def pruned_filters(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
+    """Relative test accuracy against pruning ratio, filters of convolutions."""
+    return _accuracy_curves(runs, tails, pruning, "filter", scheme)
+
+
+def pruned_channels(runs: pa.Table, tails: pa.Table, pruning: pa.Table, scheme: str = "ratio") -> Figure:
+    """Relative test accuracy against pruning ratio, input channels of convolutions."""
+    return _accuracy_curves(runs, tails, pruning, "channel", scheme)
+
+
 _ALL: tuple[Callable[..., Figure], ...] = (
     *(figure_1, figure_2, figure_3, figure_4, figure_5, figure_6),
     *(figure_7, figure_8, figure_9, figure_10, figure_11, figure_12),
@@ -235,22 +250,33 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "theorems": theory_figures.theorems,
     "perturbation": theory_figures.perturbation,
     "audit": audit_figures.audit,
+    "rows": pruned_rows,
+    "filters": pruned_filters,
+    "channels": pruned_channels,
 }
 
 
-def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str]) -> None:
-    """Draw figure ``name`` from its tables and save it at each path, with no time stamp inside."""
+def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str], **settings: Any) -> None:
+    """Draw figure ``name`` from its tables and settings and save it at each path, with no time stamp inside."""
     with matplotlib.rc_context(STYLE):
-        figure = FIGURES[name](**tables)
+        figure = FIGURES[name](**tables, **settings)
         for path in outputs:
             with atomic(path) as temporary:
                 kind = Path(path).suffix[1:]
                 figure.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
 
 
-def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method: str) -> Figure:
-    """One line per converged run, darker for heavier tails, on one colour scale for all panels and methods."""
-    rows = [row for row in pruning.to_pylist() if row["method"] == method and row["weights"] != "initial"]
+def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method: str, scheme: str = "ratio") -> Figure:
+    """One line per converged run, darker for heavier tails, on one colour scale for all panels and methods.
+
+    ``scheme``: networks pruned by one ratio for all layers (ratio), or to one relative error of each layer (error; dots).
+    """
+    by_error = scheme == "error"
+    rows = [
+        row
+        for row in pruning.to_pylist()
+        if (row["method"], row.get("epsilon") is not None) == (method, by_error) and row["weights"] != "initial"
+    ]
     figure, panels = run_panels(runs, tails, among={row["run"] for row in rows})
     alphas = [row["alpha"] for row in converged(runs, tails)] or [1.9, 2.0]
     scale = ScalarMappable(Normalize(min(alphas), max(alphas)), "cividis")
@@ -261,11 +287,12 @@ def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method:
                 [row["pruned_ratio"] for row in line],
                 [row["relative_test_accuracy"] for row in line],
                 color=scale.to_rgba(run["alpha"]),
-                linewidth=0.9,
+                **({"linewidth": 0.5, "marker": "o", "markersize": 2.5} if by_error else {"linewidth": 0.9}),
             )
         axes.set_ylim(0, 1.05)
     figure.colorbar(scale, ax=figure.axes, pad=0.02, aspect=30, label=ALPHA)
-    figure.supxlabel(KAPPA, fontsize=8)
+    error = r"; all layers of a network at one relative $\ell_2$ error" if by_error else ""
+    figure.supxlabel(KAPPA + error, fontsize=8)
     figure.supylabel("relative test accuracy", fontsize=8)
     return figure
 

@@ -1,5 +1,6 @@
 """Draw one figure from its tables."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from sgdtails import jobs, plotting, tables
 
 
 def main(smk: Any) -> None:
-    plotting.render(smk.wildcards.figure, {Path(file).stem: tables.read(file) for file in smk.input}, list(smk.output))
+    read = {Path(file).stem: tables.read(file) for file in smk.input}
+    plotting.render(smk.wildcards.figure, read, list(smk.output), **json.loads(smk.params.settings))
 
 
 if "snakemake" in globals():
