@@ -30,8 +30,11 @@ class Plan:
     totals: Mapping[float, float]
 
     @cached_property
-    def errors(self) -> Array:
-        """Relative l2 errors of removing the k smallest terms, k = 0...terms, as float64 (terms + 1,), never decreasing."""
+    def errors(self) -> NDArray[np.float64]:
+        """Relative l2 errors of removing the k smallest terms, k = 0...terms (terms + 1,), never decreasing.
+
+        In numpy whatever the device: a GPU's running sums differ from one call to the next, and torch refuses them.
+        """
         raise NotImplementedError
 
     def pruned(self, count: int) -> Layer:
@@ -51,8 +54,8 @@ class Entries(Plan):
         self.totals = _checked(name, compression.power_sums(self.ordered, NORMS))
 
     @cached_property
-    def errors(self) -> Array:
-        return compression.relative_errors(self.ordered, 2.0)
+    def errors(self) -> NDArray[np.float64]:
+        return compression.relative_errors(_numpy(self.ordered), 2.0)
 
     def pruned(self, count: int) -> Masked:
         kept = compression.mask(self.magnitudes, self.ordered, count).reshape(self.weight.shape)
@@ -77,7 +80,7 @@ class OwnEntries(Entries):
 
     def pruned(self, count: int) -> Masked:
         xp = array_namespace(self.weight)
-        mask = np.asarray(self.own(np.asarray(to_device(self.weight - self.median, "cpu")), count))
+        mask = np.asarray(self.own(_numpy(self.weight - self.median), count))
         shape = tuple(self.weight.shape)
         if mask.dtype != bool or mask.shape != shape:
             raise InputError(
@@ -109,9 +112,8 @@ class SingularValues(Plan):
         self.totals = _checked(name, compression.power_sums(self.centred, NORMS))
 
     @cached_property
-    def errors(self) -> Array:
-        xp = array_namespace(self.squares)
-        return compression.relative_errors(xp.sqrt(xp.maximum(self.squares, xp.zeros_like(self.squares))), 2.0)
+    def errors(self) -> NDArray[np.float64]:
+        return compression.relative_errors(np.sqrt(np.maximum(_numpy(self.squares), 0)), 2.0)
 
     def pruned(self, count: int) -> Factors:
         rank = self.terms - count
@@ -135,11 +137,10 @@ class Blocks(Plan):
         self.totals = _checked(name, {norm: float(xp.sum(powers)) for norm, powers in self.powers.items()})
 
     @cached_property
-    def errors(self) -> Array:
-        xp = array_namespace(self.norms)
-        order = xp.argsort(self.norms, stable=True)
-        sums = xp.cumulative_sum(self.powers[2.0][order], include_initial=True)
-        return xp.sqrt(sums / sums[-1])
+    def errors(self) -> NDArray[np.float64]:
+        order = _numpy(self.norms).argsort(kind="stable")
+        sums = np.cumsum(np.insert(_numpy(self.powers[2.0])[order], 0, 0.0))
+        return np.sqrt(sums / sums[-1])
 
     def pruned(self, count: int) -> Columns | Masked:
         kept = compression.mask(self.norms, self.ordered, count)
@@ -157,6 +158,10 @@ class Blocks(Plan):
             median_adds=_centre_adds(self.weight, self.purpose, self.centring),
             removed=removed,
         )
+
+
+def _numpy(array: Array) -> NDArray:
+    return np.asarray(to_device(array, "cpu"))
 
 
 def _checked(name: str, totals: dict[float, float]) -> dict[float, float]:

@@ -3,10 +3,12 @@
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from sgdtails import compression, layers, pruning
+from sgdtails import compression, layers, pruning, tables
+from sgdtails.claim_quantities import Study
 from sgdtails.errors import InputError
 from tests.test_pruning import convolutional, network
 
@@ -79,6 +81,8 @@ def test_relations(method):
     before = pruning.Pruner(weights, method=method)
     scaled = pruning.Pruner({name: weight * 8 for name, weight in weights.items()}, method=method)
     tensors = pruning.Pruner({name: torch.from_numpy(weight) for name, weight in weights.items()}, method=method)
+    plan = pruning.METHODS[method]("last", torch.from_numpy(list(weights.values())[-2]), 2.0, "median")
+    assert isinstance(plan.errors, np.ndarray)  # a GPU's running sums are not repeatable
     left = []
     for epsilon in EPSILONS:
         kept = {name: form.kept for name, form in before.at_error(epsilon).layers.items()}
@@ -110,3 +114,17 @@ def test_methods_without_an_error_of_each_layer():
             pruning.Pruner(weights, **how).at_error(0.1)
     with pytest.raises(InputError, match=r"relative error 1\.5 is not in \[0, 1\]"):
         pruning.Pruner(weights, method="node").at_error(1.5)
+
+
+def test_claims_read_curves_by_ratio_only():
+    asked = [(0.0, None), (0.5, None), (1.0, None), (None, 0.1), (None, 0.6)]
+    rows = [
+        dict.fromkeys(tables.SCHEMAS["pruning"].names)
+        | {"run": "a", "weights": "final", "method": "node", "ratio": ratio, "epsilon": epsilon}
+        | {"pruned_ratio": ratio if epsilon is None else epsilon + 0.1, "relative_test_accuracy": 1.0}
+        for ratio, epsilon in asked
+    ]
+    pruning_table = pa.Table.from_pylist(rows, schema=tables.SCHEMAS["pruning"])
+    others = dict.fromkeys(("runs", "tails", "compression", "synthetic", "histograms"))
+    for table in (pruning_table, pruning_table.slice(0, 3).drop_columns(["epsilon"])):  # or one of earlier versions
+        assert Study(pruning=table, **others).curves["node"]["a"][0].tolist() == [0, 0.5, 1]

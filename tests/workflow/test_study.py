@@ -50,10 +50,12 @@ def test_pruning_covers_runs_methods_and_ratios(finished, config):
     rows = tables.read(results(finished) / "tables/pruning.parquet").to_pylist()
     good, also_good, diverged = (f"fcn4-digits-b50-lr{step}-s0" for step in ("0.1", "0.3", "1000000"))
     methods = ("layer_magnitude", "global_magnitude", "singular_value", "node")
+    levels = config["pruning"]["adaptive"]["epsilon"]
+    asked = [(method, ratio, None) for method in methods for ratio in config["pruning"][method]["ratios"]]
+    asked += [(method, None, level) for method in methods if method != "global_magnitude" for level in levels]
     expected = {
-        (run, status, weights, method, ratio)
-        for method in methods
-        for ratio in config["pruning"][method]["ratios"]
+        (run, status, weights, *each)
+        for each in asked
         for run, status, kinds in (
             (good, "converged", ("initial", "final")),
             (also_good, "converged", ("initial", "final")),
@@ -61,8 +63,8 @@ def test_pruning_covers_runs_methods_and_ratios(finished, config):
         )
         for weights in kinds
     }
-    keys = ("run", "status", "weights", "method", "ratio")
-    assert sorted(tuple(row[key] for key in keys) for row in rows) == sorted(expected)
+    keys = ("run", "status", "weights", "method", "ratio", "epsilon")
+    assert sorted((tuple(row[key] for key in keys) for row in rows), key=str) == sorted(expected, key=str)
     runs = {row["run"]: row for row in tables.read(results(finished) / "tables/runs.parquet").to_pylist()}
     for row in rows:
         if row["status"] == "diverged":
