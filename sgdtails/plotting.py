@@ -291,7 +291,7 @@ def _accuracy_curves(runs: pa.Table, tails: pa.Table, pruning: pa.Table, method:
             )
         axes.set_ylim(0, 1.05)
     figure.colorbar(scale, ax=figure.axes, pad=0.02, aspect=30, label=ALPHA)
-    error = r"; all layers of a network at one relative $\ell_2$ error" if by_error else ""
+    error = "\nevery layer at one relative $\\ell_2$ error" if by_error else ""
     figure.supxlabel(KAPPA + error, fontsize=8)
     figure.supylabel("relative test accuracy", fontsize=8)
     return figure

@@ -221,6 +221,11 @@ def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
         figure = plotting.FIGURES[name](runs, tails, table, scheme=scheme)
         lines[scheme] = sorted(line.get_xydata().tolist() for line in figure.axes[0].get_lines())
         assert ("at one relative" in figure.get_supxlabel()) == (scheme == "error")
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        box = next(text for text in figure.texts if "ratio" in text.get_text()).get_window_extent(renderer)
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width  # one panel is narrow
         assert {line.get_marker() for line in figure.axes[0].get_lines()} == {"o" if scheme == "error" else "None"}
     assert lines["ratio"][0] == [[0, 1], [0.5, 0.75], [1, 0.5]]
     assert lines["error"] == [[[0.3, 0.75]], [[0.3, 0.875]], [[0.3, 1]]]

@@ -184,6 +184,10 @@ def changed(**sections) -> dict:
             "unknown model 'fnc4' in config key runs, block 1: did you mean 'fcn4'?",
         ),
         (changed(runs=[TINY["runs"][0] | {"step_size": -1}]), "step_size is -1.0; it must be a positive number."),
+        (
+            changed(pruning={"exempt": ["head", "fc11"]}),
+            "unknown layer 'fc11' in config key pruning.exempt: did you mean 'fc1'?",
+        ),
     ],
 )
 def test_a_wrong_config_is_one_sentence_before_anything_starts(fresh, config, sentence):
