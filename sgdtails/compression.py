@@ -10,10 +10,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace
 
 from sgdtails import layers
 from sgdtails.errors import InputError
+from sgdtails.layers import ascending
 
 Array = Any  # numpy.ndarray or torch.Tensor
 
@@ -23,13 +24,6 @@ def removed(ratio: float, n: int) -> int:
     if not 0 <= ratio <= 1:
         raise InputError(f"pruning ratio {ratio} is not in [0, 1]; give the share of terms to remove.")
     return n - math.floor((1 - Fraction(str(ratio))) * n)
-
-
-def ascending(sample: Array) -> Array:
-    """Sorted along axis 0; not stable, which is many times faster."""
-    if is_torch_array(sample):
-        return sample.sort(dim=0).values
-    return array_namespace(sample).sort(sample, axis=0, stable=False)
 
 
 def power_sums(values: Array, norms: Sequence[float]) -> dict[float, float]:

@@ -109,7 +109,7 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
 
 
 def restored(sample: Any, shape: tuple[int, ...], purpose: Purpose) -> Any:
-    """The weight of a shape whose ``observations`` for a purpose the sample is, of numpy or torch."""
+    """The weight of a shape whose ``observations`` for a purpose the sample is, of numpy or torch; not of a head's multivariate ones."""
     if purpose == "node":
         return sample.T
     if purpose == "channel":
@@ -137,8 +137,13 @@ def middle(sample: Any, how: str = "median") -> Any:
         mean = xp.mean(xp.astype(sample, xp.float64), axis=0)
         # Rounding must not tell equal observations from their mean.
         return xp.clip(xp.astype(mean, sample.dtype), xp.min(sample, axis=0), xp.max(sample, axis=0))
-    if not is_torch_array(sample):
-        return np.median(sample, axis=0)
-    ordered = sample.sort(dim=0).values  # torch's own median is the lower one
+    ordered = ascending(sample)  # numpy's own median is slower, torch's the lower one
     low, high = ordered[(len(sample) - 1) // 2, ...], ordered[len(sample) // 2, ...]
     return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, sample.dtype)
+
+
+def ascending(sample: Any) -> Any:
+    """Sorted along axis 0; not stable, which is many times faster."""
+    if is_torch_array(sample):
+        return sample.sort(dim=0).values
+    return array_namespace(sample).sort(sample, axis=0, stable=False)
