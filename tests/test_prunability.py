@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, layers, models, prunability, pruning, sources, storage, tables
+from sgdtails import architectures, data, latency, layers, models, prunability, pruning, sources, storage, tables
 from sgdtails.errors import InputError
 from tests.conftest import script
 
@@ -161,3 +161,18 @@ def test_a_network_that_starts_with_equal_weights_is_compressed_where_it_was_tra
     storage.save_arrays(tmp_path / "final", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
     with pytest.raises(InputError, match="final: layer 'head'"):
         script("compression").main(smk)
+
+
+def test_without_a_centre_the_smaller_network_is_the_pruned_one(digits):
+    """Columns that become 0 can be left out: latency's network has the accuracy of the pruned network's row."""
+    rng = np.random.default_rng(3)
+    names = architectures.fully_connected_shapes(64, [24, 16], 10)
+    weights = {name: rng.standard_normal(shape).astype(np.float32) + 0.1 for name, shape in names.items()}
+    test = data.splits(digits, None)[1]
+    pruned = prunability.rows(
+        weights,
+        prunability.fully_connected({"test": test}),
+        **{"method": "node", "ratios": [0.5], "p": 2.0, "positions": {}, "centring": "none"},
+    )
+    small = latency.rows(weights, test, ratios=[0.5], p=2.0, centring="none")
+    assert next(small)["test_accuracy"] == next(pruned)["test_accuracy"]
