@@ -15,6 +15,7 @@ from sgdtails import (
     contents,
     grid,
     planning,
+    prunable_layers,
     provenance,
     source_settings,
 )
@@ -55,6 +56,15 @@ try:
         models=config["models"],
         base=BASE,
     )
+    grid.check_scheme(config["pruning"])
+    USED = {row["model"]: config["models"][row["model"]] for row in RUNS.values()}
+    # By model, what no pruning method touches.
+    EXEMPT = {
+        name: prunable_layers.of_model(
+            config["pruning"]["exempt"], model, USED.values()
+        )
+        for name, model in USED.items()
+    }
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None
@@ -81,7 +91,7 @@ ANALYSIS = "analysis_{run}"
 PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
 
 METHODS = {
-    run: grid.pruning_methods(config["models"][row["model"]])
+    run: grid.pruning_methods(USED[row["model"]], config["pruning"])
     for run, row in RUNS.items()
 }
 OWN_METHODS = {

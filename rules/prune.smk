@@ -22,7 +22,11 @@ rule compression:
         mem_mb=retried(2000),
         runtime=retried(30),
     params:
-        settings=settings(weights=config["pruning"]["weights"], **config["compression"]),
+        settings=settings(
+            weights=config["pruning"]["weights"],
+            centring=config["pruning"]["centring"],
+            **config["compression"],
+        ),
         code=code("compression.py"),
     script:
         "../workflow/scripts/compression.py"
@@ -57,6 +61,9 @@ rule prune:
                 method: config["pruning"][method] for method in METHODS[wildcards.run]
             },
             own=config["pruning"]["own"],
+            adaptive=config["pruning"]["adaptive"],
+            centring=config["pruning"]["centring"],
+            exempt=EXEMPT[RUNS[wildcards.run]["model"]],
         ),
         code=lambda wildcards: model_code(
             wildcards, "prune.py", *own_modules(OWN_METHODS.values())
@@ -102,6 +109,7 @@ rule latency:
     params:
         settings=settings(
             p=config["pruning"]["node"]["p"],
+            centring=config["pruning"]["centring"],
             weights=config["pruning"]["weights"],
             device=config["device"],
             precision=config["precision"],

@@ -23,22 +23,37 @@ FIGURE_TABLES = {
     "kesten": ("kesten",),
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
+    "rows": ("runs", "pruning"),
+    "filters": ("runs", "pruning"),
+    "channels": ("runs", "pruning"),
 }
-# What else a figure depends on: those that show networks say which tail index of them.
+# Whose accuracy after pruning a figure shows.
+PRUNED_BY = {
+    "fig04": "layer_magnitude",
+    "fig05": "singular_value",
+    "fig06": "kernel",
+    "fig09": "global_magnitude",
+    "fig10": "node",
+    "rows": "row",
+    "filters": "filter",
+    "channels": "channel",
+}
+# A study without convolutional, or without fully connected networks has no such figure, nor one of a method that is not run.
+if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
+    del FIGURE_TABLES["perturbation"]
+for figure, method in PRUNED_BY.items():
+    if not any(method in methods for methods in METHODS.values()):
+        del FIGURE_TABLES[figure]
+# What else figures depend on: those that show networks say which tail index of them.
 FIGURE_SETTINGS = {
     figure: {"index": config["index"]}
     for figure, names in FIGURE_TABLES.items()
     if "runs" in names
 }
-FIGURE_SETTINGS["fig07"] = FIGURE_SETTINGS["fig07"] | {
-    "weights": config["pruning"]["weights"]
-}
-# A study without convolutional, or without fully connected networks has no such figure.
-if not CHAINS:
-    del FIGURE_TABLES["perturbation"]
-for figure, method in {"fig06": "kernel", "fig10": "node"}.items():
-    if not any(method in methods for methods in METHODS.values()):
-        del FIGURE_TABLES[figure]
+FIGURE_SETTINGS["fig07"]["weights"] = config["pruning"]["weights"]
+for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
+    # Global pruning has no relative error of each layer.
+    FIGURE_SETTINGS[figure]["scheme"] = config["pruning"]["scheme"]
 
 TABLES = [
     *expand(

@@ -44,9 +44,11 @@ rule perturbation:
         mem_mb=retried(3000),
         runtime=retried(60),
     params:
-        settings=settings(
+        settings=lambda wildcards: settings(
             weights=config["pruning"]["weights"],
             ratios=config["pruning"]["layer_magnitude"]["ratios"],
+            centring=config["pruning"]["centring"],
+            exempt=EXEMPT[RUNS[wildcards.run]["model"]],
         ),
         code=code("perturbation.py"),
     script:

@@ -6,7 +6,7 @@ from copy import deepcopy
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from sgdtails import compression, dotted
+from sgdtails import compression, dotted, layers
 from sgdtails.audit_inputs import matrices
 from sgdtails.errors import InputError
 
@@ -44,7 +44,7 @@ def _prune(state: dict[str, "Tensor"], ratio: float) -> tuple[int, int]:
         if matrix.kind == "embedding" or not matrix.tensor.isfinite().all():
             continue
         flat = matrix.tensor.flatten().float()
-        middle = compression.median(flat)
+        middle = layers.middle(flat)
         magnitudes = (flat - middle).abs()
         count = compression.removed(ratio, len(flat))
         stays = compression.mask(magnitudes, compression.ascending(magnitudes), count)

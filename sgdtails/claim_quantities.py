@@ -61,6 +61,8 @@ class Study:
         """By method and run: pruned ratios, ascending, and relative test accuracies of the trained network."""
         rows: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
         wanted = (pc.field("weights") != "initial") & pc.field("relative_test_accuracy").is_valid()
+        if "epsilon" in self.pruning.column_names:  # tables of earlier versions have ratios only
+            wanted &= pc.field("epsilon").is_null()
         columns = ["method", "run", "pruned_ratio", "relative_test_accuracy"]
         for row in self.pruning.filter(wanted).select(columns).to_pylist():
             rows[row["method"]][row["run"]].append((row["pruned_ratio"], row["relative_test_accuracy"]))

@@ -32,7 +32,7 @@ _EFFECTS = {"rank_correlation": (-1, 1), "layer_correlation": (-1, 1), "histogra
 # The names that every study has, by the key of a claim or of a quantity.
 _NAMES: dict[str, tuple[str, ...]] = {
     "estimator": layer_tails.NAMES,
-    "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "kernel"),
+    "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "row", "kernel", "filter", "channel"),
     "structure": ("independent", "columns", "layer"),
     "weights": ("initial", "converged", "last", "average"),
 }

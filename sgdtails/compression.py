@@ -10,10 +10,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace
 
 from sgdtails import layers
 from sgdtails.errors import InputError
+from sgdtails.layers import ascending
 
 Array = Any  # numpy.ndarray or torch.Tensor
 
@@ -23,21 +24,6 @@ def removed(ratio: float, n: int) -> int:
     if not 0 <= ratio <= 1:
         raise InputError(f"pruning ratio {ratio} is not in [0, 1]; give the share of terms to remove.")
     return n - math.floor((1 - Fraction(str(ratio))) * n)
-
-
-def median(sample: Array) -> Array:
-    """Median over axis 0, the mean of both middle values for an even number, as numpy has it; torch takes the lower one."""
-    xp = array_namespace(sample)
-    ordered = ascending(sample)
-    low, high = ordered[(len(sample) - 1) // 2, ...], ordered[len(sample) // 2, ...]
-    return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, sample.dtype)
-
-
-def ascending(sample: Array) -> Array:
-    """Sorted along axis 0; not stable, which is many times faster."""
-    if is_torch_array(sample):
-        return sample.sort(dim=0).values
-    return array_namespace(sample).sort(sample, axis=0, stable=False)
 
 
 def power_sums(values: Array, norms: Sequence[float]) -> dict[float, float]:
@@ -87,12 +73,15 @@ def mask(magnitudes: Array, ordered: Array, count: int) -> Array:
     return kept
 
 
+def allowed(errors: Array, epsilon: float) -> int:
+    """How many of the smallest terms can go at a relative error of at most epsilon >= 0, from ``relative_errors``."""
+    return int(array_namespace(errors).count_nonzero(errors <= epsilon)) - 1
+
+
 def kappa(errors: Array, epsilon: float) -> float:
     """kappa_p(x, epsilon): the smallest kept fraction whose relative error is at most epsilon, from ``relative_errors`` (eq. D.1)."""
-    xp = array_namespace(errors)
-    allowed = int(xp.count_nonzero(errors <= epsilon)) - 1
     terms = len(errors) - 1
-    return (terms - allowed) / terms
+    return (terms - allowed(errors, epsilon)) / terms
 
 
 def kappa_of_rank(errors: Array, epsilon: float, shape: Sequence[int]) -> float:
@@ -114,24 +103,24 @@ def column_norms(sample: Array, p: float) -> Array:
 
 
 def per_layer(
-    weights: Mapping[str, Array], *, p: Sequence[float], epsilon: Sequence[float]
+    weights: Mapping[str, Array], *, p: Sequence[float], epsilon: Sequence[float], centring: str = "median"
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table ``compression`` (less run and weights): kappa of each layer's centred entries, columns or kernels,
     and singular values (in the Frobenius norm, p = 2, only). A structure that is its own median, such as the row of a layer
-    with one output, has no rows. InputError for a layer whose weights are all equal.
+    with one output, has no rows. InputError for a layer whose weights are all equal, or an unknown centring.
     """
     for index, (name, weight) in enumerate(weights.items()):
         common = {"layer": index, "layer_name": name}
         try:
-            yield from (common | row for row in _kappas(weight, p, epsilon))
+            yield from (common | row for row in _kappas(weight, p, epsilon, centring))
         except InputError as error:
             raise InputError(f"layer {name!r}: {error}") from error
 
 
-def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float]) -> Iterator[dict[str, Any]]:
-    entries = layers.centre(layers.observations(weight, "univariate"))
+def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float], centring: str) -> Iterator[dict[str, Any]]:
+    entries = layers.centre(layers.observations(weight, "univariate"), how=centring)
     purpose, structure = ("node", "columns") if weight.ndim == 2 else ("kernel", "kernels")
-    blocks = layers.centre(layers.observations(weight, purpose))  # type: ignore[arg-type]
+    blocks = layers.centre(layers.observations(weight, purpose), how=centring)  # type: ignore[arg-type]
     for norm in p:
         for name, terms in (("entries", entries), (structure, column_norms(blocks, norm))):
             if len(blocks) == 1 and name == structure:
@@ -139,7 +128,7 @@ def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float]) -> Iter
             errors = relative_errors(terms, norm)
             for level in epsilon:
                 yield {"structure": name, "p": norm, "epsilon": level, "kappa": kappa(errors, level)}
-    matrix = layers.centre(layers.observations(weight, "singular_value"))
+    matrix = layers.centre(layers.observations(weight, "singular_value"), how=centring)
     if len(matrix) == 1:
         return
     squares = np.linalg.eigvalsh(matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix)

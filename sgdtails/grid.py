@@ -13,6 +13,7 @@ from typing import Any
 
 from sgdtails import inputs, planning
 from sgdtails.errors import InputError, unknown
+from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
 
 Run = dict[str, Any]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
@@ -137,10 +138,22 @@ def width_and_depth(model: Mapping[str, Any]) -> dict[str, int | None]:
     return {"width": max(layers, default=None), "depth": len(layers) or None}
 
 
-def pruning_methods(model: Mapping[str, Any]) -> tuple[str, ...]:
-    """The pruning methods for an entry of ``models``: nodes are of linear layers, kernels of convolutions; an own model may have both."""
-    structured = ("node",) if "fcn" in model else ("kernel",) if "cnn" in model else ("node", "kernel")
-    return ("layer_magnitude", "global_magnitude", "singular_value", *structured)
+def pruning_methods(model: Mapping[str, Any], pruning: Mapping[str, Any]) -> tuple[str, ...]:
+    """The pruning methods for an entry of ``models``: those that have ratios in ``pruning``.
+
+    Nodes and rows are of linear layers, kernels, filters and channels of convolutions; an own model may have both.
+    """
+    structured = LINEAR if "fcn" in model else CONVOLUTIONAL if "cnn" in model else (*LINEAR, *CONVOLUTIONAL)
+    methods = ("layer_magnitude", "global_magnitude", "singular_value", *structured)
+    return tuple(method for method in methods if pruning[method]["ratios"])
+
+
+def check_scheme(pruning: Mapping[str, Any]) -> None:
+    """InputError if figures are to show networks pruned by relative error, and none are."""
+    if pruning["scheme"] == "error" and not pruning["adaptive"]["epsilon"]:
+        raise InputError(
+            "config key pruning.scheme is error, but pruning.adaptive.epsilon is empty; give relative errors there, or draw by ratio."
+        )
 
 
 def run_id(run: Mapping[str, Any]) -> str:

@@ -13,9 +13,15 @@ from sgdtails.pruned import Columns, PrunedNetwork
 REPEATS = 5
 
 
-def rows(weights: Mapping[str, Any], test: Split, *, ratios: Sequence[float], p: float) -> Iterator[dict[str, Any]]:
-    """Rows of table ``latency`` (less run, dataset and model) of a fully connected network; times are the fastest of 5."""
-    for ratio, network in zip(ratios, pruning.sweep(weights, ratios, method="node", p=p), strict=True):
+def rows(
+    weights: Mapping[str, Any], test: Split, *, ratios: Sequence[float], p: float, centring: str = "median"
+) -> Iterator[dict[str, Any]]:
+    """Rows of table ``latency`` (less run, dataset and model) of a fully connected network; times are the fastest of 5.
+
+    Every layer but the head loses columns, whichever are exempt from pruning: they go together with the rows that fed them.
+    """
+    networks = pruning.sweep(weights, ratios, method="node", p=p, centring=centring)
+    for ratio, network in zip(ratios, networks, strict=True):
         inputs, smaller = pruning.without_columns(network)
         zeroed = PrunedNetwork.unpruned({name: _zeroed(layer) for name, layer in network.layers.items()})
         small = PrunedNetwork.unpruned(smaller)

@@ -109,9 +109,9 @@ def _published_entries(matrix: NDArray[np.float32], entries: NDArray[np.float32]
 
     They differ from ``entries`` by one number per column, so a copy of them is only made for the order that is looked at.
     """
-    columns = layers.centre_of(matrix, settings.centring)
+    columns = layers.middle(matrix, settings.centring)
     flat = (matrix - columns).reshape(-1)
-    common = layers.centre_of(flat, settings.centring)
+    common = layers.middle(flat, settings.centring)
     flat -= common
     offset = columns + common - (matrix[0, 0] - entries[0])
 

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from array_api_compat import array_namespace, is_torch_array
 from numpy.typing import DTypeLike, NDArray
 
-from sgdtails import devices, storage
+from sgdtails import devices, prunable_layers, storage
 from sgdtails.errors import InputError, unknown
+from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
 
-Purpose = Literal["multivariate", "univariate", "singular_value", "node", "kernel"]
+Purpose = Literal["multivariate", "univariate", "singular_value", "node", "row", "kernel", "filter", "channel"]
+CENTRINGS = ("median", "mean", "none")
 
 
 def weights(state: Mapping[str, Any], keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -56,17 +59,18 @@ def check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], pat
             )
 
 
-def prunable(weights: Mapping[str, NDArray], method: str) -> list[str]:
-    """The layers that a pruning method may touch: not the head, not a convolution that comes first; nodes are columns of
-    linear layers, kernels belong to convolutions. Nor a single one of the method's observations, such as the row of a layer
-    with one output, which is its own median.
+def prunable(
+    weights: Mapping[str, NDArray], method: str, exempt: prunable_layers.Entries = prunable_layers.PUBLISHED
+) -> list[str]:
+    """The layers that a pruning method may touch: those that are not exempt; nodes and rows are of linear layers, kernels,
+    filters and channels of convolutions. Nor a layer that is one observation of the method, such as the row of a layer with
+    one output: it is its own median, and there is nothing to choose. InputError for an exempt layer that is not there.
     """
-    names = list(weights)[:-1]
-    if names and weights[names[0]].ndim > 2:
-        names = names[1:]
-    if method in ("node", "kernel"):
-        names = [name for name in names if (weights[name].ndim == 2) == (method == "node")]
-    if method in ("singular_value", "node", "kernel"):
+    spared = prunable_layers.names({name: weight.ndim for name, weight in weights.items()}, exempt)
+    names = [name for name in weights if name not in spared]
+    if method in (*LINEAR, *CONVOLUTIONAL):
+        names = [name for name in names if (weights[name].ndim == 2) == (method in LINEAR)]
+    if method in (*LINEAR, *CONVOLUTIONAL, "singular_value"):
         names = [name for name in names if len(observations(weights[name], method)) > 1]  # type: ignore[arg-type]
     return names
 
@@ -82,8 +86,11 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
     multivariate    (out, in); the head (in, out)            (out*in, kernel size)
     univariate      (out*in,)                                (out*in*kernel size,)
     singular_value  (out, in)                                (out, in*kernel size)
-    node            (in, out): one column an observation     InputError
-    kernel          InputError                               (out*in, kernel size)
+    node            (in, out): one column an observation     ValueError
+    row             (out, in)                                ValueError
+    kernel          ValueError                               (out*in, kernel size)
+    filter          ValueError                               (out, in*kernel size)
+    channel         ValueError                               (in, out*kernel size), a copy
     ==============  =======================================  =========================
     """
     if weight.ndim < 2:
@@ -91,7 +98,7 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
     linear = weight.ndim == 2
     if purpose == "univariate":
         return weight.reshape(-1)
-    if purpose == "singular_value":
+    if purpose == "singular_value" or (purpose == "row" and linear) or (purpose == "filter" and not linear):
         return weight.reshape(weight.shape[0], -1)
     if purpose == "multivariate" and linear:
         return weight.T if head else weight
@@ -99,29 +106,49 @@ def observations(weight: NDArray, purpose: Purpose, *, head: bool = False) -> ND
         return weight.T
     if purpose in ("multivariate", "kernel") and not linear:
         return weight.reshape(weight.shape[0] * weight.shape[1], -1)
+    if purpose == "channel" and not linear:
+        return weight.swapaxes(0, 1).reshape(weight.shape[1], -1)
     if purpose in get_args(Purpose):
         raise ValueError(f"{purpose!r} has no meaning for a weight of shape {weight.shape}")
     raise unknown("purpose", purpose, "layers.observations", get_args(Purpose))
 
 
-CENTRINGS = ("median", "mean", "none")
+def restored(sample: Any, shape: tuple[int, ...], purpose: Purpose) -> Any:
+    """The weight of a shape whose ``observations`` for a purpose the sample is, of numpy or torch; not of a head's multivariate ones."""
+    if purpose == "node":
+        return sample.T
+    if purpose == "channel":
+        return sample.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
+    return sample.reshape(shape)
 
 
 def centre(sample: NDArray, dtype: DTypeLike = np.float64, how: str = "median") -> NDArray:
-    """Observations less their median, or mean, or as they are: of each column of (N, d), of all of (N,).
-
-    InputError for an unknown ``how``.
-    """
+    """Observations less their centre, a new array: column medians of (N, d), the scalar median of (N,); or means, or 0."""
     exact = np.asarray(sample, dtype=dtype)
-    return exact - centre_of(exact, how)
+    return exact - middle(exact, how)
 
 
-def centre_of(sample: NDArray, how: str = "median") -> NDArray:
-    """What ``centre`` subtracts: (d,) of (N, d), a number of (N,)."""
-    if how == "median":
-        return np.median(sample, axis=0)
-    if how == "mean":
-        return sample.mean(axis=0, dtype=np.float64).astype(sample.dtype)
+def middle(sample: Any, how: str = "median") -> Any:
+    """What centring subtracts from observations (N, ...) of numpy or torch, (...): one of ``CENTRINGS``, 0 for none.
+
+    The median is the mean of both middle values for an even number. InputError for another name.
+    """
+    if how not in CENTRINGS:
+        raise unknown("centring", how, "the config", CENTRINGS)
+    xp = array_namespace(sample)
     if how == "none":
-        return np.zeros(sample.shape[1:], sample.dtype)
-    raise unknown("centring", how, "layers.centre", CENTRINGS)
+        return xp.zeros_like(sample[0, ...])
+    if how == "mean":
+        mean = xp.mean(xp.astype(sample, xp.float64), axis=0)
+        # Rounding must not tell equal observations from their mean.
+        return xp.clip(xp.astype(mean, sample.dtype), xp.min(sample, axis=0), xp.max(sample, axis=0))
+    ordered = ascending(sample)  # numpy's own median is slower, torch's the lower one
+    low, high = ordered[(len(sample) - 1) // 2, ...], ordered[len(sample) // 2, ...]
+    return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, sample.dtype)
+
+
+def ascending(sample: Any) -> Any:
+    """Sorted along axis 0; not stable, which is many times faster."""
+    if is_torch_array(sample):
+        return sample.sort(dim=0).values
+    return array_namespace(sample).sort(sample, axis=0, stable=False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import pruning
+from sgdtails import prunable_layers, pruning
 from sgdtails.data import Split
 from sgdtails.evaluation import batches
 from sgdtails.pruned import PrunedNetwork
@@ -43,15 +43,23 @@ def reach(split: Split) -> float:
     return max(float(np.linalg.norm(images.reshape(len(images), -1), axis=1).max()) for images, _ in batches(split))
 
 
-def rows(weights: Weights, split: Split, *, ratios: Iterable[float]) -> Iterator[dict[str, Any]]:
+def rows(
+    weights: Weights,
+    split: Split,
+    *,
+    ratios: Iterable[float],
+    centring: str = "median",
+    exempt: prunable_layers.Entries = prunable_layers.PUBLISHED,
+) -> Iterator[dict[str, Any]]:
     """Rows of table ``perturbation`` (less run, dataset, model and weights): one per ratio of layer-wise magnitude pruning.
 
-    B is the largest norm of an image of the split. InputError as ``pruning.sweep`` has it.
+    B is the largest norm of an image of the split. ``centring``, ``exempt`` and InputError: as for ``pruning.Pruner``.
     """
     ratios = list(ratios)
     largest = reach(split)
     before = logits(PrunedNetwork.unpruned(weights).chain, split)
-    for ratio, pruned in zip(ratios, pruning.sweep(weights, ratios, method="layer_magnitude"), strict=True):
+    networks = pruning.sweep(weights, ratios, method="layer_magnitude", centring=centring, exempt=exempt)
+    for ratio, pruned in zip(ratios, networks, strict=True):
         norms, errors = distances(weights, pruned.weights())
         measured = float(np.linalg.norm(logits(pruned.chain, split) - before, axis=1).max())
         norm, error = math.hypot(*norms), max(errors)

@@ -144,19 +144,19 @@ def _layer_points(
     return {weights: found.get(weights, {}) for weights in ("initial", "average")}
 
 
-def figure_4(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
+def figure_4(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, layer-wise magnitude pruning."""
-    return _accuracy_curves(runs, pruning, index, "layer_magnitude")
+    return _accuracy_curves(runs, pruning, index, "layer_magnitude", scheme)
 
 
-def figure_5(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
+def figure_5(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, singular value pruning: negative where the factors are larger than the matrix."""
-    return _accuracy_curves(runs, pruning, index, "singular_value")
+    return _accuracy_curves(runs, pruning, index, "singular_value", scheme)
 
 
-def figure_6(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
+def figure_6(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, kernel pruning of convolutional networks."""
-    return _accuracy_curves(runs, pruning, index, "kernel")
+    return _accuracy_curves(runs, pruning, index, "kernel", scheme)
 
 
 def figure_7(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS) -> Figure:
@@ -203,9 +203,9 @@ def figure_9(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Fig
     return _accuracy_curves(runs, pruning, index, "global_magnitude")
 
 
-def figure_10(runs: pa.Table, pruning: pa.Table, *, index: Index = PAPERS) -> Figure:
+def figure_10(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
     """Relative test accuracy against pruning ratio, node pruning of fully connected networks."""
-    return _accuracy_curves(runs, pruning, index, "node")
+    return _accuracy_curves(runs, pruning, index, "node", scheme)
 
 
 def figure_11(theory: pa.Table) -> Figure:
@@ -244,6 +244,21 @@ def figure_12(magnitudes: pa.Table) -> Figure:
     return figure
 
 
+def pruned_rows(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
+    """Relative test accuracy against pruning ratio, rows of linear layers."""
+    return _accuracy_curves(runs, pruning, index, "row", scheme)
+
+
+def pruned_filters(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
+    """Relative test accuracy against pruning ratio, filters of convolutions."""
+    return _accuracy_curves(runs, pruning, index, "filter", scheme)
+
+
+def pruned_channels(runs: pa.Table, pruning: pa.Table, *, scheme: str = "ratio", index: Index = PAPERS) -> Figure:
+    """Relative test accuracy against pruning ratio, input channels of convolutions."""
+    return _accuracy_curves(runs, pruning, index, "channel", scheme)
+
+
 _ALL: tuple[Callable[..., Figure], ...] = (
     *(figure_1, figure_2, figure_3, figure_4, figure_5, figure_6),
     *(figure_7, figure_8, figure_9, figure_10, figure_11, figure_12),
@@ -257,6 +272,9 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "theorems": theory_figures.theorems,
     "perturbation": theory_figures.perturbation,
     "audit": audit_figures.audit,
+    "rows": pruned_rows,
+    "filters": pruned_filters,
+    "channels": pruned_channels,
 }
 
 
@@ -270,9 +288,17 @@ def render(name: str, tables: Mapping[str, pa.Table], outputs: list[str], **sett
                 figure.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
 
 
-def _accuracy_curves(runs: pa.Table, pruning: pa.Table, index: Index, method: str) -> Figure:
-    """One line per converged run, darker for heavier tails, on one colour scale for all panels and methods."""
-    rows = [row for row in pruning.to_pylist() if row["method"] == method and row["weights"] != "initial"]
+def _accuracy_curves(runs: pa.Table, pruning: pa.Table, index: Index, method: str, scheme: str = "ratio") -> Figure:
+    """One line per converged run, darker for heavier tails, on one colour scale for all panels and methods.
+
+    ``scheme``: networks pruned by one ratio for all layers (ratio), or to one relative error of each layer (error; dots).
+    """
+    by_error = scheme == "error"
+    rows = [
+        row
+        for row in pruning.to_pylist()
+        if (row["method"], row.get("epsilon") is not None) == (method, by_error) and row["weights"] != "initial"
+    ]
     figure, panels = run_panels(runs, among={row["run"] for row in rows})
     alphas = [row["alpha"] for row in converged(runs)] or [1.9, 2.0]
     scale = ScalarMappable(Normalize(min(alphas), max(alphas)), "cividis")
@@ -283,11 +309,12 @@ def _accuracy_curves(runs: pa.Table, pruning: pa.Table, index: Index, method: st
                 [row["pruned_ratio"] for row in line],
                 [row["relative_test_accuracy"] for row in line],
                 color=scale.to_rgba(run["alpha"]),
-                linewidth=0.9,
+                **({"linewidth": 0.5, "marker": "o", "markersize": 2.5} if by_error else {"linewidth": 0.9}),
             )
         axes.set_ylim(0, 1.05)
     figure.colorbar(scale, ax=figure.axes, pad=0.02, aspect=30, label=index.axis)
-    figure.supxlabel(KAPPA, fontsize=8)
+    error = "\nevery layer at one relative $\\ell_2$ error" if by_error else ""
+    figure.supxlabel(KAPPA + error, fontsize=8)
     figure.supylabel("relative test accuracy", fontsize=8)
     return figure
 

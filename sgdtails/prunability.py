@@ -1,9 +1,9 @@
-"""The table of pruning: what a network still does at each ratio, and what it then costs."""
+"""The table of pruning: what a network still does at each ratio, or relative error of its layers, and what it then costs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sgdtails import evaluation, layers, pruning
+from sgdtails import evaluation, layers, prunable_layers, pruning
 from sgdtails.data import Split
 from sgdtails.pruned import PrunedNetwork
 
@@ -53,17 +53,22 @@ def rows(
     p: float,
     positions: Mapping[str, int],
     own: pruning.Own | None = None,
+    epsilons: Iterable[float] = (),
+    centring: str = "median",
+    exempt: prunable_layers.Entries = prunable_layers.PUBLISHED,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table ``pruning`` (less run, status and weights), one per ratio; none if the method finds no layer.
+    """Rows of the table ``pruning`` (less run, status and weights), one per ratio, and one per relative l2 error of ``epsilons``
+    to which each layer is pruned; none if the method finds no layer.
 
     ``positions`` are the output positions of convolutions for one image. NLL and accuracy of a split that is not
-    evaluated are None. Splits must include ``test``. ``own``: as for ``pruning.sweep``.
+    evaluated are None. Splits must include ``test``. ``own``, ``centring``, ``exempt``: as for ``pruning.Pruner``.
     """
-    if not layers.prunable(weights, method):
+    if not layers.prunable(weights, method, exempt):
         return
     unpruned = evaluate(PrunedNetwork.unpruned(weights))
-    ratios = list(ratios)
-    for ratio, network in zip(ratios, pruning.sweep(weights, ratios, method=method, p=p, own=own), strict=True):
+    pruner = pruning.Pruner(weights, method=method, p=p, own=own, centring=centring, exempt=exempt)
+    for ratio, epsilon in _wanted(ratios, epsilons):
+        network = pruner.at_error(epsilon) if ratio is None else pruner.at_ratio(ratio)  # type: ignore[arg-type]
         # At ratio 0 the workflow's masks remove nothing: the network is the unpruned one, bit for bit.
         same = ratio == 0 and method not in ("singular_value", "node") and own is None
         measured = unpruned if same else evaluate(network)
@@ -71,6 +76,7 @@ def rows(
         yield {
             "method": method,
             "ratio": ratio,
+            "epsilon": epsilon,
             "parameters_left": network.parameters_left,
             "pruned_ratio": network.pruned_ratio,
             "stored_parameters": network.stored_parameters,
@@ -85,10 +91,15 @@ def rows(
         }
 
 
-def missing(*, method: str, ratios: Iterable[float]) -> Iterator[dict[str, Any]]:
+def missing(*, method: str, ratios: Iterable[float], epsilons: Iterable[float] = ()) -> Iterator[dict[str, Any]]:
     """The rows of a run that has no finite weights to prune: its settings, and None for everything measured."""
-    for ratio in ratios:
-        yield {"method": method, "ratio": ratio} | dict.fromkeys((*_COSTS, *_MEASURED))
+    for ratio, epsilon in _wanted(ratios, epsilons):
+        yield {"method": method, "ratio": ratio, "epsilon": epsilon} | dict.fromkeys((*_COSTS, *_MEASURED))
+
+
+def _wanted(ratios: Iterable[float], epsilons: Iterable[float]) -> list[tuple[float | None, float | None]]:
+    """What rows are about: a ratio and no error, or an error and no ratio."""
+    return [*((ratio, None) for ratio in ratios), *((None, epsilon) for epsilon in epsilons)]
 
 
 def output_positions(model: "nn.Module", input_shape: tuple[int, ...]) -> dict[str, int]:

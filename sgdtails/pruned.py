@@ -15,12 +15,12 @@ Array = Any  # numpy.ndarray or torch.Tensor
 
 @dataclass(frozen=True)
 class Masked:
-    """A weight of full shape whose pruned entries hold the median; a layer that was not pruned is the case kept = size."""
+    """A weight of full shape whose pruned entries hold their centre; a layer that was not pruned is the case kept = size."""
 
     weight: Array
     kept: int
     stored: int
-    median_adds: int = 0  # per output position: what adding the median back costs
+    median_adds: int = 0  # per output position: what adding the centre back costs
     removed: Mapping[float, float] = field(default_factory=dict)  # p: sum of |w^ - w|^p
 
     @property
@@ -42,11 +42,11 @@ class Masked:
 
 @dataclass(frozen=True)
 class Columns:
-    """A linear weight (out, in) of which ``index`` columns remain; the others hold the row medians (out,)."""
+    """A linear weight (out, in) of which ``index`` columns remain; the others hold the row medians (out,), or 0 (None)."""
 
     weight: Array
     index: Array
-    median: Array
+    median: Array | None
     removed: Mapping[float, float]
 
     @property
@@ -59,34 +59,38 @@ class Columns:
 
     @property
     def stored(self) -> int:
-        return self.kept + len(self.index) + len(self.median)
+        return self.kept + len(self.index) + _length(self.median)
 
     @cached_property
     def _centred(self) -> Array:
-        return self.weight[:, self.index] - self.median[:, None]
+        columns = self.weight[:, self.index]
+        return columns if self.median is None else columns - self.median[:, None]
 
     def dense(self) -> Array:
-        xp = array_namespace(self.weight)
-        full = xp.zeros_like(self.weight) + self.median[:, None]
+        full = array_namespace(self.weight).zeros_like(self.weight)
+        if self.median is not None:
+            full = full + self.median[:, None]
         full[:, self.index] = self.weight[:, self.index]
         return full
 
     def product(self, x: Array) -> Array:
-        total = array_namespace(x).sum(x, axis=1)
-        return x[:, self.index] @ self._centred.T + total[:, None] * self.median
+        product = x[:, self.index] @ self._centred.T
+        if self.median is None:
+            return product
+        return product + array_namespace(x).sum(x, axis=1)[:, None] * self.median
 
     @property
     def multiply_adds(self) -> int:
-        return self.kept + sum(self.weight.shape)
+        return self.kept + (sum(self.weight.shape) if self.median is not None else 0)
 
 
 @dataclass(frozen=True)
 class Factors:
-    """A matrix (m, n) as left (m, r) @ right (r, n) + the column medians (n,); ``shape`` is that of the layer's weight."""
+    """A matrix (m, n) as left (m, r) @ right (r, n) + the column medians (n,), or 0 (None); ``shape``: of the layer's weight."""
 
     left: Array
     right: Array
-    median: Array
+    median: Array | None
     shape: tuple[int, ...]
     removed: Mapping[float, float]
 
@@ -101,7 +105,7 @@ class Factors:
 
     @property
     def stored(self) -> int:
-        return self.kept + len(self.median)
+        return self.kept + _length(self.median)
 
     @property
     def _matrix_shape(self) -> tuple[int, int]:
@@ -109,7 +113,8 @@ class Factors:
 
     @cached_property
     def _dense(self) -> Array:
-        return (self.left @ self.right + self.median).reshape(self.shape)
+        product = self.left @ self.right
+        return (product if self.median is None else product + self.median).reshape(self.shape)
 
     def dense(self) -> Array:
         return self._dense
@@ -117,12 +122,13 @@ class Factors:
     def product(self, x: Array) -> Array:
         if len(self.right) * sum(self._matrix_shape) >= self.size:
             return x @ self._dense.T
-        return (x @ self.right.T) @ self.left.T + (x @ self.median)[:, None]
+        product = (x @ self.right.T) @ self.left.T
+        return product if self.median is None else product + (x @ self.median)[:, None]
 
     @property
     def multiply_adds(self) -> int:
         m, n = self._matrix_shape
-        return len(self.right) * (m + n) + n + m
+        return len(self.right) * (m + n) + (n + m if self.median is not None else 0)
 
 
 Layer = Masked | Columns | Factors
@@ -187,6 +193,10 @@ class PrunedNetwork:
     def weights(self) -> dict[str, Array]:
         """Every layer as an array of its first shape."""
         return {name: layer.dense() for name, layer in self.layers.items()}
+
+
+def _length(median: Array | None) -> int:
+    return 0 if median is None else len(median)
 
 
 def _size(weight: Array) -> int:

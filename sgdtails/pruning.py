@@ -1,8 +1,8 @@
-"""Pruning networks by magnitude, singular value, node or kernel (paper, sections 3.2 and A.5).
+"""Pruning networks by magnitude, singular value, or blocks of entries (paper, sections 3.2 and A.5).
 
 Weights are arrays by layer name, in order, the last one being the head: ``layers.weights`` gives them. Each layer is
-centred on its median, the smallest terms are removed, and the median is added back. The head and a convolutional first
-layer are left alone.
+centred on its median (or mean, or not at all), the smallest terms are removed, and the centre is added back. The head and
+a convolutional first layer are left alone, unless other layers are named exempt.
 """
 
 import math
@@ -10,43 +10,89 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-from array_api_compat import array_namespace, device, to_device
-from numpy.typing import NDArray
+from array_api_compat import array_namespace
 
-from sgdtails import compression, layers
+from sgdtails import compression, layers, prunable_layers
 from sgdtails.errors import InputError, unknown
-from sgdtails.pruned import Columns, Factors, Layer, Masked, PrunedNetwork, whole
+from sgdtails.plans import NORMS, Blocks, Entries, Own, OwnEntries, Plan, SingularValues
+from sgdtails.pruned import Columns, PrunedNetwork, whole
 
 Array = Any  # numpy.ndarray or torch.Tensor
-NORMS = (1.0, 2.0)  # the relative errors that are reported
-Own = Callable[[NDArray, int], NDArray]  # a centred weight and how many entries to remove, to a mask of what stays
+METHODS: dict[str, Callable[..., Plan]] = {
+    "layer_magnitude": Entries,
+    "global_magnitude": Entries,
+    "singular_value": SingularValues,
+    **{
+        name: partial(Blocks, purpose=name)  # type: ignore[arg-type]
+        for name in (*prunable_layers.LINEAR, *prunable_layers.CONVOLUTIONAL)
+    },
+}
+ADAPTIVE = tuple(name for name in METHODS if name != "global_magnitude")
+"""Methods by which each layer can be pruned to one relative error: global pruning shares out one number of entries instead."""
 
 
-def sweep(
-    weights: Mapping[str, Array], ratios: Iterable[float], *, method: str, p: float = 2.0, own: Own | None = None
-) -> Iterator[PrunedNetwork]:
-    """The network pruned at each ratio, sorted or decomposed once; p is the norm of nodes and kernels.
+class Pruner:
+    """A network whose layers are sorted or decomposed once, to be pruned at any ratio, or to any relative error of its layers.
 
-    A ratio removes all but floor((1 - ratio)*d) of d terms: entries of each layer (layer_magnitude) or of all layers
-    (global_magnitude), singular values, columns of linear layers (node) or kernels of convolutions (kernel). Of equal
-    terms the first go first. ``own`` is the method of that name, of entries of each layer, in place of ours. InputError for
-    a ratio outside [0, 1], p <= 0, or a layer whose weights are all equal or not finite.
+    ``p`` is the norm of blocks. ``own`` is the method of that name, of entries of each layer, in place of ours. ``centring``:
+    one of ``layers.CENTRINGS``. ``exempt``: as for ``layers.prunable``. InputError for an unknown method, centring or layer,
+    p <= 0, or a layer whose weights are all equal or not finite.
     """
-    if own is None and method not in METHODS:
-        raise unknown("pruning method", method, "pruning", METHODS)
-    make = METHODS[method] if own is None else partial(_Own, own=own, method=method)
-    subject = {name: weights[name] for name in layers.prunable(weights, method)}
-    plans = {name: make(name, weight, p) for name, weight in subject.items()}
-    totals = {norm: math.fsum(plan.totals[norm] for plan in plans.values()) for norm in NORMS}
-    count = _global_counts(plans) if method == "global_magnitude" else _layer_counts(plans)
-    for ratio in ratios:
-        counts = count(ratio)
-        forms = {
-            name: plans[name].pruned(counts[name]) if name in plans else whole(weight)
-            for name, weight in weights.items()
+
+    def __init__(
+        self,
+        weights: Mapping[str, Array],
+        *,
+        method: str,
+        p: float = 2.0,
+        own: Own | None = None,
+        centring: str = "median",
+        exempt: prunable_layers.Entries = prunable_layers.PUBLISHED,
+    ) -> None:
+        if own is None and method not in METHODS:
+            raise unknown("pruning method", method, "pruning", METHODS)
+        make = METHODS[method] if own is None else partial(OwnEntries, own=own, method=method)
+        self._weights, self._method = weights, method
+        self._plans = {
+            name: make(name, weights[name], p, centring) for name in layers.prunable(weights, method, exempt)
         }
-        yield PrunedNetwork(forms, frozenset(plans), totals)
+        self._totals = {norm: math.fsum(plan.totals[norm] for plan in self._plans.values()) for norm in NORMS}
+        self._counts = _global_counts(self._plans) if method == "global_magnitude" else _layer_counts(self._plans)
+
+    def at_ratio(self, ratio: float) -> PrunedNetwork:
+        """The network less all but floor((1 - ratio)*d) of d terms: of each layer, or of all layers (global_magnitude).
+
+        Terms are entries, singular values, or a layer's columns (node), rows, kernels, filters or channels. Of equal terms the
+        first go first. InputError for a ratio outside [0, 1].
+        """
+        return self._network(self._counts(ratio))
+
+    def at_error(self, epsilon: float) -> PrunedNetwork:
+        """Each layer less as many of its terms as can go at a relative l2 error of at most epsilon (assumption H1, Theorem 5).
+
+        So each layer has a kappa of its own. InputError for epsilon outside [0, 1], and for methods not in ``ADAPTIVE``.
+        """
+        if self._method not in ADAPTIVE:
+            raise InputError(
+                f"pruning method {self._method!r} cannot prune each layer to one relative error; use one of: {', '.join(ADAPTIVE)}."
+            )
+        if not 0 <= epsilon <= 1:
+            raise InputError(f"relative error {epsilon} is not in [0, 1]; give the share of each layer's norm to lose.")
+        return self._network({name: compression.allowed(plan.errors, epsilon) for name, plan in self._plans.items()})
+
+    def _network(self, counts: Mapping[str, int]) -> PrunedNetwork:
+        forms = {
+            name: self._plans[name].pruned(counts[name]) if name in counts else whole(weight)
+            for name, weight in self._weights.items()
+        }
+        return PrunedNetwork(forms, frozenset(counts), self._totals)
+
+
+def sweep(weights: Mapping[str, Array], ratios: Iterable[float], **how: Any) -> Iterator[PrunedNetwork]:
+    """The network pruned at each ratio; ``how`` and errors are those of ``Pruner``."""
+    pruner = Pruner(weights, **how)
+    for ratio in ratios:
+        yield pruner.at_ratio(ratio)
 
 
 def layer_magnitude(weights: Mapping[str, Array], ratio: float) -> PrunedNetwork:
@@ -91,142 +137,7 @@ def without_columns(network: PrunedNetwork) -> tuple[Array, dict[str, Array]]:
     return forms[0].index, smaller  # type: ignore[union-attr]
 
 
-class _Plan:
-    """One layer, sorted once: its terms can be removed at any ratio."""
-
-    terms: int
-    totals: Mapping[float, float]
-
-    def pruned(self, count: int) -> Layer:
-        """The layer without its ``count`` smallest terms."""
-        raise NotImplementedError
-
-
-class _Entries(_Plan):
-    def __init__(self, name: str, weight: Array, p: float) -> None:
-        flat = layers.observations(weight, "univariate")
-        self.weight, self.terms, self.median = weight, len(flat), compression.median(flat)
-        self.magnitudes = array_namespace(flat).abs(flat - self.median)
-        self.ordered = compression.ascending(self.magnitudes)
-        self.totals = _checked(name, compression.power_sums(self.ordered, NORMS))
-
-    def pruned(self, count: int) -> Masked:
-        kept = compression.mask(self.magnitudes, self.ordered, count).reshape(self.weight.shape)
-        return self._masked(kept, self.terms - count, compression.power_sums(self.ordered[:count], NORMS))
-
-    def _masked(self, kept: Array, left: int, removed: Mapping[float, float]) -> Masked:
-        return Masked(
-            array_namespace(self.weight).where(kept, self.weight, self.median),
-            kept=left,
-            stored=2 * left + 1,
-            median_adds=_median_adds(self.weight),
-            removed=removed,
-        )
-
-
-class _Own(_Entries):
-    """Entries, by a function of the user's."""
-
-    def __init__(self, name: str, weight: Array, p: float, *, own: Own, method: str) -> None:
-        super().__init__(name, weight, p)
-        self.own, self.method = own, method
-
-    def pruned(self, count: int) -> Masked:
-        xp = array_namespace(self.weight)
-        found = self.own(np.asarray(to_device(self.weight - self.median, "cpu")), count)
-        try:
-            mask = np.asarray(found)
-        except (TypeError, ValueError, RuntimeError):  # of ragged lists, or of a tensor that needs a gradient
-            mask = np.empty(0, dtype=object)
-        shape = tuple(self.weight.shape)
-        if mask.dtype != bool or mask.shape != shape:
-            raise InputError(
-                f"config key pruning.own.{self.method}: it gave {mask.dtype} of shape {mask.shape}; it must give booleans of the weight's shape {shape}."
-            )
-        kept = xp.asarray(mask, device=device(self.weight))
-        removed = compression.power_sums(self.magnitudes[~xp.reshape(kept, (-1,))], NORMS)
-        return self._masked(kept, int(mask.sum()), removed)
-
-
-class _SingularValues(_Plan):
-    def __init__(self, name: str, weight: Array, p: float) -> None:
-        matrix = layers.observations(weight, "singular_value")
-        xp = array_namespace(matrix)
-        self.shape, self.terms, self.median = tuple(weight.shape), min(matrix.shape), compression.median(matrix)
-        self.centred = matrix - self.median
-        exact = xp.astype(self.centred, xp.float64)
-        wide = matrix.shape[0] <= matrix.shape[1]
-        # The Gram matrix of the shorter side, in float64: several times faster than a decomposition of the layer, and
-        # its error, a relative 1e-8 of the largest singular value, is below that of float32 weights.
-        vectors = xp.flip(xp.linalg.eigh(exact @ exact.T if wide else exact.T @ exact).eigenvectors, axis=1)
-        factors = (vectors, vectors.T @ exact) if wide else (exact @ vectors, vectors.T)
-        self.left, self.right = (xp.astype(factor, matrix.dtype) for factor in factors)
-        self.totals = _checked(name, compression.power_sums(self.centred, NORMS))
-
-    def pruned(self, count: int) -> Factors:
-        rank = self.terms - count
-        left, right = self.left[:, :rank], self.right[:rank, :]
-        removed = compression.power_sums(self.centred - left @ right, NORMS)
-        return Factors(left, right, self.median, self.shape, removed)
-
-
-class _Blocks(_Plan):
-    """Columns of a linear layer or kernels of a convolution, by their lp norm."""
-
-    def __init__(self, name: str, weight: Array, p: float) -> None:
-        self.weight = weight
-        sample = layers.observations(weight, "node" if weight.ndim == 2 else "kernel")
-        self.terms, self.median = len(sample), compression.median(sample)
-        centred = sample - self.median
-        self.norms = compression.column_norms(centred, p)
-        self.ordered = compression.ascending(self.norms)
-        self.powers = {norm: compression.column_norms(centred, norm) ** norm for norm in NORMS}
-        xp = array_namespace(sample)
-        self.totals = _checked(name, {norm: float(xp.sum(powers)) for norm, powers in self.powers.items()})
-
-    def pruned(self, count: int) -> Columns | Masked:
-        kept = compression.mask(self.norms, self.ordered, count)
-        xp = array_namespace(kept)
-        removed = {norm: float(xp.sum(powers[~kept])) for norm, powers in self.powers.items()}
-        if self.weight.ndim == 2:
-            return Columns(self.weight, xp.nonzero(kept)[0], self.median, removed)
-        sample = layers.observations(self.weight, "kernel")
-        size, left = len(self.median), self.terms - count
-        return Masked(
-            xp.where(kept[:, None], sample, self.median).reshape(self.weight.shape),
-            kept=size * left,
-            stored=size * left + left + size,
-            median_adds=_median_adds(self.weight),
-            removed=removed,
-        )
-
-
-METHODS: dict[str, type[Any]] = {
-    "layer_magnitude": _Entries,
-    "global_magnitude": _Entries,
-    "singular_value": _SingularValues,
-    "node": _Blocks,
-    "kernel": _Blocks,
-}
-
-
-def _checked(name: str, totals: dict[float, float]) -> dict[float, float]:
-    if not all(math.isfinite(total) for total in totals.values()):
-        raise InputError(f"layer {name!r}: its weights are not all finite; prune a network that did not diverge.")
-    if not all(total > 0 for total in totals.values()):
-        raise InputError(
-            f"layer {name!r}: all its observations are equal, so none is smaller than another; leave it out."
-        )
-    return totals
-
-
-def _median_adds(weight: Array) -> int:
-    """Adding a median back, per output position: the inputs are summed, the sum is spread over the outputs."""
-    outputs, inputs, *kernel_shape = weight.shape
-    return inputs + outputs + (math.prod(kernel_shape) if kernel_shape else 0)
-
-
-def _layer_counts(plans: Mapping[str, _Plan]) -> Callable[[float], dict[str, int]]:
+def _layer_counts(plans: Mapping[str, Plan]) -> Callable[[float], dict[str, int]]:
     return lambda ratio: {name: compression.removed(ratio, plan.terms) for name, plan in plans.items()}
 
 

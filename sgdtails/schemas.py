@@ -28,8 +28,19 @@ from sgdtails.run_schemas import (
 
 _PRUNED = (
     WEIGHTS,
-    ("method", TEXT, "", "layer_magnitude, global_magnitude, singular_value, node or kernel"),
-    ("ratio", REAL, "1", "share of terms removed, as asked for"),
+    (
+        "method",
+        TEXT,
+        "",
+        "layer_magnitude, global_magnitude, singular_value, node, row, kernel, filter, channel or one of pruning.own",
+    ),
+    ("ratio", REAL, "1", "share of terms removed, as asked for; null where a relative error was"),
+    (
+        "epsilon",
+        REAL,
+        "1",
+        "largest relative l2 error of each layer, as asked for, whatever share goes; null where a ratio was",
+    ),
     ("parameters_left", COUNT, "parameters", "of the whole network; factors of rank r hold r*(m+n+1)"),
     ("pruned_ratio", REAL, "1", "1 - parameters left / parameters, over the layers subject to pruning"),
     ("stored_parameters", COUNT, "numbers", "to store the network in this form: medians, factors and indices counted"),

@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -105,13 +104,6 @@ def test_bad_vectors_and_norms():
             compression.relative_errors(np.ones(3), p)
         with pytest.raises(InputError, match="give p > 0"):
             compression.column_norms(np.ones((3, 2)), p)
-
-
-@pytest.mark.parametrize("shape", [(7,), (8,), (7, 3), (8, 3)])
-def test_median_is_numpys_for_both_kinds_of_array(shape):
-    sample = np.random.default_rng(0).standard_normal(shape)
-    np.testing.assert_array_equal(compression.median(sample), np.median(sample, axis=0))
-    np.testing.assert_array_equal(compression.median(torch.from_numpy(sample)), np.median(sample, axis=0))
 
 
 def test_kappa_of_singular_values_counts_factors_and_can_exceed_one():

@@ -199,6 +199,12 @@ def test_names_cannot_leave_the_results_folder():
         ({"pruning": {"evaluate": ["train"]}}, "pruning.evaluate lacks test"),
         ({"pruning": {"node": {"p": 1e300}}}, "pruning.node.p: .* is greater than the maximum of 20"),
         ({"resources": {"threads": 100_000}}, "resources.threads: 100000 is greater than the maximum of 1024"),
+        ({"pruning": {"centring": "medain"}}, "'medain' in config key pruning.centring: did you mean 'median'"),
+        ({"pruning": {"scheme": "errors"}}, "'errors' in config key pruning.scheme: did you mean 'error'"),
+        ({"pruning": {"rows": {"ratios": [0.5]}}}, "unknown key 'rows' in config key pruning: did you mean 'row'"),
+        ({"pruning": {"exempt": [-1]}}, r"pruning.exempt.0: -1 is less than the minimum of 0"),
+        ({"pruning": {"exempt": "head"}}, r"pruning.exempt: 'head' is not of type 'array'"),
+        ({"pruning": {"adaptive": {"epsilon": [0]}}}, r"pruning.adaptive.epsilon.0"),
     ],
 )
 def test_wrong_configs(config, schema, change, message):
@@ -248,6 +254,30 @@ def test_two_kinds_of_the_users_own_are_refused(config, schema):
 @pytest.mark.parametrize("models", [None, [], "x", {"fcn4": None}, {"fcn4": [1]}, {"fcn4": {}}])
 def test_what_is_no_model_is_left_to_the_schema(config, models):
     assert planning.whole_models(models, config["models"]) == models
+
+
+def test_a_pruning_method_runs_where_it_has_ratios_and_layers(config):
+    everywhere = ("layer_magnitude", "global_magnitude", "singular_value")
+    published = {"fcn4": (*everywhere, "node"), "cnn": (*everywhere, "kernel")}
+    for name, methods in published.items():
+        assert grid.pruning_methods(config["models"][name], config["pruning"]) == methods
+    more = {method: {"ratios": [0.5], "p": 2.0} for method in ("row", "filter", "channel")}
+    pruning = config["pruning"] | more | {"global_magnitude": {"ratios": []}}
+    rest = ("layer_magnitude", "singular_value")
+    assert grid.pruning_methods({"fcn": [4]}, pruning) == (*rest, "node", "row")
+    assert grid.pruning_methods({"cnn": [4]}, pruning) == (*rest, "kernel", "filter", "channel")
+    assert grid.pruning_methods({"factory": "a.b"}, pruning) == (*rest, "node", "row", "kernel", "filter", "channel")
+
+
+def test_figures_by_relative_error_need_relative_errors(config):
+    pruning = config["pruning"]
+    grid.check_scheme(pruning)
+    grid.check_scheme(pruning | {"scheme": "error"})
+    grid.check_scheme(pruning | {"adaptive": {"epsilon": []}})
+    with pytest.raises(
+        InputError, match=r"pruning.scheme is error, but pruning.adaptive.epsilon is empty; give relative"
+    ):
+        grid.check_scheme(pruning | {"scheme": "error", "adaptive": {"epsilon": []}})
 
 
 def declared(schema, prefix=""):

@@ -124,3 +124,14 @@ def test_the_figure_shows_every_moved_network_below_the_line(rows):
         assert len(lines[label]) == 3
         assert (lines[label][:, 1] <= lines[label][:, 0]).all()
     assert axes.get_xlim() == axes.get_ylim()
+
+
+def test_networks_are_pruned_by_the_given_centring_and_exempt_layers(rows):
+    weights, split, found = rows
+    outputs = PrunedNetwork.unpruned(weights).chain(split.images.reshape(2300, -1).astype(np.float32))
+    (gone,) = perturbation.rows(weights, split, ratios=[1], centring="none")
+    assert gone["epsilon"] == 1  # hidden layers of zeros, where a centre would stay
+    assert gone["measured"] == pytest.approx(np.linalg.norm(outputs, axis=1).max(), rel=1e-5)
+    assert found[3]["epsilon"] != 1
+    (whole,) = perturbation.rows(weights, split, ratios=[1], exempt=[0, "fc2", "head"])
+    assert (whole["measured"], whole["epsilon"]) == (0, 0)

@@ -3,6 +3,7 @@ import itertools
 import matplotlib
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -246,6 +247,33 @@ def test_accuracy_curves_show_their_method_and_no_initial_or_diverged_network(nu
     # The heaviest tail is drawn last, and darkest.
     brightness = [sum(line.get_color()[:3]) for line in figure.axes[0].get_lines()]
     assert brightness == sorted(brightness, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("fig04", "layer_magnitude"), ("fig10", "node"), ("rows", "row"), ("filters", "filter"), ("channels", "channel")],
+)
+def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
+    runs, _ = study(("fcn4",))
+    by_ratio = pruning_table({"fcn4": [method, "other"]}).to_pylist()
+    by_error = [row | {"ratio": None, "epsilon": 0.1, "pruned_ratio": 0.3} for row in by_ratio if row["ratio"] == 0.5]
+    table = pa.Table.from_pylist(by_ratio + by_error, schema=tables.SCHEMAS["pruning"])
+    lines = {}
+    for scheme in ("ratio", "error"):
+        figure = plotting.FIGURES[name](runs, table, scheme=scheme)
+        lines[scheme] = sorted(line.get_xydata().tolist() for line in figure.axes[0].get_lines())
+        assert ("at one relative" in figure.get_supxlabel()) == (scheme == "error")
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        box = next(text for text in figure.texts if "ratio" in text.get_text()).get_window_extent(renderer)
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width  # one panel is narrow
+        assert {line.get_marker() for line in figure.axes[0].get_lines()} == {"o" if scheme == "error" else "None"}
+    assert lines["ratio"][0] == [[0, 1], [0.5, 0.75], [1, 0.5]]
+    assert lines["error"] == [[[0.3, 0.75]], [[0.3, 0.875]], [[0.3, 1]]]
+    earlier = table.filter(pc.field("epsilon").is_null()).drop_columns(["epsilon"])
+    axes = plotting.FIGURES[name](runs, tails, earlier).axes[0]
+    assert sorted(line.get_xydata().tolist() for line in axes.get_lines()) == lines["ratio"]
 
 
 def test_figure_8_has_a_panel_per_structure():

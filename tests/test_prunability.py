@@ -1,10 +1,11 @@
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, layers, models, prunability, sources, storage, tables
+from sgdtails import architectures, data, latency, layers, models, prunability, pruning, sources, storage, tables
 from sgdtails.errors import InputError
 from tests.conftest import script
 
@@ -17,7 +18,7 @@ def digits():
     return sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
 
 
-def rows(dataset, name, method, *, device=CPU, chain=False, evaluate=("test", "train")):
+def rows(dataset, name, method, *, device=CPU, chain=False, evaluate=("test", "train"), **more):
     train, test = data.splits(dataset, device)
     splits = {key: split for key, split in (("test", test), ("train", train)) if key in evaluate}
     model = models.build(name, dataset.shape, 10, CONFIG, seed=1)
@@ -27,13 +28,14 @@ def rows(dataset, name, method, *, device=CPU, chain=False, evaluate=("test", "t
     else:
         how, positions = prunability.module(model, splits), prunability.output_positions(model, dataset.shape)
     p = 2.0
-    return list(prunability.rows(weights, how, method=method, ratios=[0, 0.5, 0.9], p=p, positions=positions))
+    return list(prunability.rows(weights, how, method=method, ratios=[0, 0.5, 0.9], p=p, positions=positions, **more))
 
 
-@pytest.mark.parametrize("method", ["layer_magnitude", "global_magnitude", "singular_value", "node"])
+@pytest.mark.parametrize("method", ["layer_magnitude", "global_magnitude", "singular_value", "node", "row"])
 def test_numpy_chains_torch_chains_and_modules_agree(digits, method):
-    numpy_rows = rows(digits, "fcn", method, device=None, chain=True)
-    for other in (rows(digits, "fcn", method, chain=True), rows(digits, "fcn", method)):
+    more = {"epsilons": [0.5] if method in pruning.ADAPTIVE else [], "centring": "mean", "exempt": []}
+    numpy_rows = rows(digits, "fcn", method, device=None, chain=True, **more)
+    for other in (rows(digits, "fcn", method, chain=True, **more), rows(digits, "fcn", method, **more)):
         for one, two in zip(numpy_rows, other, strict=True):
             assert one.keys() == two.keys()
             for key, value in one.items():
@@ -46,6 +48,31 @@ def test_positions_are_those_of_the_outputs(digits):
     unpruned = rows(digits, "cnn", "kernel")[0]
     assert unpruned["multiply_adds"] >= 64 * 36 + 16 * (24 + 48) * 9 + 320
     assert unpruned["parameters_left"] == 36 + (24 + 48) * 9 + 320
+
+
+@pytest.mark.parametrize("method", ["layer_magnitude", "singular_value", "node"])
+def test_a_row_has_a_ratio_or_a_relative_error(digits, method):
+    found = rows(digits, "fcn", method, device=None, chain=True, epsilons=[0.1, 0.6])
+    asked = [(row["ratio"], row["epsilon"]) for row in found]
+    assert asked == [(0, None), (0.5, None), (0.9, None), (None, 0.1), (None, 0.6)]
+    assert found[3]["relative_error_l2"] <= 0.1
+    assert found[3]["relative_error_l2"] <= found[4]["relative_error_l2"] <= 0.6
+    assert found[3]["pruned_ratio"] < found[4]["pruned_ratio"]
+    missing = list(prunability.missing(method=method, ratios=[0, 0.5, 0.9], epsilons=[0.1, 0.6]))
+    assert [(row["ratio"], row["epsilon"]) for row in missing] == asked
+
+
+@pytest.mark.parametrize(("method", "blocks", "adds"), [("filter", 4, 36), ("channel", 2, 4 + 6 * 9)])
+def test_filters_and_channels_of_a_network(digits, method, blocks, adds):
+    whole, half, _ = rows(digits, "cnn", method)
+    assert whole["relative_test_accuracy"] == 1
+    (_, other, *_) = rows(digits, "cnn", method, exempt=["first_convolution", "conv3", "head"])
+    # Of the second convolution, (6, 4, 3, 3), three filters of 36 numbers or two channels of 54 go.
+    assert other["parameters_left"] == whole["parameters_left"] - 3 * 36
+    assert other["pruned_ratio"] == 0.5
+    assert whole["multiply_adds"] - half["multiply_adds"] == 16 * (108 + 216)
+    unpruned = 64 * 36 + 16 * (216 + 432) + 320
+    assert other["multiply_adds"] == unpruned - 16 * 108 + 16 * adds
 
 
 def test_splits_that_are_not_evaluated_are_none(digits):
@@ -66,6 +93,47 @@ def test_missing_rows_have_the_same_columns(digits):
     assert {value for key, value in row.items() if key not in ("method", "ratio")} == {None}
 
 
+def test_all_layers_exempt(digits):
+    assert rows(digits, "fcn", "node", device=None, chain=True, exempt=[0, 1, 2]) == []
+    with pytest.raises(InputError, match="unknown layer 'fc9' in config key pruning.exempt: did you mean 'fc"):
+        rows(digits, "fcn", "node", device=None, chain=True, exempt=["fc9"])
+
+
+def test_the_job_prunes_by_what_the_config_says(digits, tmp_path):
+    """Relative errors where a method has them, the centring, and the exempt layers: the head is pruned here."""
+    rng = np.random.default_rng(0)
+    weights = {"fc1.weight": (16, 64), "head.weight": (10, 16)}
+    state = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in weights.items()}
+    for name in ("initial", "final"):
+        storage.save_arrays(tmp_path / name, state, {"run": "a", "status": "averaged"})
+    data.write(digits, tmp_path / "digits")
+    methods = ("layer_magnitude", "global_magnitude", "row")
+    settings = {
+        "run": {"run": "a", "model": "fcn"},
+        **{"model": {"fcn": [16]}, "device": "cpu", "precision": "fp32", "threads": 1},
+        **{"weights": "final", "evaluate": ["test"], "own": {}, "centring": "none", "exempt": []},
+        **{"adaptive": {"epsilon": [0.1]}, "methods": {method: {"ratios": [0.5]} for method in methods}},
+    }
+    smk = SimpleNamespace(
+        params=SimpleNamespace(settings=json.dumps(settings), code=""),
+        input=SimpleNamespace(dataset=tmp_path / "digits", initial=tmp_path / "initial", trained=tmp_path / "final"),
+        output=[tmp_path / "out.parquet"],
+    )
+    script("prune").main(smk)
+    found = [row for row in tables.read(tmp_path / "out.parquet").to_pylist() if row["weights"] == "final"]
+    asked = {(row["method"], row["ratio"], row["epsilon"]) for row in found}
+    assert asked == {(method, 0.5, None) for method in methods} | {(m, None, 0.1) for m in methods if "global" not in m}
+    entries = next(row for row in found if row["method"] == "layer_magnitude" and row["ratio"])
+    assert entries["parameters_left"] == (16 * 64 + 16 * 10) / 2
+    assert entries["stored_parameters"] == 2 * entries["parameters_left"]  # no medians
+    state["fc1.weight"][0, 0] = np.nan
+    storage.save_arrays(tmp_path / "final", state, {"run": "a", "status": "averaged"})
+    script("prune").main(smk)
+    missing = tables.read(tmp_path / "out.parquet").to_pylist()
+    assert {(row["method"], row["ratio"], row["epsilon"]) for row in missing} == asked
+    assert {row["test_accuracy"] for row in missing} == {None}
+
+
 def test_files_of_another_model():
     weights = {"fc1": np.ones((3, 4)), "head": np.ones((2, 3))}
     layers.check(weights, {"fc1": (3, 4), "head": (2, 3)}, "a")
@@ -80,8 +148,10 @@ def test_files_of_another_model():
 def test_a_network_that_starts_with_equal_weights_is_compressed_where_it_was_trained(tmp_path):
     rng = np.random.default_rng(0)
     weights = {"fc1.weight": rng.standard_normal((6, 5)), "head.weight": rng.standard_normal((3, 6))}
-    storage.save_arrays(tmp_path / "initial", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
-    storage.save_arrays(tmp_path / "last", weights, {"run": "a"})
+    storage.save_arrays(
+        tmp_path / "initial", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a", "status": "averaged"}
+    )
+    storage.save_arrays(tmp_path / "last", weights, {"run": "a", "status": "averaged"})
     smk = SimpleNamespace(
         params=SimpleNamespace(settings='{"weights": "last", "p": [2.0], "epsilon": [0.1]}', code=""),
         input=SimpleNamespace(initial=tmp_path / "initial", trained=tmp_path / "last"),
@@ -90,6 +160,23 @@ def test_a_network_that_starts_with_equal_weights_is_compressed_where_it_was_tra
     )
     script("compression").main(smk)
     assert set(tables.read(tmp_path / "out.parquet")["weights"].to_pylist()) == {"last"}
-    storage.save_arrays(tmp_path / "last", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a"})
+    storage.save_arrays(
+        tmp_path / "last", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a", "status": "averaged"}
+    )
     with pytest.raises(InputError, match="last: layer 'head'"):
         script("compression").main(smk)
+
+
+def test_without_a_centre_the_smaller_network_is_the_pruned_one(digits):
+    """Columns that become 0 can be left out: latency's network has the accuracy of the pruned network's row."""
+    rng = np.random.default_rng(3)
+    names = architectures.fully_connected_shapes(64, [24, 16], 10)
+    weights = {name: rng.standard_normal(shape).astype(np.float32) + 0.1 for name, shape in names.items()}
+    test = data.splits(digits, None)[1]
+    pruned = prunability.rows(
+        weights,
+        prunability.fully_connected({"test": test}),
+        **{"method": "node", "ratios": [0.5], "p": 2.0, "positions": {}, "centring": "none"},
+    )
+    small = latency.rows(weights, test, ratios=[0.5], p=2.0, centring="none")
+    assert next(small)["test_accuracy"] == next(pruned)["test_accuracy"]

@@ -56,11 +56,12 @@ def test_jobs_stay_below_two_gibibytes(demo):
 def test_all_figures_are_drawn_and_no_panel_is_empty(demo):
     assert {f"fig{number:02d}" for number in range(1, 13)} < set(plotting.FIGURES)
     for name, draw in plotting.FIGURES.items():
-        if name == "audit":  # of a checkpoint, not of a study
+        if name in ("audit", "rows", "filters", "channels"):  # of a checkpoint; of methods that the demo does not run
             continue
         for kind in ("pdf", "png"):
             assert (demo / f"figures/{name}.{kind}").stat().st_size > 5000
-        figure = draw(*(tables.read(demo / f"tables/{table}.parquet") for table in inspect.signature(draw).parameters))
+        needed = [part.name for part in inspect.signature(draw).parameters.values() if part.default is part.empty]
+        figure = draw(*(tables.read(demo / f"tables/{table}.parquet") for table in needed))
         for axes in figure.axes:
             drawn = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]  # not a reference line
             filled = axes.collections or axes.patches or axes.images or not axes.axison  # a legend's place is off

@@ -41,11 +41,11 @@ PRUNE = {
             "len(rows) // 2",
             {"histograms": 1, "latency": 1, "profiles": 1, "claims": 1, "figure": 2},
         ),
-        ("sgdtails/pruning.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
+        ("sgdtails/plans.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
         (
             "sgdtails/compression.py",
-            "(terms - allowed) / terms",
-            "1 - allowed / terms",
+            "(terms - allowed(errors, epsilon)) / terms",
+            "1 - allowed(errors, epsilon) / terms",
             PRUNE | COMPRESSION | {"synthetic": 2, "theory": 2, "figure": 10},
         ),
         (
@@ -89,6 +89,21 @@ def test_edits_of_code(finished, file, old, new, jobs):
             {"prune": 3, "pruning": 1, "claims": 1, "perturbation": 3, "collect_theory": 1, "figure": 5},
         ),
         (("pruning", "kernel"), {"ratios": [0, 0.5], "p": 2.0}, {}),
+        (("pruning", "filter"), {"ratios": [0, 0.5], "p": 2.0}, {}),
+        (("pruning", "row"), {"ratios": [0, 0.5], "p": 2.0}, {"prune": 3, "pruning": 1, "claims": 1, "figure": 5}),
+        (
+            ("pruning", "centring"),
+            "mean",
+            {"prune": 3, "pruning": 1, "latency": 1, "claims": 1, "perturbation": 3, "collect_theory": 1, "figure": 6}
+            | {"compression": 3, "collect": 1},
+        ),
+        (
+            ("pruning", "exempt"),
+            ["head", "fc2"],
+            {"prune": 3, "pruning": 1, "claims": 1, "perturbation": 3, "collect_theory": 1, "figure": 5},
+        ),
+        (("pruning", "adaptive"), {"epsilon": [0.1]}, {"prune": 3, "pruning": 1, "claims": 1, "figure": 4}),
+        (("pruning", "scheme"), "error", {"figure": 3}),
         (("latency", "ratios"), [0.5], {"latency": 1}),
         (("synthetic", "draws"), 4, {"synthetic": 1, "claims": 1, "figure": 1}),
         (("claims", "level"), 0.01, {"claims": 1, "verdicts": 1}),

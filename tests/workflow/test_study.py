@@ -58,10 +58,12 @@ def test_pruning_covers_runs_methods_and_ratios(finished, config):
     rows = tables.read(results(finished) / "tables/pruning.parquet").to_pylist()
     good, also_good, diverged = (f"fcn4-digits-b50-lr{step}-s0" for step in ("0.1", "0.3", "1000000"))
     methods = ("layer_magnitude", "global_magnitude", "singular_value", "node")
+    levels = config["pruning"]["adaptive"]["epsilon"]
+    asked = [(method, ratio, None) for method in methods for ratio in config["pruning"][method]["ratios"]]
+    asked += [(method, None, level) for method in methods if method != "global_magnitude" for level in levels]
     expected = {
-        (run, status, weights, method, ratio)
-        for method in methods
-        for ratio in config["pruning"][method]["ratios"]
+        (run, status, weights, *each)
+        for each in asked
         for run, status, kinds in (
             (good, "converged", ("initial", "last")),
             (also_good, "converged", ("initial", "last")),
@@ -69,8 +71,8 @@ def test_pruning_covers_runs_methods_and_ratios(finished, config):
         )
         for weights in kinds
     }
-    keys = ("run", "status", "weights", "method", "ratio")
-    assert sorted(tuple(row[key] for key in keys) for row in rows) == sorted(expected)
+    keys = ("run", "status", "weights", "method", "ratio", "epsilon")
+    assert sorted((tuple(row[key] for key in keys) for row in rows), key=str) == sorted(expected, key=str)
     runs = {row["run"]: row for row in tables.read(results(finished) / "tables/runs.parquet").to_pylist()}
     for row in rows:
         if row["status"] == "diverged":
@@ -191,6 +193,10 @@ def changed(**sections) -> dict:
             "unknown model 'fnc4' in config key runs, block 1: did you mean 'fcn4'?",
         ),
         (changed(runs=[TINY["runs"][0] | {"step_size": -1}]), "step_size is -1.0; it must be a positive number."),
+        (
+            changed(pruning={"exempt": ["head", "fc11"]}),
+            "unknown layer 'fc11' in config key pruning.exempt: did you mean 'fc1'?",
+        ),
     ],
 )
 def test_a_wrong_config_is_one_sentence_before_anything_starts(fresh, config, sentence):

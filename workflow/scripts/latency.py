@@ -19,7 +19,8 @@ def main(smk: Any) -> None:
         if run["run"] in weights:
             network, _ = layers.read(weights[run["run"]])
             _, test = data.splits(data.read(datasets[run["dataset"]]), device)
-            found = latency.rows(layers.placed(network, device), test, ratios=settings["ratios"], p=settings["p"])
+            how = {key: settings[key] for key in ("ratios", "p", "centring")}
+            found = latency.rows(layers.placed(network, device), test, **how)
             common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
             rows += [common | row for row in found]
     tables.write("latency", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})

@@ -15,7 +15,8 @@ def main(smk: Any) -> None:
     if run["status"] != "diverged" and layers.finite(weights):
         _, test = data.splits(data.read(smk.input.dataset), None)
         try:
-            found = list(perturbation.rows(weights, test, ratios=settings["ratios"]))
+            how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
+            found = list(perturbation.rows(weights, test, **how))
         except InputError as error:
             raise InputError(f"{smk.input.trained}: {error}") from error
         common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}

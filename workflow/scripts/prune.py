@@ -1,4 +1,4 @@
-"""Prune one run's initial and trained network by each method, at all its ratios."""
+"""Prune one run's initial and trained network by each method, at all its ratios and relative errors."""
 
 import json
 import math
@@ -43,10 +43,11 @@ def _pruned(
     evaluate, weights, positions = _set_up(settings, dataset, state, weights, path, device)
     paths = {name: method["function"] for name, method in settings["own"].items()}
     own = dotted.load_all(paths, "config key pruning.own", pruning.METHODS)
+    common = {"positions": positions, "centring": settings["centring"], "exempt": settings["exempt"]}
     rows: list[dict[str, Any]] = []
     try:
         for method, how in _methods(settings).items():
-            rows += prunability.rows(weights, evaluate, method=method, positions=positions, own=own.get(method), **how)
+            rows += prunability.rows(weights, evaluate, method=method, own=own.get(method), **common, **how)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return rows
@@ -54,14 +55,22 @@ def _pruned(
 
 def _missing(settings: dict[str, Any], reason: str) -> list[dict[str, Any]]:
     methods = _methods(settings).items()
-    rows = (row for method, how in methods for row in prunability.missing(method=method, ratios=how["ratios"]))
-    return [row | {"reason": reason} for row in rows]
+    wanted = [(method, how["ratios"], how["epsilons"]) for method, how in methods]
+    return [
+        row | {"reason": reason}
+        for name, ratios, errors in wanted
+        for row in prunability.missing(method=name, ratios=ratios, epsilons=errors)
+    ]
 
 
 def _methods(settings: dict[str, Any]) -> dict[str, Any]:
-    """Ratios and p of each pruning method, the user's own ones last."""
+    """Ratios, relative errors and p of each pruning method, the user's own ones last."""
     return {
-        method: {"ratios": how["ratios"], "p": how.get("p", 2.0)}
+        method: {
+            "ratios": how["ratios"],
+            "epsilons": settings["adaptive"]["epsilon"] if method in pruning.ADAPTIVE else [],
+            "p": how.get("p", 2.0),
+        }
         for method, how in (settings["methods"] | settings["own"]).items()
     }
 
