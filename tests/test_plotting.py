@@ -272,7 +272,7 @@ def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
     assert lines["ratio"][0] == [[0, 1], [0.5, 0.75], [1, 0.5]]
     assert lines["error"] == [[[0.3, 0.75]], [[0.3, 0.875]], [[0.3, 1]]]
     earlier = table.filter(pc.field("epsilon").is_null()).drop_columns(["epsilon"])
-    axes = plotting.FIGURES[name](runs, tails, earlier).axes[0]
+    axes = plotting.FIGURES[name](runs, earlier).axes[0]
     assert sorted(line.get_xydata().tolist() for line in axes.get_lines()) == lines["ratio"]
 
 
