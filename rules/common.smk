@@ -268,11 +268,18 @@ CLAIMS = str(grid.beside(config["claims"]["path"], BASE))
 
 
 def check_claims():
-    """One sentence about a missing or wrong file of claims, also where nothing is left to be done."""
+    """One sentence about a missing or wrong file of claims, or a name in the config, also where nothing is left to be done."""
     from sgdtails import claims_file  # imports numpy
 
     try:
-        claims_file.read(CLAIMS, planning.computed(config))
+        computed = planning.computed(config)
+        claims_file.read(CLAIMS, computed)
+        claims_file.check_names(
+            config["index"], "config key index", claims_file.names(computed)
+        )
+        for run in config["histograms"]["runs"]:
+            if run not in RUNS:
+                raise unknown("run", run, "config key histograms.runs", RUNS)
     except InputError as error:
         raise WorkflowError(f"{error}") from None
 

@@ -38,6 +38,8 @@ def refused(workflow, arguments=(), **changes):
         ({"datasets": {"sources": {"digits": {"std": [64.0]}}}}, "std has 64.0; it is of pixels/255"),
         ({"stop": TINY["stop"] | {"train_nll": float("nan")}}, "finite number"),
         ({"claims": TINY["claims"] | {"path": "config/claim.yaml"}}, "config key claims.path: cannot read"),
+        ({"index": {"estimator": "mmo_multivariat"}}, "config key index: did you mean 'mmo_multivariate'?"),
+        ({"histograms": {"runs": ["nosuch"]}}, "unknown run 'nosuch' in config key histograms.runs"),
     ],
 )
 def test_refused_in_one_sentence(planned, changes, said):
