@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sgdtails import claim_quantities as quantities
 from sgdtails import statistics
 from sgdtails.claim_quantities import Run, Study
-from sgdtails.tail_index import CLIP
+from sgdtails.network_index import CLIP
 
 Reals = NDArray[np.float64]
 _MISSING = {
@@ -114,14 +114,6 @@ def _status(run: Run) -> str:
     return "over budget" if run["status"] == "budget" else str(run["status"])
 
 
-def _name(quantity: Mapping[str, Any]) -> str:
-    """A quantity in words."""
-    of = quantity["of"]
-    detail = quantity.get("estimator") or quantity.get("method") or quantity.get("structure")
-    words = {"eta_over_b": "eta/b", "alpha": "alpha", "test_accuracy": "test accuracy"}.get(of, of)
-    return f"{words} ({detail})" if detail else words
-
-
 def rank_correlation(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
@@ -130,7 +122,7 @@ def rank_correlation(
     sample = _sample(study, runs, *wanted, finite=False)
     if sample is None:
         return None
-    names = [_name(quantity) for quantity in wanted]
+    names = [quantities.words(study, quantity) for quantity in wanted]
     found = sample.evidence("partial_spearman_rho" if len(wanted) == 3 else "spearman_rho", settings, variables=names)
     if found.why_not:
         return found
@@ -164,11 +156,14 @@ def layer_correlation(
 
     The layers of one run are permuted and resampled together: runs are exchangeable, layers are not.
     """
+    study = quantities.valued(study, claim)
     pruned = study.pruned.get((claim["p"], claim["epsilon"]), {})
     sample = _sample(study, runs, {"of": "alpha"}, finite=False)
     if sample is None or not pruned:
         return None
-    indices = [study.layers(run["run"], "mmo_multivariate", "average") for run in sample.runs]
+    indices = [
+        {layer: study.index.of_layer(row) for layer, row in study.layers(run["run"]).items()} for run in sample.runs
+    ]
     kept = [number for number, run in enumerate(sample.runs) if run["run"] in pruned]
     without = len(sample.runs) - len(kept)
     if without:
@@ -177,13 +172,11 @@ def layer_correlation(
     found = sample.evidence("mean_spearman_rho", settings)
     if found.why_not:
         return found
-    layers = [
-        layer for layer in quantities.hidden(indices[0]) if all(row[layer]["alpha"] is not None for row in indices)
-    ]
+    layers = [layer for layer in quantities.hidden(indices[0]) if all(row[layer] is not None for row in indices)]
     if not layers:
         found.why_not = "No layer but the head has a tail index in every run."
         return found
-    x = np.array([[row[layer]["alpha"] for row in indices] for layer in layers])
+    x = np.array([[row[layer] for row in indices] for layer in layers])
     y = np.array([[pruned[run["run"]][layer] for run in sample.runs] for layer in layers])
     varied = (x != x[:, :1]).any(axis=1) & (y != y[:, :1]).any(axis=1)
     if not varied.any():
@@ -196,12 +189,21 @@ def layer_correlation(
 def paired_difference(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Mean over runs of one quantity less another of the same run."""
+    """Mean over runs of one quantity less another of the same run.
+
+    Distances from curves carry the curves' error too: the simulated matrices are resampled beside the runs.
+    """
     sample = _sample(study, runs, claim["first"], claim["second"], finite=True)
     if sample is None:
         return None
     found = sample.evidence("mean_difference", settings)
-    return found if found.why_not else _differ(found, sample.values[0] - sample.values[1], settings)
+    if found.why_not:
+        return found
+    first, second = (
+        quantities.curve_shifts(study, sample.runs, claim[part], bootstrap=settings.bootstrap, seed=settings.seed)
+        for part in ("first", "second")
+    )
+    return _differ(found, sample.values[0] - sample.values[1], settings, shifts=first - second)
 
 
 def matched_difference(
@@ -227,12 +229,19 @@ def matched_difference(
     return _differ(found, np.array(differences), settings)
 
 
-def _differ(found: Evidence, differences: Reals, settings: Settings) -> Evidence:
-    """Fill in the mean of differences (n,)."""
+def _differ(found: Evidence, differences: Reals, settings: Settings, shifts: Reals | None = None) -> Evidence:
+    """Fill in the mean of differences (n,); ``shifts`` (bootstrap,): errors that all of them share."""
     draws = settings.draws(found.n)
     found.effect, null = statistics.mean_difference(differences, draws.signs)
-    found.low, found.high = statistics.percentile_interval(differences @ draws.counts / found.n, found.n)
+    values = differences @ draws.counts / found.n
     found.p = statistics.p_value(null, found.effect, exact=draws.exact_signs)
+    if shifts is not None and shifts.any():
+        values = values + shifts
+        rng = np.random.default_rng([settings.seed, found.n])
+        null = np.resize(null, max(len(null), settings.permutations))
+        moved = null + rng.choice(shifts, len(null))
+        found.p = max(found.p, statistics.p_value(moved, found.effect, exact=False))
+    found.low, found.high = statistics.percentile_interval(values, found.n)
     found.smallest_p = statistics.smallest_p(found.n, paired=True)
     return found
 
@@ -242,16 +251,18 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
 
     Runs of one seed start from the same weights.
     """
-    first = {run["seed"]: study.layers(run["run"], "mmo_multivariate", "initial") for run in reversed(runs)}
-    networks = [rows for layers in first.values() if (rows := quantities.estimated(layers)) and _finite(rows)]
-    values = np.array([np.mean([row["alpha"] for row in rows]) for rows in networks]) - CLIP
+    study = quantities.valued(study, claim)
+    first = {run["seed"]: run for run in reversed(runs)}
+    measured = [(run, quantities.alpha(study, run, weights="initial")) for run in first.values()]
+    networks = [(run, value) for run, value in measured if value is not None and math.isfinite(value)]
+    values = np.array([value for _, value in networks]) - CLIP
     found = Evidence("mean_alpha_minus_2", n=len(values), seeds=len(values))
     if not len(values):
         return None
     if len(values) >= settings.fewest:
         return _differ(found, values, settings)
     found.effect = float(values.mean())
-    errors = [quantities.interval_error(rows) for rows in networks]
+    errors = [quantities.standard_error(study, run, "initial") for run, _ in networks]
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):
         found.why_not = f"Only {found.n} initial network{'s' * (found.n > 1)}, and no interval of the aggregated index."
@@ -261,12 +272,9 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
     return found
 
 
-def _finite(rows: Sequence[Mapping[str, Any]]) -> bool:
-    return all(math.isfinite(row["alpha"]) for row in rows)
-
-
 def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
     """Change of alpha over the sweep of eta/b, by the Theil-Sen slope, in standard errors of a difference of two runs."""
+    study = quantities.valued(study, claim)
     sample = _sample(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
     if sample is None:
         return None

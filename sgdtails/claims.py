@@ -8,7 +8,7 @@ import numpy as np
 
 from sgdtails import statistics
 from sgdtails.claim_kinds import KINDS, Evidence, Settings
-from sgdtails.claim_quantities import Study
+from sgdtails.claim_quantities import Study, described
 from sgdtails.verdicts import SIGNS, decide
 
 
@@ -27,7 +27,8 @@ def rows(claims: Mapping[str, Mapping[str, Any]], study: Study, settings: Settin
         adjusted = statistics.holm(np.array([found.p for found in tested], dtype=float)).tolist()
         by_panel = {id(found): value for found, value in zip(tested, adjusted, strict=True)}
         for panel, found in measured.items():
-            yield _row(name, panel, claim, found, by_panel.get(id(found), math.nan), settings.level)
+            row = _row(name, panel, claim, found, by_panel.get(id(found), math.nan), settings.level)
+            yield row | {"quantities": described(study, claim)}
 
 
 def _row(

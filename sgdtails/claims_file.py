@@ -9,6 +9,7 @@ from sgdtails import inputs
 from sgdtails.claim_kinds import KINDS
 from sgdtails.claim_quantities import QUANTITIES
 from sgdtails.errors import InputError, unknown
+from sgdtails.network_index import LAYERS, VALUES
 from sgdtails.verdicts import SIGNS, SUPPORTS
 
 Claims = dict[str, dict[str, Any]]
@@ -24,11 +25,16 @@ _PARAMETERS: dict[str, dict[str, type]] = {
     "sweep_change": {},
     "histogram_distance": {"first": str, "second": str},
 }
+_OPTIONAL: dict[str, dict[str, type]] = {"rank_correlation": {"control": dict}} | dict.fromkeys(
+    ("layer_correlation", "initial_index", "sweep_change"), {"value": str}
+)
 _WORDS = {str: "text", float: "a number", int: "a whole number", dict: "a mapping"}
 _CHOICES = {
     "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "kernel"),
     "structure": ("independent", "columns", "layer"),
     "weights": ("initial", "final", "average"),
+    "value": VALUES,
+    "layers": LAYERS,
 }
 
 
@@ -79,12 +85,14 @@ def _check(claim: Mapping[str, Any], where: str, choices: Mapping[str, tuple[str
     if kind not in KINDS:
         raise unknown("kind", kind, where, KINDS)
     needed = _COMMON | _PARAMETERS[kind]
-    optional = {"margin": float} | ({"control": dict} if kind == "rank_correlation" else {})
+    optional = {"margin": float} | _OPTIONAL.get(kind, {})
     _keys(claim, needed, optional, where)
     if claim["supports"] not in SUPPORTS:
         raise unknown("value of supports", claim["supports"], where, SUPPORTS)
     if (claim["supports"] in SIGNS) == ("margin" in claim):
         raise InputError(f"{where}: give a margin with supports: within, above or below, and only with these.")
+    if "value" in claim and claim["value"] not in VALUES:
+        raise unknown("value", claim["value"], where, VALUES)
     for key in {**needed, **optional}:
         if isinstance(claim.get(key), dict):
             _check_quantity(claim[key], f"{key} of {where}", choices)

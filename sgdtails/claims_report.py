@@ -31,7 +31,7 @@ def _section(name: str, panels: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
         f"## {first['statement']}",
         "",
-        f"`{name}`; {first['source']}. Supported by an effect that is {_supports(first['supports'])}. **{summary}**",
+        f"`{name}`; {first['source']}. Of {first['quantities']}. Supported by an effect that is {_supports(first['supports'])}. **{summary}**",
         "",
         "| panel | effect | interval | p (Holm) | n | seeds | excluded | verdict | why |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -5,7 +5,7 @@ Figures, claims, the report and the table ``runs`` all take it from here.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,20 @@ import pyarrow.compute as pc
 
 CLIP = 2.0  # no stable law has a larger index
 VALUES = ("alpha_published", "alpha")
-_OVER_LAYERS = {"mean": np.mean, "median": np.median}
+
+
+def _harmonic_mean(values: Sequence[float]) -> float:
+    """1 / mean of 1/alpha, infinite only if every value is."""
+    inverse = float(np.mean(1 / np.array(values)))
+    return 1 / inverse if inverse > 0 else math.inf
+
+
+_OVER_LAYERS: Mapping[str, Callable[[Sequence[float]], Any]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "harmonic_mean": _harmonic_mean,
+}
+LAYERS = tuple(_OVER_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,7 @@ class Index:
     """Which estimate of a layer counts, and how layers become one number.
 
     ``value``: column of table ``tails``, ``alpha_published`` (clipped at 2) or ``alpha``. ``clip``: whether ``alpha`` is clipped
-    at 2. ``layers``: mean or median over layers. ``exempt``: layers left out, as ``first``, ``head`` or by name.
+    at 2. ``layers``: mean, median or harmonic mean over layers (of estimates that can be infinite). ``exempt``: layers left out, as ``first``, ``head`` or by name.
     """
 
     estimator: str = "mmo_multivariate"
@@ -40,7 +53,7 @@ class Index:
     @property
     def label(self) -> str:
         """The index in words, for axes and claims, such as: mean α̂, clipped at 2."""
-        return f"{self.layers} α̂" + (", clipped at 2" if self.clipped else "")
+        return f"{self.layers.replace('_', ' ')} α̂" + (", clipped at 2" if self.clipped else "")
 
     def of_layer(self, row: Mapping[str, Any]) -> float | None:
         """The value of one aggregated row of table ``tails``; None where the layer has no estimate.

@@ -200,6 +200,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("statement", TEXT, "", "the claim in words"),
         ("source", TEXT, "", "figure or section of the paper"),
         ("supports", TEXT, "", "a positive or negative effect, or an interval within, above or below a margin"),
+        ("quantities", TEXT, "", "what the effect is of; of a tail index, how it is defined"),
         ("effect_name", TEXT, "", "what effect is"),
         ("effect", REAL, "1", "null where undefined; reason then says why, as for every null"),
         ("effect_low", REAL, "1", "lower end of its 95% bootstrap interval"),

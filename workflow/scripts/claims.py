@@ -6,15 +6,16 @@ from typing import Any
 from sgdtails import claims, claims_file, claims_report, jobs, storage, tables
 from sgdtails.claim_kinds import Settings
 from sgdtails.claim_quantities import Study
+from sgdtails.network_index import Index
 
 TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 
 def main(smk: Any) -> None:
     values = json.loads(smk.params.settings)
-    clip, methods = values.pop("clip"), values.pop("methods")
+    index, methods = Index(**values.pop("index")), values.pop("methods")
     settings = Settings(**values)
-    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip)
+    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, index=index)
     rows = list(claims.rows(claims_file.read(smk.input.claims, methods), study, settings))
     tables.write(
         "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}
