@@ -191,7 +191,7 @@ def paired_difference(
 ) -> Evidence | None:
     """Mean over runs of one quantity less another of the same run.
 
-    Distances from curves carry the curves' error too: the simulated matrices are resampled beside the runs.
+    Errors that runs share, of the curves behind distances and of one initial network, are drawn beside the resamples of runs.
     """
     sample = _sample(study, runs, claim["first"], claim["second"], finite=True)
     if sample is None:
@@ -200,7 +200,7 @@ def paired_difference(
     if found.why_not:
         return found
     first, second = (
-        quantities.curve_shifts(study, sample.runs, claim[part], bootstrap=settings.bootstrap, seed=settings.seed)
+        quantities.shared_shifts(study, sample.runs, claim[part], bootstrap=settings.bootstrap, seed=settings.seed)
         for part in ("first", "second")
     )
     return _differ(found, sample.values[0] - sample.values[1], settings, shifts=first - second)
@@ -260,9 +260,11 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
     if not len(values):
         return None
     if len(values) >= settings.fewest:
-        return _differ(found, values, settings)
+        _differ(found, values, settings)
+        found.low, found.high = statistics.student_interval(values)
+        return found
     found.effect = float(values.mean())
-    errors = [quantities.standard_error(study, run, "initial") for run, _ in networks]
+    errors = [quantities.standard_error(study, run, weights="initial") for run, _ in networks]
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):
         found.why_not = f"Only {found.n} initial network{'s' * (found.n > 1)}, and no interval of the aggregated index."

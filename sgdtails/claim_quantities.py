@@ -183,14 +183,21 @@ def _pruned_layers(study: Study, run: Run, rows: claim_curves.Rows) -> Reals:
     return np.array([point for point in points if point[0] >= lowest]).reshape(-1, 2).T
 
 
-def curve_shifts(study: Study, runs: Sequence[Run], quantity: Mapping[str, Any], *, bootstrap: int, seed: int) -> Reals:
-    """How far the mean over runs of a quantity moves when simulated matrices are drawn anew, (bootstrap,): 0 but for distances.
+def shared_shifts(
+    study: Study, runs: Sequence[Run], quantity: Mapping[str, Any], *, bootstrap: int, seed: int
+) -> Reals:
+    """How far errors that runs share may move the mean of a quantity over runs, (bootstrap,); 0 where they share none.
 
-    All layers are compared with one curve, so its error does not average out over runs.
+    All layers are compared with one curve, and all runs of a seed with one initial network, whose errors don't average out.
     """
-    if quantity["of"] != "distance":
-        return np.zeros(bootstrap)
-    structure, bins = quantity["structure"], quantity["bins"]
+    if quantity["of"] == "distance":
+        return _curve_shifts(study, runs, quantity["structure"], quantity["bins"], bootstrap, seed)
+    if quantity["of"] == "alpha" and quantity.get("weights") == "initial":
+        return _initial_shifts(study, runs, index_of(study, quantity), bootstrap, seed)
+    return np.zeros(bootstrap)
+
+
+def _curve_shifts(study: Study, runs: Sequence[Run], structure: str, bins: int, bootstrap: int, seed: int) -> Reals:
     xs, ys = study.resampled_curves(structure, bins, bootstrap, seed)
     layers = [_pruned_layers(study, run, study.simulated[structure]) for run in runs]
     indices, ratios = np.concatenate(layers, axis=1)
@@ -198,6 +205,15 @@ def curve_shifts(study: Study, runs: Sequence[Run], quantity: Mapping[str, Any],
     weights = np.concatenate([np.full(part.shape[1], 1 / part.shape[1]) for part in layers]) / len(layers)
     means = found @ weights
     return means - means.mean()
+
+
+def _initial_shifts(study: Study, runs: Sequence[Run], index: Index, bootstrap: int, seed: int) -> Reals:
+    by_seed: dict[int, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_seed[run["seed"]].append(run)
+    errors = [(standard_error(study, alike[0], index, "initial") or 0) * len(alike) for alike in by_seed.values()]
+    rng = np.random.default_rng([seed, len(runs), len(errors)])
+    return rng.standard_normal((bootstrap, len(errors))) @ np.array(errors) / len(runs)
 
 
 def hidden(layers: Iterable[int]) -> list[int]:
@@ -220,29 +236,29 @@ def measure(study: Study, run: Run, quantity: Mapping[str, Any]) -> float | None
     return QUANTITIES[quantity["of"]](study, run, **settings)
 
 
-def standard_error(study: Study, run: Run, weights: str = "average") -> float | None:
+def standard_error(study: Study, run: Run, index: Index | None = None, weights: str = "average") -> float | None:
     """Standard error of a network's index from the 95% intervals of its layers' alpha, which are independent.
 
     Each layer counts with what the index changes by between the ends of its interval, clipped where the index is.
     None where an estimate has no interval, or an infinite one.
     """
-    layers = study.layers(run["run"], weights=weights)
-    changes = []
+    index = index or study.index
+    layers, changes = study.layers(run["run"], index.estimator, weights), []
     for layer, row in layers.items():
-        low, high = (_with_value(study, layers, layer, row[end]) for end in ("alpha_low", "alpha_high"))
+        low, high = (_with_value(index, layers, layer, row[end]) for end in ("alpha_low", "alpha_high"))
         if low is None or high is None or not math.isfinite(high - low):
             return None
         changes.append((high - low) / (2 * 1.96))
     return math.hypot(*changes) if changes else None
 
 
-def _with_value(study: Study, layers: Mapping[int, Any], layer: int, value: float | None) -> float | None:
+def _with_value(index: Index, layers: Mapping[int, Any], layer: int, value: float | None) -> float | None:
     """The index of a network with another value of one layer, if that has one; NaN for one that is not known."""
     row = layers[layer]
-    if study.index.of_layer(row) is not None:
+    if index.of_layer(row) is not None:
         value = math.nan if value is None else value
         row = row | {"alpha": value, "alpha_published": value}
-    return study.index.of_network([*(other for key, other in layers.items() if key != layer), row])
+    return index.of_network([*(other for key, other in layers.items() if key != layer), row])
 
 
 def bin_counts(study: Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:

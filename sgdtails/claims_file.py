@@ -25,9 +25,12 @@ _PARAMETERS: dict[str, dict[str, type]] = {
     "sweep_change": {},
     "histogram_distance": {"first": str, "second": str},
 }
-_OPTIONAL: dict[str, dict[str, type]] = {"rank_correlation": {"control": dict}} | dict.fromkeys(
-    ("layer_correlation", "initial_index", "sweep_change"), {"value": str}
-)
+_OPTIONAL: dict[str, dict[str, type]] = {
+    "rank_correlation": {"control": dict},
+    "layer_correlation": {"value": str},
+    "initial_index": {"value": str},
+    "sweep_change": {"value": str},
+}
 _WORDS = {str: "text", float: "a number", int: "a whole number", dict: "a mapping"}
 _CHOICES = {
     "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "kernel"),

@@ -81,6 +81,15 @@ def percentile_interval(values: Reals, n: int, level: float = 0.95) -> tuple[flo
     return float(low), float(high)
 
 
+def student_interval(values: Reals, level: float = 0.95) -> tuple[float, float]:
+    """Student's interval for the mean of values (n,) of a nearly normal law: resamples of five or six are too narrow."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    middle = float(values.mean())
+    return middle - half, middle + half
+
+
 def unit_ranks(x: Reals) -> Reals:
     """Mid-ranks along the last axis, centred, of norm 1: the dot product of two is Spearman's rho; 0 for constant x."""
     from scipy.stats import rankdata

@@ -150,7 +150,7 @@ def simulate(*, studies: int, permutations: int, bootstrap: int, level: float, s
 
 
 def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], level: float) -> Iterator[dict[str, Any]]:
-    """Shares of verdicts of (studies, panels, 4) effects, intervals and p-values: all panels together, then each size."""
+    """Shares of verdicts of (studies, panels, 4) effects, intervals and p-values."""
     effect, low, high, p = np.moveaxis(measured, -1, 0)
     adjusted = statistics.holm(p)
     said = np.array(
@@ -159,9 +159,19 @@ def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], le
             for e, a, b, q in zip(effect.flat, low.flat, high.flat, adjusted.flat, strict=True)
         ]
     ).reshape(p.shape)
-    wrong = (said != "undecided") & (said != _RIGHT[truth])
     value = rule.truths[truth]
-    covers = (low <= value) & (value <= high)
+    covers = None if rule.measure in (_partial, _clustered) and value else (low <= value) & (value <= high)
+    yield from shares(said, covers, right=_RIGHT[truth], panels=panels)
+
+
+def shares(
+    said: NDArray[np.str_], covers: NDArray[np.bool_] | None, *, right: str, panels: tuple[int, ...]
+) -> Iterator[dict[str, Any]]:
+    """Shares of verdicts (studies, panels) of which only ``right`` is true: of all panels together, then of each size.
+
+    ``covers`` says which intervals hold the true effect, where that is known.
+    """
+    wrong = (said != "undecided") & (said != right)
     groups: list[tuple[int | None, NDArray[np.bool_]]] = [(None, np.ones(len(panels), dtype=bool))]
     groups += [(n, np.array(panels) == n) for n in dict.fromkeys(panels)]
     for n, chosen in groups:
@@ -170,5 +180,5 @@ def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], le
             **{verdict: float((said[:, chosen] == verdict).mean()) for verdict in VERDICTS},
             "wrong": float(wrong[:, chosen].mean()),
             "any_wrong": float(wrong[:, chosen].any(axis=1).mean()),
-            "coverage": None if rule.measure in (_partial, _clustered) and value else float(covers[:, chosen].mean()),
+            "coverage": None if covers is None else float(covers[:, chosen].mean()),
         }
