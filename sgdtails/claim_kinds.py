@@ -1,10 +1,7 @@
 """The kinds of tests that a claim can name: each measures one panel of a study."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,106 +9,13 @@ from numpy.typing import NDArray
 
 from sgdtails import claim_quantities as quantities
 from sgdtails import statistics
+from sgdtails.claim_evidence import Evidence, Settings, sample_of
 from sgdtails.claim_quantities import Run, Study
 from sgdtails.network_index import CLIP
 
 Reals = NDArray[np.float64]
-_MISSING = {
-    "alpha": "without a tail index",
-    "area": "whose pruned ratios do not cover the range",
-    "distance": "without a layer in the range of the simulated indices",
-    "test_accuracy": "without a test accuracy",
-}
-
-
 # Runs, from which on perfect agreement says that rho is not 0.8: it then comes by chance in 0.8% of samples of 8 (14% of 5).
 _AGREEING = 8
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How claims are tested; ``draws`` gives the random choices for samples of n points, the same for all claims."""
-
-    permutations: int
-    bootstrap: int
-    level: float
-    fewest: int
-    seed: int
-    draws: Callable[[int], statistics.Draws] = field(init=False)
-
-    def __post_init__(self) -> None:
-        def draws(n: int) -> statistics.Draws:
-            rng = np.random.default_rng([self.seed, n])
-            return statistics.draws(n, permutations=self.permutations, bootstrap=self.bootstrap, rng=rng)
-
-        object.__setattr__(self, "draws", cache(draws))
-
-
-@dataclass
-class Evidence:
-    """What one panel says on one claim; NaN where undefined, and then ``why_not`` says why."""
-
-    effect_name: str
-    effect: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p: float = math.nan
-    slope: float = math.nan
-    n: int = 0
-    seeds: int = 0
-    smallest_p: float = 0.0
-    excluded: Counter[str] = field(default_factory=Counter)
-    why_not: str = ""
-
-
-@dataclass
-class Sample:
-    """Runs of a panel that have every quantity asked for, the quantities (k, n), and why others were left out."""
-
-    runs: list[Run]
-    values: Reals
-    excluded: Counter[str]
-
-    def evidence(self, effect_name: str, settings: Settings, *, variables: Sequence[str] = ()) -> Evidence:
-        """Evidence that is still empty, with the reason why it must stay so, if there is one."""
-        n = len(self.runs)
-        found = Evidence(effect_name, n=n, seeds=len({run["seed"] for run in self.runs}), excluded=self.excluded)
-        if n < settings.fewest:
-            found.why_not = f"Only {n} points; at least {settings.fewest} are needed."
-            return found
-        for name, values in zip(variables, self.values, strict=False):
-            if (values == values[0]).all():
-                found.why_not = f"There is nothing to compare: {name} is the same in every run."
-        return found
-
-
-def _sample(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], finite: bool) -> Sample | None:
-    """The sample of converged runs; None if the panel has converged runs but none has one of the quantities."""
-    excluded = Counter(_status(run) for run in runs if run["status"] != "converged")
-    converged = [run for run in runs if run["status"] == "converged"]
-    kept, values, seen = [], [], [False] * len(wanted)
-    for run in converged:
-        measured = [quantities.measure(study, run, quantity) for quantity in wanted]
-        seen = [before or value is not None for before, value in zip(seen, measured, strict=True)]
-        reasons = [
-            _MISSING.get(quantity["of"], "without " + quantity["of"])
-            for quantity, value in zip(wanted, measured, strict=True)
-            if value is None
-        ]
-        if not reasons and finite and not np.isfinite(np.array(measured, dtype=float)).all():
-            reasons = ["with an infinite tail index"]
-        if reasons:
-            excluded[reasons[0]] += 1
-        else:
-            kept.append(run)
-            values.append(measured)
-    if converged and not all(seen):
-        return None
-    return Sample(kept, np.array(values, dtype=float).reshape(-1, len(wanted)).T, excluded)
-
-
-def _status(run: Run) -> str:
-    return "over budget" if run["status"] == "budget" else str(run["status"])
 
 
 def rank_correlation(
@@ -119,7 +23,7 @@ def rank_correlation(
 ) -> Evidence | None:
     """Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``."""
     wanted = [claim["x"], claim["y"], *([claim["control"]] if "control" in claim else [])]
-    sample = _sample(study, runs, *wanted, finite=False)
+    sample = sample_of(study, runs, *wanted, finite=False)
     if sample is None:
         return None
     names = [quantities.words(study, quantity) for quantity in wanted]
@@ -158,7 +62,7 @@ def layer_correlation(
     """
     study = quantities.valued(study, claim)
     pruned = study.pruned.get((claim["p"], claim["epsilon"]), {})
-    sample = _sample(study, runs, {"of": "alpha"}, finite=False)
+    sample = sample_of(study, runs, {"of": "alpha"}, finite=False)
     if sample is None or not pruned:
         return None
     indices = [
@@ -193,7 +97,7 @@ def paired_difference(
 
     Errors that runs share, of the curves behind distances and of one initial network, are drawn beside the resamples of runs.
     """
-    sample = _sample(study, runs, claim["first"], claim["second"], finite=True)
+    sample = sample_of(study, runs, claim["first"], claim["second"], finite=True)
     if sample is None:
         return None
     found = sample.evidence("mean_difference", settings)
@@ -210,7 +114,7 @@ def matched_difference(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
     """Mean over values of eta/b of a quantity at the largest batch size less that at the smallest one."""
-    sample = _sample(study, runs, claim["y"], finite=True)
+    sample = sample_of(study, runs, claim["y"], finite=True)
     if sample is None:
         return None
     groups: dict[str, dict[int, list[float]]] = {}
@@ -277,7 +181,7 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
 def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
     """Change of alpha over the sweep of eta/b, by the Theil-Sen slope, in standard errors of a difference of two runs."""
     study = quantities.valued(study, claim)
-    sample = _sample(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
+    sample = sample_of(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
     if sample is None:
         return None
     found = sample.evidence("change_over_standard_error", settings, variables=("eta/b", "alpha"))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from sgdtails import statistics
-from sgdtails.claim_kinds import KINDS, Evidence, Settings
+from sgdtails.claim_evidence import Evidence, Settings
+from sgdtails.claim_kinds import KINDS
 from sgdtails.claim_quantities import Study, described
 from sgdtails.verdicts import SIGNS, decide
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sgdtails import claims
 from sgdtails.claim_curves import gaussian_pruned
-from sgdtails.claim_kinds import Settings
+from sgdtails.claim_evidence import Settings
 from sgdtails.claim_quantities import Study
 from sgdtails.schemas import SCHEMAS
 from sgdtails.verdicts import DESIGNS, SIGNS, shares
@@ -243,7 +243,8 @@ def simulate(
         return Settings(permutations=permutations, bootstrap=bootstrap, level=level, fewest=5, seed=seed + index)
 
     shared = [settings(index) for index in range(-(-studies // _SHARING))]
-    for number, (name, null) in enumerate(nulls.items()):
+    for name, null in nulls.items():
+        number = list(NULLS).index(name)
         for place, (design, sizes) in enumerate(DESIGNS.items()):
             rngs = [np.random.default_rng([seed, number, place, index, 1]) for index in range(studies)]
             found = [

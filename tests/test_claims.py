@@ -11,15 +11,17 @@ import yaml
 from scipy.stats import binom
 
 from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, tables, verdicts
-from sgdtails.claim_kinds import Settings
+from sgdtails.claim_evidence import Settings
 from sgdtails.claim_quantities import Study
 from sgdtails.errors import InputError
+from sgdtails.network_index import Index
 from sgdtails.schemas import SCHEMAS
 from tests.conftest import ROOT, script
 
 SETTINGS = Settings(permutations=1999, bootstrap=500, level=0.05, fewest=5, seed=0)
 CLAIMS = claims_file.read(ROOT / "config/claims.yaml")
 LAYERS, HEAD = 4, 3
+DEFAULT, UNCLIPPED = Index(), Index(value="alpha")
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
 
 
@@ -29,7 +31,7 @@ def table(name, rows):
     return pa.Table.from_pylist([empty | row for row in rows], schema=schema)
 
 
-def study(truth=1, *, runs=24, noise=0.01, error=None, seed=0, clip=False, batch_effect=0.0, diverged=3):
+def study(truth=1, *, runs=24, noise=0.01, error=None, seed=0, index=DEFAULT, batch_effect=0.0, diverged=3):
     """A study of FCNs in which what the paper says is true (1), its opposite is (-1), or nothing depends on anything (0)."""
     rng = np.random.default_rng(seed)
     parts = {name: [] for name in ("runs", "tails", "compression", "pruning")}
@@ -68,7 +70,7 @@ def study(truth=1, *, runs=24, noise=0.01, error=None, seed=0, clip=False, batch
                     | {"pruned_ratio": pruned, "relative_test_accuracy": 1 - loss * pruned}
                 )
     found = {name: table(name, rows) for name, rows in parts.items()}
-    return Study(**found, synthetic=synthetic(truth), histograms=histograms(truth), clip=clip)
+    return Study(**found, synthetic=synthetic(truth), histograms=histograms(truth), index=index)
 
 
 def synthetic(truth):
@@ -199,7 +201,8 @@ def test_layers_are_compared_with_the_same_layer_of_other_runs():
     for row, value in zip(kappas, noise[1], strict=False):
         row["kappa"] = 0.6 + 0.05 * row["layer"] + value
     shifted = Study(
-        of.runs, table("tails", rows), table("compression", kappas), of.pruning, of.synthetic, of.histograms
+        *(of.runs, table("tails", rows), table("compression", kappas), of.pruning, of.synthetic, of.histograms),
+        index=UNCLIPPED,
     )
     row = said(shifted, chosen=["layers_prune"])["layers_prune"]
     assert row["verdict"] == "undecided"
@@ -208,7 +211,8 @@ def test_layers_are_compared_with_the_same_layer_of_other_runs():
 
 def test_without_a_hidden_layer_there_is_nothing_to_compare():
     of = study(1)
-    rows = [row | {"alpha": None if row["layer"] < LAYERS - 1 else row["alpha"]} for row in of.tails.to_pylist()]
+    missing = {"alpha": None, "alpha_published": None}
+    rows = [row | (missing if row["layer"] < LAYERS - 1 else {}) for row in of.tails.to_pylist()]
     headed = Study(of.runs, table("tails", rows), of.compression, of.pruning, of.synthetic, of.histograms)
     row = said(headed, chosen=["layers_prune"])["layers_prune"]
     assert (row["verdict"], row["effect"]) == ("undecided", None)
@@ -230,7 +234,7 @@ def test_too_few_and_constant_runs_are_undecided_with_a_reason():
     assert few["node_weaker"]["p"] is None
     none = said(study(1, diverged=24), chosen=["heavier_tails"])["heavier_tails"]
     assert (none["n"], none["excluded_why"]) == (0, "24 diverged")
-    clipped = said(study(-1, clip=True), chosen=["training_makes_tails"])
+    clipped = said(study(-1, index=Index(value="alpha", clip=True)), chosen=["training_makes_tails"])
     assert clipped["training_makes_tails"]["verdict"] == "contradicted"
     of = study(1)
     same = of.runs.set_column(of.runs.schema.get_field_index("test_accuracy"), "test_accuracy", pa.array([0.9] * 24))
@@ -253,7 +257,9 @@ def test_infinite_indices_count_as_the_largest_rank():
     for row in rows:
         if row["run"] == "r0" and row["weights"] == "average" and row["k1"] is None:
             row["alpha"] = math.inf
-    infinite = Study(of.runs, table("tails", rows), of.compression, of.pruning, of.synthetic, of.histograms)
+    infinite = Study(
+        *(of.runs, table("tails", rows), of.compression, of.pruning, of.synthetic, of.histograms), index=UNCLIPPED
+    )
     both = said(infinite, chosen=["heavier_tails", "training_makes_tails", "layers_prune"])
     assert both["heavier_tails"]["verdict"] == both["layers_prune"]["verdict"] == "supported"
     assert both["heavier_tails"]["slope"] is None
@@ -391,7 +397,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
-    settings["methods"] = []
+    settings |= {"methods": [], "index": config["index"]}
     smk = SimpleNamespace(
         input=Inputs(paths),
         output=SimpleNamespace(table=tmp_path / "claims.parquet", text=tmp_path / "claims.md"),
@@ -415,14 +421,3 @@ def test_every_line_of_the_report_has_the_same_cells():
     assert all(row["reason"] for row in rows)
     for row in rows:
         assert not any(isinstance(value, float) and math.isnan(value) for value in row.values())
-
-
-def test_layers_without_an_estimate_are_left_out_of_the_mean():
-    def of(*alphas):
-        return SimpleNamespace(layers=lambda *_: {number: {"alpha": alpha} for number, alpha in enumerate(alphas)})
-
-    assert claim_quantities.alpha(of(1.5, None, 2.0), {"run": "a"}) == 1.75
-    assert claim_quantities.alpha(of(None), {"run": "a"}) is None
-    # Estimators that can be infinite are averaged as 1/alpha: one infinite layer of two is twice the other.
-    assert claim_quantities.alpha(of(math.inf, 2.0), {"run": "a"}, estimator="hill") == 4.0
-    assert claim_quantities.alpha(of(math.inf), {"run": "a"}, estimator="hill") == math.inf

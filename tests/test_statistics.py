@@ -148,6 +148,14 @@ def test_a_normal_bootstrap_distribution_gives_students_interval(n):
     assert (low, high) == (pytest.approx(3 - half, abs=2e-3), pytest.approx(3 + half, abs=2e-3))
 
 
+def test_students_interval_is_scipys():
+    from scipy.stats import ttest_1samp
+
+    values = rng(8).standard_normal(6)
+    known = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert statistics.student_interval(values) == (pytest.approx(known.low), pytest.approx(known.high))
+
+
 def test_an_interval_needs_resamples_that_are_defined():
     values = np.array([np.nan] * 60 + [1.0] * 40)
     assert np.isnan(statistics.percentile_interval(values, 8)).all()

@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from sgdtails import claims, claims_file, grid, tables
-from sgdtails.claim_kinds import Settings
+from sgdtails.claim_evidence import Settings
 from sgdtails.claim_quantities import Study
+from sgdtails.network_index import Index
 from tests.conftest import ROOT, script
 from tests.test_grid import merged
 
@@ -34,10 +35,10 @@ def test_the_runs_are_those_of_the_config(study, schema):
 def test_the_verdicts_follow_from_the_tables(study):
     """Recomputed to the last digit that another processor's sums leave alone."""
     folder, config = study
-    values = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations", "clip")}
+    values = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
     found = Study(
         **{name: tables.read(folder / f"tables/{name}.parquet") for name in script("claims").TABLES},
-        clip=config["claims"]["clip"],
+        index=Index(**config["index"]),
     )
     rows = list(claims.rows(claims_file.read(ROOT / config["claims"]["path"]), found, Settings(**values)))
     committed = tables.read(folder / "tables/claims.parquet").to_pylist()

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from sgdtails import claims, claims_file, claims_report, jobs, storage, tables
-from sgdtails.claim_kinds import Settings
+from sgdtails.claim_evidence import Settings
 from sgdtails.claim_quantities import Study
 from sgdtails.network_index import Index
 
