@@ -146,8 +146,12 @@ _PARTS = ("x", "y", "control", "first", "second")
 def described(study: Study, claim: Mapping[str, Any]) -> str:
     """What a claim's effect is of, in words: its quantities or series, or the tail index where the kind of claim has one."""
     named = [claim[part] for part in _PARTS if part in claim]
-    parts = [part if isinstance(part, str) else words(study, part) for part in named]
-    return "; ".join(parts or [words(study, {"of": "alpha", "value": claim.get("value", "")})])
+    if named:
+        return "; ".join(part if isinstance(part, str) else words(study, part) for part in named)
+    index = valued(study, claim).index
+    if claim["kind"] == "layer_correlation":
+        return f"tail index of each layer{', clipped at 2' * index.clipped} ({index.estimator}); its pruned share"
+    return f"{index.label} ({index.estimator})"
 
 
 def area(study: Study, run: Run, *, method: str, low: float, high: float) -> float | None:
