@@ -173,16 +173,15 @@ def distance(study: Study, run: Run, *, structure: str, bins: int) -> float | No
     if not rows:
         return None
     xs, ys = study.curve(structure, bins)
-    indices, ratios = _pruned_layers(study, run, rows)
+    indices, ratios = _pruned_layers(study, run, rows[0], xs[0])
     return float(np.abs(ratios - np.interp(indices, xs, ys)).mean()) if len(indices) else None
 
 
-def _pruned_layers(study: Study, run: Run, rows: claim_curves.Rows) -> Reals:
-    """Tail indices and 1 - kappa of a run's layers, (2, layers), that simulated matrices can be compared with."""
-    pruned = study.pruned.get((rows[0]["p"], rows[0]["epsilon"]), {}).get(run["run"], {})
+def _pruned_layers(study: Study, run: Run, matrix: Mapping[str, Any], lowest: float) -> Reals:
+    """Tail indices from ``lowest`` on and 1 - kappa, at a simulated matrix's p and error, of a run's layers, (2, layers)."""
+    pruned = study.pruned.get((matrix["p"], matrix["epsilon"]), {}).get(run["run"], {})
     layers = study.layers(run["run"])
     values = {layer: study.index.of_layer(layers[layer]) for layer in hidden(layers) if layer in pruned}
-    lowest = min(row["alpha"] for row in rows)
     points = [(min(value, CLIP), pruned[layer]) for layer, value in values.items() if value is not None]
     return np.array([point for point in points if point[0] >= lowest]).reshape(-1, 2).T
 
@@ -203,7 +202,7 @@ def shared_shifts(
 
 def _curve_shifts(study: Study, runs: Sequence[Run], structure: str, bins: int, bootstrap: int, seed: int) -> Reals:
     xs, ys = study.resampled_curves(structure, bins, bootstrap, seed)
-    layers = [_pruned_layers(study, run, study.simulated[structure]) for run in runs]
+    layers = [_pruned_layers(study, run, study.simulated[structure][0], xs[0, 0]) for run in runs]
     indices, ratios = np.concatenate(layers, axis=1)
     found = claim_curves.distances(indices, ratios, xs, ys)
     weights = np.concatenate([np.full(part.shape[1], 1 / part.shape[1]) for part in layers]) / len(layers)

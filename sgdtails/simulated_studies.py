@@ -238,25 +238,24 @@ def simulate(
 
     Studies have the panels of DESIGNS; twenty share their permutations and resamples, one set per number of points.
     """
+    found: dict[tuple[str, str], list[list[dict[str, Any]]]] = {(name, at): [] for name in nulls for at in DESIGNS}
+    for block, first in enumerate(range(0, studies, _SHARING)):
+        settings = Settings(permutations=permutations, bootstrap=bootstrap, level=level, fewest=5, seed=seed + block)
+        for name, design in found:
+            for index in range(first, min(first + _SHARING, studies)):
+                rng = np.random.default_rng([seed, list(NULLS).index(name), list(DESIGNS).index(design), index, 1])
+                simulated = study(nulls[name], DESIGNS[design], rng)
+                found[name, design].append(list(claims.rows({name: nulls[name].claim}, simulated, settings)))
+    for (name, design), rows in found.items():
+        yield from _shares(name, design, nulls[name], rows)
 
-    def settings(index: int) -> Settings:
-        return Settings(permutations=permutations, bootstrap=bootstrap, level=level, fewest=5, seed=seed + index)
 
-    shared = [settings(index) for index in range(-(-studies // _SHARING))]
-    for name, null in nulls.items():
-        number = list(NULLS).index(name)
-        for place, (design, sizes) in enumerate(DESIGNS.items()):
-            rngs = [np.random.default_rng([seed, number, place, index, 1]) for index in range(studies)]
-            found = [
-                list(claims.rows({name: null.claim}, study(null, sizes, rng), shared[index // _SHARING]))
-                for index, rng in enumerate(rngs)
-            ]
-            said = np.array([[row["verdict"] for row in rows] for rows in found])
-            ends = np.array([[[row["effect_low"], row["effect_high"]] for row in rows] for rows in found], dtype=float)
-            covers = (ends[..., 0] <= null.effect) & (null.effect <= ends[..., 1])
-            common = {"rule": name, "design": design, "truth": null.truth, "true_effect": null.effect}
-            for row in shares(said, covers, right="undecided", panels=sizes):
-                yield common | {"studies": studies} | row
+def _shares(name: str, design: str, null: Null, found: list[list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    said = np.array([[row["verdict"] for row in rows] for rows in found])
+    ends = np.array([[[row["effect_low"], row["effect_high"]] for row in rows] for rows in found], dtype=float)
+    covers = (ends[..., 0] <= null.effect) & (null.effect <= ends[..., 1])
+    known = {"rule": name, "design": design, "truth": null.truth, "true_effect": null.effect, "studies": len(found)}
+    yield from (known | row for row in shares(said, covers, right="undecided", panels=DESIGNS[design]))
 
 
 def study(null: Null, sizes: tuple[int, ...], rng: np.random.Generator) -> Study:
