@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sgdtails import claim_quantities as quantities
 from sgdtails import statistics
 from sgdtails.claim_quantities import Run, Study
+from sgdtails.verdicts import LEVEL
 
 Reals = NDArray[np.float64]
 _MISSING = {
@@ -57,6 +58,12 @@ class Evidence:
     smallest_p: float = 0.0
     excluded: Counter[str] = field(default_factory=Counter)
     why_not: str = ""
+    interval: Callable[[float], tuple[float, float]] = lambda _: (math.nan, math.nan)  # at a level, such as 0.95
+
+    def bound(self, interval: Callable[[float], tuple[float, float]]) -> None:
+        """Take an interval, and its ends at 95%."""
+        self.interval = interval
+        self.low, self.high = interval(LEVEL)
 
 
 @dataclass

@@ -46,7 +46,7 @@ def _correlate(found: Evidence, x: Reals, y: Reals, settings: Settings, control:
     if math.isnan(found.effect):
         return
     resampled = statistics.resampled_rank_correlation(x, y, draws.counts, control)
-    found.low, found.high = statistics.percentile_interval(resampled, found.n)
+    found.bound(lambda level: statistics.percentile_interval(resampled, found.n, level))
     found.p = statistics.p_value(null, found.effect, exact=draws.exact_orders)
     found.smallest_p = statistics.smallest_p(found.n)
     if found.low == found.high and found.n < _AGREEING:
@@ -137,15 +137,15 @@ def _differ(found: Evidence, differences: Reals, settings: Settings, shifts: Rea
     """Fill in the mean of differences (n,); ``shifts`` (bootstrap,): errors that all of them share."""
     draws = settings.draws(found.n)
     found.effect, null = statistics.mean_difference(differences, draws.signs)
-    values = differences @ draws.counts / found.n
+    values, shared = differences @ draws.counts / found.n, 0.0
     found.p = statistics.p_value(null, found.effect, exact=draws.exact_signs)
     if shifts is not None and shifts.any():
-        values = values + shifts
+        values, shared = values + shifts, float(shifts.std())
         rng = np.random.default_rng([settings.seed, found.n])
         null = np.resize(null, max(len(null), settings.permutations))
         moved = null + rng.choice(shifts, len(null))
         found.p = max(found.p, statistics.p_value(moved, found.effect, exact=False))
-    found.low, found.high = statistics.percentile_interval(values, found.n)
+    found.bound(lambda level: statistics.mean_interval(differences, values, level, shared=shared))
     found.smallest_p = statistics.smallest_p(found.n, paired=True)
     return found
 
@@ -164,17 +164,14 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
     if not len(values):
         return None
     if len(values) >= settings.fewest:
-        _differ(found, values, settings)
-        found.low, found.high = statistics.student_interval(values)
-        return found
+        return _differ(found, values, settings)
     found.effect = float(values.mean())
     errors = [quantities.standard_error(study, run, weights="initial") for run, _ in networks]
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):
         found.why_not = f"Only {found.n} initial network{'s' * (found.n > 1)}, and no interval of the aggregated index."
         return found
-    half = 1.96 * math.hypot(*known) / len(known)
-    found.low, found.high = found.effect - half, found.effect + half
+    found.bound(lambda level: statistics.normal_interval(found.effect, math.hypot(*known) / len(known), level))
     return found
 
 
@@ -196,7 +193,8 @@ def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], se
     draws = settings.draws(found.n)
     scale = np.ptp(x) / (math.sqrt(2) * float(np.median(errors)))
     found.effect = found.slope * scale
-    found.low, found.high = statistics.percentile_interval(statistics.theil_sen(x, y, draws.counts) * scale, found.n)
+    changes = statistics.theil_sen(x, y, draws.counts) * scale
+    found.bound(lambda level: statistics.percentile_interval(changes, found.n, level))
     rho, null = statistics.rank_correlation(x, y, draws.orders)
     found.p = statistics.p_value(null, rho, exact=draws.exact_orders)
     return found
@@ -217,8 +215,13 @@ def histogram_distance(
     a, b = counts[claim["first"]], counts[claim["second"]]
     found.n, found.seeds = int(a.sum() + b.sum()), 1
     found.effect = float(statistics.kolmogorov_distance(a, b))
-    rng = np.random.default_rng([settings.seed, found.n])
-    found.low, found.high = statistics.kolmogorov_interval(a, b, bootstrap=settings.bootstrap, rng=rng)
+
+    def interval(level: float) -> tuple[float, float]:
+        rng = np.random.default_rng([settings.seed, found.n])
+        return statistics.kolmogorov_interval(a, b, bootstrap=settings.bootstrap, rng=rng, level=level)
+
+    found.bound(interval)
+    rng = np.random.default_rng([settings.seed, found.n, 1])
     part = rng.multivariate_hypergeometric(a + b, a.sum(), settings.permutations, method="marginals")
     found.p = statistics.p_value(statistics.kolmogorov_distance(part, a + b - part), found.effect, exact=False)
     return found
