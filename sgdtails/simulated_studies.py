@@ -254,7 +254,13 @@ def _shares(name: str, design: str, null: Null, found: list[list[dict[str, Any]]
     said = np.array([[row["verdict"] for row in rows] for rows in found])
     ends = np.array([[[row["effect_low"], row["effect_high"]] for row in rows] for rows in found], dtype=float)
     covers = (ends[..., 0] <= null.effect) & (null.effect <= ends[..., 1])
-    known = {"rule": name, "design": design, "truth": null.truth, "true_effect": null.effect, "studies": len(found)}
+    known = {
+        "rule": f"study: {name}",
+        "design": design,
+        "truth": null.truth,
+        "true_effect": null.effect,
+        "studies": len(found),
+    }
     yield from (known | row for row in shares(said, covers, right="undecided", panels=DESIGNS[design]))
 
 

@@ -219,7 +219,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("rule", TEXT, "", "kind of claim that was simulated"),
         ("design", TEXT, "", "whose panel sizes the studies have: paper or demo"),
         ("truth", TEXT, "", "what is true in the simulated studies"),
-        ("true_effect", REAL, "1", "as a Spearman correlation, or a mean in standard deviations"),
+        (
+            "true_effect",
+            REAL,
+            "1",
+            "as a Spearman correlation, a mean in standard deviations, or in the units of the claim",
+        ),
         ("studies", COUNT, "studies", "simulated"),
         ("n", COUNT, "runs", "in each of the panels that are counted; null: all panels of the design"),
         ("supported", REAL, "1", "share of panels with this verdict"),

@@ -374,6 +374,12 @@ ENTRY = {"statement": "s", "where": "w", "kind": "rank_correlation", "supports":
         ({"supports": "within", "margin": "0.1"}, "margin of claim 'a' of f is '0.1'; it must be a number"),
         ({"x": {"of": "alpha", "layer": 1}}, "unknown key 'layer' in x of claim 'a'"),
         ({"x": {"of": "beta"}}, "unknown quantity 'beta'"),
+        ({"x": {"of": "alpha", "value": "alpha_publish"}}, "unknown value 'alpha_publish'"),
+        (
+            {"x": {"of": "alpha", "layers": "means"}},
+            "unknown layers 'means' in x of claim 'a' of f: did you mean 'mean'",
+        ),
+        ({"value": "alpha"}, "unknown key 'value' in claim 'a' of f"),
         ({"x": "alpha"}, "must be a mapping"),
         ({"x": None}, "must be a mapping"),
         ({"y": {"of": "area", "method": "nodes", "low": 0, "high": 1}}, "unknown method 'nodes'"),
@@ -387,6 +393,13 @@ def test_what_a_file_of_claims_may_not_say(change, message):
     with pytest.raises(InputError) as error:
         claims_file.checked({"a": ENTRY | change}, "f")
     assert message in str(error.value)
+
+
+def test_a_kind_without_quantities_names_its_value():
+    entry = {key: ENTRY[key] for key in ("statement", "where", "supports")} | {"kind": "initial_index"}
+    assert claims_file.checked({"a": entry | {"value": "alpha"}}, "f")["a"]["value"] == "alpha"
+    with pytest.raises(InputError, match="unknown value 'alhpa' in claim 'a' of f: did you mean 'alpha'"):
+        claims_file.checked({"a": entry | {"value": "alhpa"}}, "f")
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"a": "text"}])
