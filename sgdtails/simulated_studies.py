@@ -17,7 +17,7 @@ from sgdtails.claim_curves import gaussian_pruned
 from sgdtails.claim_evidence import Settings
 from sgdtails.claim_quantities import Study
 from sgdtails.schemas import SCHEMAS
-from sgdtails.verdicts import DESIGNS, SIGNS, shares
+from sgdtails.verdicts import DESIGNS, SIGNS, holds, shares
 
 TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 _LAYERS = 4  # of each network, the head included
@@ -253,7 +253,7 @@ def simulate(
 def _shares(name: str, design: str, null: Null, found: list[list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     said = np.array([[row["verdict"] for row in rows] for rows in found])
     ends = np.array([[[row["effect_low"], row["effect_high"]] for row in rows] for rows in found], dtype=float)
-    covers = (ends[..., 0] <= null.effect) & (null.effect <= ends[..., 1])
+    covers = holds(ends[..., 0], ends[..., 1], null.effect)
     known = {
         "rule": f"study: {name}",
         "design": design,

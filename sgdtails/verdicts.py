@@ -177,16 +177,21 @@ def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], le
         ]
     ).reshape(p.shape)
     value = rule.truths[truth]
-    covers = None if rule.measure in (_partial, _clustered) and value else (low <= value) & (value <= high)
+    covers = None if rule.measure in (_partial, _clustered) and value else holds(low, high, value)
     yield from shares(said, covers, right=_RIGHT[truth], panels=panels)
 
 
+def holds(low: Reals, high: Reals, value: float) -> Reals:
+    """Which intervals hold a value: 1 or 0, NaN where there is no interval."""
+    return np.where(np.isnan(low + high), math.nan, (low <= value) & (value <= high))
+
+
 def shares(
-    said: NDArray[np.str_], covers: NDArray[np.bool_] | None, *, right: str, panels: tuple[int, ...]
+    said: NDArray[np.str_], covers: Reals | None, *, right: str, panels: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
     """Shares of verdicts (studies, panels) of which only ``right`` is true: of all panels together, then of each size.
 
-    ``covers`` says which intervals hold the true effect, where that is known.
+    ``covers`` says which intervals hold the true effect, where that is known: 1 or 0, NaN where there is no interval.
     """
     wrong = (said != "undecided") & (said != right)
     groups: list[tuple[int | None, NDArray[np.bool_]]] = [(None, np.ones(len(panels), dtype=bool))]
@@ -197,5 +202,7 @@ def shares(
             **{verdict: float((said[:, chosen] == verdict).mean()) for verdict in VERDICTS},
             "wrong": float(wrong[:, chosen].mean()),
             "any_wrong": float(wrong[:, chosen].any(axis=1).mean()),
-            "coverage": None if covers is None else float(covers[:, chosen].mean()),
+            "coverage": None
+            if covers is None or np.isnan(covers[:, chosen]).all()
+            else float(np.nanmean(covers[:, chosen])),
         }

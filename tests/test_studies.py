@@ -47,3 +47,19 @@ def test_the_verdicts_follow_from_the_tables(study):
         for key in ("claim", "panel", "verdict", "n", "seeds", "excluded_why"):
             assert row[key] == kept[key]
         assert row["effect"] == (None if kept["effect"] is None else pytest.approx(kept["effect"], rel=1e-9))
+
+
+# The curve of figure 8 that ended before 2 contradicted "layer" in FCN6, where half of the layers lie beyond its last group.
+DISTANCES = {
+    "mnist-narrow": {"columns": "contradicted", "layer": "undecided"},
+    "mnist-narrow-fcn6": {"columns": "contradicted", "layer": "undecided"},
+    "mnist-narrow-cnn": {"columns": "undecided", "layer": "undecided"},
+}
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_what_distances_say_of_independent_entries(name):
+    rows = tables.read(ROOT / "studies" / name / "tables/claims.parquet").to_pylist()
+    start = "independent_entries_"
+    said = {row["claim"].removeprefix(start): row["verdict"] for row in rows if row["claim"].startswith(start)}
+    assert said == DISTANCES[name]
