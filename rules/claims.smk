@@ -32,6 +32,7 @@ rule claims:
                 for key, value in config["claims"].items()
                 if key not in ("path", "simulations")
             },
+            index=config["index"],
             computed=planning.computed(config),
             weights=config["pruning"]["weights"],
         ),

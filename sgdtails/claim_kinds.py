@@ -1,10 +1,7 @@
 """The kinds of tests that a claim can name: each measures one panel of a study."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,114 +9,13 @@ from numpy.typing import NDArray
 
 from sgdtails import claim_quantities as quantities
 from sgdtails import statistics
+from sgdtails.claim_evidence import Evidence, Settings, sample_of
 from sgdtails.claim_quantities import Run, Study
-from sgdtails.tail_index import CLIP
+from sgdtails.network_index import CLIP
 
 Reals = NDArray[np.float64]
-_MISSING = {
-    "alpha": "without a tail index",
-    "area": "whose pruned ratios do not cover the range",
-    "distance": "without a layer in the range of the simulated indices",
-    "test_accuracy": "without a test accuracy",
-}
-
-
 # Runs, from which on perfect agreement says that rho is not 0.8: it then comes by chance in 0.8% of samples of 8 (14% of 5).
 _AGREEING = 8
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How claims are tested; ``draws`` gives the random choices for samples of n points, the same for all claims."""
-
-    permutations: int
-    bootstrap: int
-    level: float
-    fewest: int
-    seed: int
-    draws: Callable[[int], statistics.Draws] = field(init=False)
-
-    def __post_init__(self) -> None:
-        def draws(n: int) -> statistics.Draws:
-            rng = np.random.default_rng([self.seed, n])
-            return statistics.draws(n, permutations=self.permutations, bootstrap=self.bootstrap, rng=rng)
-
-        object.__setattr__(self, "draws", cache(draws))
-
-
-@dataclass
-class Evidence:
-    """What one panel says on one claim; NaN where undefined, and then ``why_not`` says why."""
-
-    effect_name: str
-    effect: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p: float = math.nan
-    slope: float = math.nan
-    n: int = 0
-    seeds: int = 0
-    smallest_p: float = 0.0
-    excluded: Counter[str] = field(default_factory=Counter)
-    why_not: str = ""
-
-
-@dataclass
-class Sample:
-    """Runs of a panel that have every quantity asked for, the quantities (k, n), and why others were left out."""
-
-    runs: list[Run]
-    values: Reals
-    excluded: Counter[str]
-
-    def evidence(self, effect_name: str, settings: Settings, *, variables: Sequence[str] = ()) -> Evidence:
-        """Evidence that is still empty, with the reason why it must stay so, if there is one."""
-        n = len(self.runs)
-        found = Evidence(effect_name, n=n, seeds=len({run["seed"] for run in self.runs}), excluded=self.excluded)
-        if n < settings.fewest:
-            found.why_not = f"Only {n} points; at least {settings.fewest} are needed."
-            return found
-        for name, values in zip(variables, self.values, strict=False):
-            if (values == values[0]).all():
-                found.why_not = f"There is nothing to compare: {name} is the same in every run."
-        return found
-
-
-def _sample(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], finite: bool) -> Sample | None:
-    """The sample of converged runs; None if the panel has converged runs but none has one of the quantities."""
-    excluded = Counter(_status(run) for run in runs if run["status"] != "converged")
-    converged = [run for run in runs if run["status"] == "converged"]
-    kept, values, seen = [], [], [False] * len(wanted)
-    for run in converged:
-        measured = [quantities.measure(study, run, quantity) for quantity in wanted]
-        seen = [before or value is not None for before, value in zip(seen, measured, strict=True)]
-        reasons = [
-            _MISSING.get(quantity["of"], "without " + quantity["of"])
-            for quantity, value in zip(wanted, measured, strict=True)
-            if value is None
-        ]
-        if not reasons and finite and not np.isfinite(np.array(measured, dtype=float)).all():
-            reasons = ["with an infinite tail index"]
-        if reasons:
-            excluded[reasons[0]] += 1
-        else:
-            kept.append(run)
-            values.append(measured)
-    if converged and not all(seen):
-        return None
-    return Sample(kept, np.array(values, dtype=float).reshape(-1, len(wanted)).T, excluded)
-
-
-def _status(run: Run) -> str:
-    return "over budget" if run["status"] == "budget" else str(run["status"])
-
-
-def _name(quantity: Mapping[str, Any]) -> str:
-    """A quantity in words."""
-    of = quantity["of"]
-    detail = quantity.get("estimator") or quantity.get("method") or quantity.get("structure")
-    words = {"eta_over_b": "eta/b", "alpha": "alpha", "test_accuracy": "test accuracy"}.get(of, of)
-    return f"{words} ({detail})" if detail else words
 
 
 def rank_correlation(
@@ -127,10 +23,10 @@ def rank_correlation(
 ) -> Evidence | None:
     """Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``."""
     wanted = [claim["x"], claim["y"], *([claim["control"]] if "control" in claim else [])]
-    sample = _sample(study, runs, *wanted, finite=False)
+    sample = sample_of(study, runs, *wanted, finite=False)
     if sample is None:
         return None
-    names = [_name(quantity) for quantity in wanted]
+    names = [quantities.words(study, quantity) for quantity in wanted]
     found = sample.evidence("partial_spearman_rho" if len(wanted) == 3 else "spearman_rho", settings, variables=names)
     if found.why_not:
         return found
@@ -150,7 +46,7 @@ def _correlate(found: Evidence, x: Reals, y: Reals, settings: Settings, control:
     if math.isnan(found.effect):
         return
     resampled = statistics.resampled_rank_correlation(x, y, draws.counts, control)
-    found.low, found.high = statistics.percentile_interval(resampled, found.n)
+    found.bound(lambda level: statistics.percentile_interval(resampled, found.n, level))
     found.p = statistics.p_value(null, found.effect, exact=draws.exact_orders)
     found.smallest_p = statistics.smallest_p(found.n)
     if found.low == found.high and found.n < _AGREEING:
@@ -164,11 +60,14 @@ def layer_correlation(
 
     The layers of one run are permuted and resampled together: runs are exchangeable, layers are not.
     """
+    study = quantities.valued(study, claim)
     pruned = study.pruned.get((claim["p"], claim["epsilon"]), {})
-    sample = _sample(study, runs, {"of": "alpha"}, finite=False)
+    sample = sample_of(study, runs, {"of": "alpha"}, finite=False)
     if sample is None or not pruned:
         return None
-    indices = [study.layers(run["run"], "mmo_multivariate", "average") for run in sample.runs]
+    indices = [
+        {layer: study.index.of_layer(row) for layer, row in study.layers(run["run"]).items()} for run in sample.runs
+    ]
     kept = [number for number, run in enumerate(sample.runs) if run["run"] in pruned]
     without = len(sample.runs) - len(kept)
     if without:
@@ -177,13 +76,11 @@ def layer_correlation(
     found = sample.evidence("mean_spearman_rho", settings)
     if found.why_not:
         return found
-    layers = [
-        layer for layer in quantities.hidden(indices[0]) if all(row[layer]["alpha"] is not None for row in indices)
-    ]
+    layers = [layer for layer in quantities.hidden(indices[0]) if all(row[layer] is not None for row in indices)]
     if not layers:
         found.why_not = "No layer but the head has a tail index in every run."
         return found
-    x = np.array([[row[layer]["alpha"] for row in indices] for layer in layers])
+    x = np.array([[row[layer] for row in indices] for layer in layers])
     y = np.array([[pruned[run["run"]][layer] for run in sample.runs] for layer in layers])
     varied = (x != x[:, :1]).any(axis=1) & (y != y[:, :1]).any(axis=1)
     if not varied.any():
@@ -196,19 +93,28 @@ def layer_correlation(
 def paired_difference(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Mean over runs of one quantity less another of the same run."""
-    sample = _sample(study, runs, claim["first"], claim["second"], finite=True)
+    """Mean over runs of one quantity less another of the same run.
+
+    Errors that runs share, of the curves behind distances and of one initial network, are drawn beside the resamples of runs.
+    """
+    sample = sample_of(study, runs, claim["first"], claim["second"], finite=True)
     if sample is None:
         return None
     found = sample.evidence("mean_difference", settings)
-    return found if found.why_not else _differ(found, sample.values[0] - sample.values[1], settings)
+    if found.why_not:
+        return found
+    first, second = (
+        quantities.shared_shifts(study, sample.runs, claim[part], bootstrap=settings.bootstrap, seed=settings.seed)
+        for part in ("first", "second")
+    )
+    return _differ(found, sample.values[0] - sample.values[1], settings, shifts=first - second)
 
 
 def matched_difference(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
     """Mean over values of eta/b of a quantity at the largest batch size less that at the smallest one."""
-    sample = _sample(study, runs, claim["y"], finite=True)
+    sample = sample_of(study, runs, claim["y"], finite=True)
     if sample is None:
         return None
     groups: dict[str, dict[int, list[float]]] = {}
@@ -227,12 +133,19 @@ def matched_difference(
     return _differ(found, np.array(differences), settings)
 
 
-def _differ(found: Evidence, differences: Reals, settings: Settings) -> Evidence:
-    """Fill in the mean of differences (n,)."""
+def _differ(found: Evidence, differences: Reals, settings: Settings, shifts: Reals | None = None) -> Evidence:
+    """Fill in the mean of differences (n,); ``shifts`` (bootstrap,): errors that all of them share."""
     draws = settings.draws(found.n)
     found.effect, null = statistics.mean_difference(differences, draws.signs)
-    found.low, found.high = statistics.percentile_interval(differences @ draws.counts / found.n, found.n)
+    values, shared = differences @ draws.counts / found.n, 0.0
     found.p = statistics.p_value(null, found.effect, exact=draws.exact_signs)
+    if shifts is not None and shifts.any():
+        values, shared = values + shifts, float(shifts.std())
+        rng = np.random.default_rng([settings.seed, found.n])
+        null = np.resize(null, max(len(null), settings.permutations))
+        moved = null + rng.choice(shifts, len(null))
+        found.p = max(found.p, statistics.p_value(moved, found.effect, exact=False))
+    found.bound(lambda level: statistics.mean_interval(differences, values, level, shared=shared))
     found.smallest_p = statistics.smallest_p(found.n, paired=True)
     return found
 
@@ -242,32 +155,30 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
 
     Runs of one seed start from the same weights.
     """
-    first = {run["seed"]: study.layers(run["run"], "mmo_multivariate", "initial") for run in reversed(runs)}
-    networks = [rows for layers in first.values() if (rows := quantities.estimated(layers)) and _finite(rows)]
-    values = np.array([np.mean([row["alpha"] for row in rows]) for rows in networks]) - CLIP
+    study = quantities.valued(study, claim)
+    first = {run["seed"]: run for run in reversed(runs)}
+    measured = [(run, quantities.alpha(study, run, weights="initial")) for run in first.values()]
+    networks = [(run, value) for run, value in measured if value is not None and math.isfinite(value)]
+    values = np.array([value for _, value in networks]) - CLIP
     found = Evidence("mean_alpha_minus_2", n=len(values), seeds=len(values))
     if not len(values):
         return None
     if len(values) >= settings.fewest:
         return _differ(found, values, settings)
     found.effect = float(values.mean())
-    errors = [quantities.interval_error(rows) for rows in networks]
+    errors = [quantities.standard_error(study, run, weights="initial") for run, _ in networks]
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):
         found.why_not = f"Only {found.n} initial network{'s' * (found.n > 1)}, and no interval of the aggregated index."
         return found
-    half = 1.96 * math.hypot(*known) / len(known)
-    found.low, found.high = found.effect - half, found.effect + half
+    found.bound(lambda level: statistics.normal_interval(found.effect, math.hypot(*known) / len(known), level))
     return found
-
-
-def _finite(rows: Sequence[Mapping[str, Any]]) -> bool:
-    return all(math.isfinite(row["alpha"]) for row in rows)
 
 
 def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
     """Change of alpha over the sweep of eta/b, by the Theil-Sen slope, in standard errors of a difference of two runs."""
-    sample = _sample(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
+    study = quantities.valued(study, claim)
+    sample = sample_of(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
     if sample is None:
         return None
     found = sample.evidence("change_over_standard_error", settings, variables=("eta/b", "alpha"))
@@ -282,7 +193,8 @@ def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], se
     draws = settings.draws(found.n)
     scale = np.ptp(x) / (math.sqrt(2) * float(np.median(errors)))
     found.effect = found.slope * scale
-    found.low, found.high = statistics.percentile_interval(statistics.theil_sen(x, y, draws.counts) * scale, found.n)
+    changes = statistics.theil_sen(x, y, draws.counts) * scale
+    found.bound(lambda level: statistics.percentile_interval(changes, found.n, level))
     rho, null = statistics.rank_correlation(x, y, draws.orders)
     found.p = statistics.p_value(null, rho, exact=draws.exact_orders)
     return found
@@ -303,8 +215,13 @@ def histogram_distance(
     a, b = counts[claim["first"]], counts[claim["second"]]
     found.n, found.seeds = int(a.sum() + b.sum()), 1
     found.effect = float(statistics.kolmogorov_distance(a, b))
-    rng = np.random.default_rng([settings.seed, found.n])
-    found.low, found.high = statistics.kolmogorov_interval(a, b, bootstrap=settings.bootstrap, rng=rng)
+
+    def interval(level: float) -> tuple[float, float]:
+        rng = np.random.default_rng([settings.seed, found.n])
+        return statistics.kolmogorov_interval(a, b, bootstrap=settings.bootstrap, rng=rng, level=level)
+
+    found.bound(interval)
+    rng = np.random.default_rng([settings.seed, found.n, 1])
     part = rng.multivariate_hypergeometric(a + b, a.sum(), settings.permutations, method="marginals")
     found.p = statistics.p_value(statistics.kolmogorov_distance(part, a + b - part), found.effect, exact=False)
     return found

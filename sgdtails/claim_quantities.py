@@ -3,8 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sgdtails import tables
-from sgdtails.tail_index import CLIP
+from sgdtails import claim_curves, tables
+from sgdtails.network_index import CLIP, Index
 
 Reals = NDArray[np.float64]
 Run = dict[str, Any]
@@ -22,9 +22,9 @@ Layers = dict[str, dict[int, Any]]  # by run, then by layer
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The tables that claims are tested on; ``clip``: whether tail indices are taken as published, clipped at 2.
+    """The tables that claims are tested on.
 
-    ``weights``: which of a run's networks is pruned, whose accuracy counts.
+    ``index``: what a network's tail index is, as in figure 1; ``weights``: which of a run's networks is pruned, whose accuracy counts.
     """
 
     runs: pa.Table
@@ -33,7 +33,7 @@ class Study:
     pruning: pa.Table
     synthetic: pa.Table
     histograms: pa.Table
-    clip: bool = False
+    index: Index = field(default_factory=Index)
     weights: str = "last"
 
     @cached_property
@@ -47,14 +47,12 @@ class Study:
         """Rows of aggregated tail indices (those without a block length) by (estimator, weights), run and layer."""
         found: dict[tuple[str, str], Layers] = defaultdict(lambda: defaultdict(dict))
         for row in self.tails.filter(pc.field("k1").is_null()).to_pylist():
-            if self.clip and row["alpha"] is not None:
-                row["alpha"] = min(row["alpha"], CLIP)
             found[row["estimator"], row["weights"]][row["run"]][row["layer"]] = row
         return found
 
-    def layers(self, run: str, estimator: str, weights: str) -> dict[int, Any]:
-        """Aggregated rows of one run by layer; none if the table has none."""
-        return self.aggregates.get((estimator, weights), {}).get(run, {})
+    def layers(self, run: str, estimator: str = "", weights: str = "average") -> dict[int, Any]:
+        """Aggregated rows of one run by layer, of the index's own estimator if none is named; none if the table has none."""
+        return self.aggregates.get((estimator or self.index.estimator, weights), {}).get(run, {})
 
     @cached_property
     def curves(self) -> dict[str, dict[str, tuple[Reals, Reals]]]:
@@ -82,6 +80,22 @@ class Study:
         return found
 
     @cached_property
+    def curve(self) -> Callable[[str, int], tuple[Reals, Reals]]:
+        """The curve of simulated matrices of a structure, given with its number of groups."""
+        return cache(lambda structure, bins: claim_curves.curve(self.simulated[structure], bins=bins))
+
+    @cached_property
+    def resampled_curves(self) -> Callable[[str, int, int, int], tuple[Reals, Reals]]:
+        """Curves of bootstrap resamples of a structure's matrices, given with groups, number of resamples and seed."""
+
+        @cache
+        def curves(structure: str, bins: int, bootstrap: int, seed: int) -> tuple[Reals, Reals]:
+            rng = np.random.default_rng([seed, len(self.simulated[structure])])
+            return claim_curves.resampled(self.simulated[structure], bins=bins, bootstrap=bootstrap, rng=rng)
+
+        return curves
+
+    @cached_property
     def simulated(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of simulated matrices by structure."""
         found = defaultdict(list)
@@ -100,23 +114,48 @@ def test_accuracy(study: Study, run: Run) -> float | None:
     return tables.accuracy_of(run, study.weights)
 
 
-def alpha(study: Study, run: Run, *, estimator: str = "mmo_multivariate", weights: str = "average") -> float | None:
-    """Mean tail index over the layers that have one, as the paper takes it; None if none has.
-
-    Of estimators other than the paper's, which can be infinite, it is the harmonic mean: that of 1/alpha.
-    """
-    values = np.array([row["alpha"] for row in estimated(study.layers(run["run"], estimator, weights))])
-    if not len(values):
-        return None
-    if estimator.startswith("mmo"):
-        return float(values.mean())
-    inverse = float((1 / values).mean())
-    return 1 / inverse if inverse > 0 else math.inf
+def alpha(
+    study: Study, run: Run, *, estimator: str = "", weights: str = "average", value: str = "", layers: str = ""
+) -> float | None:
+    """The network's tail index, as config key ``index`` has it but for the parts that are named; None if no layer has one."""
+    named = index_of(study, {"estimator": estimator, "value": value, "layers": layers})
+    return named.of_network(study.layers(run["run"], named.estimator, weights).values())
 
 
-def estimated(layers: Mapping[int, Any]) -> list[Any]:
-    """The rows of layers that have an estimate."""
-    return [row for row in layers.values() if row["alpha"] is not None]
+def index_of(study: Study, quantity: Mapping[str, Any]) -> Index:
+    """The study's index with the parts that a quantity names."""
+    parts = {part: quantity[part] for part in ("estimator", "value", "layers") if quantity.get(part)}
+    return replace(study.index, **parts)
+
+
+def valued(study: Study, claim: Mapping[str, Any]) -> Study:
+    """The study with the value of a layer that a claim names."""
+    return replace(study, index=index_of(study, {"value": claim["value"]})) if "value" in claim else study
+
+
+def words(study: Study, quantity: Mapping[str, Any]) -> str:
+    """A quantity in words; a tail index with what it is the index of, and how it is defined."""
+    of = quantity["of"]
+    if of != "alpha":
+        detail = quantity.get("method") or quantity.get("structure")
+        name = {"eta_over_b": "eta/b", "test_accuracy": "test accuracy"}.get(of, of)
+        return f"{name} ({detail})" if detail else name
+    index, weights = index_of(study, quantity), quantity.get("weights", "average")
+    return f"{index.label} ({index.estimator}{'' if weights == 'average' else ', ' + weights + ' weights'})"
+
+
+_PARTS = ("x", "y", "control", "first", "second")
+
+
+def described(study: Study, claim: Mapping[str, Any]) -> str:
+    """What a claim's effect is of, in words: its quantities or series, or the tail index where the kind of claim has one."""
+    named = [claim[part] for part in _PARTS if part in claim]
+    if named:
+        return "; ".join(part if isinstance(part, str) else words(study, part) for part in named)
+    index = valued(study, claim).index
+    if claim["kind"] == "layer_correlation":
+        return f"tail index of each layer{', clipped at 2' * index.clipped} ({index.estimator}); its pruned share"
+    return f"{index.label} ({index.estimator})"
 
 
 def area(study: Study, run: Run, *, method: str, low: float, high: float) -> float | None:
@@ -130,32 +169,58 @@ def area(study: Study, run: Run, *, method: str, low: float, high: float) -> flo
 
 
 def distance(study: Study, run: Run, *, structure: str, bins: int) -> float | None:
-    """Mean distance, in 1 - kappa, of a run's layers from the curve of medians of simulated matrices (figure 8) at their alpha.
+    """Mean distance, in 1 - kappa, of a run's layers from the curve of simulated matrices (figure 8) at their alpha.
 
     Layers' indices are clipped at 2; layers heavier than any simulated matrix, and the head, are left out.
     """
     rows = study.simulated.get(structure)
     if not rows:
         return None
-    simulated = np.array([(row["alpha"], 1 - row["kappa"]) for row in rows]).T
-    pruned = study.pruned.get((rows[0]["p"], rows[0]["epsilon"]), {}).get(run["run"], {})
-    layers = study.layers(run["run"], "mmo_multivariate", "average")
-    points = [
-        (min(layers[layer]["alpha"], CLIP), pruned[layer])
-        for layer in hidden(layers)
-        if layer in pruned and layers[layer]["alpha"] is not None
-    ]
-    points = [point for point in points if point[0] >= simulated[0].min()]
-    if not points:
-        return None
-    indices, ratios = np.array(points).T
-    return float(np.abs(ratios - np.interp(indices, *median_curve(*simulated, bins=bins))).mean())
+    xs, ys = study.curve(structure, bins)
+    indices, ratios = _pruned_layers(study, run, rows[0], xs[0])
+    return float(np.abs(ratios - np.interp(indices, xs, ys)).mean()) if len(indices) else None
 
 
-def median_curve(x: Reals, y: Reals, *, bins: int) -> tuple[Reals, Reals]:
-    """Median x and y of ``bins`` groups of points (n,), in the order of x, of sizes equal to within one; at most n groups."""
-    order = np.array_split(np.argsort(x, kind="stable"), min(bins, len(x)))
-    return np.array([np.median(x[part]) for part in order]), np.array([np.median(y[part]) for part in order])
+def _pruned_layers(study: Study, run: Run, matrix: Mapping[str, Any], lowest: float) -> Reals:
+    """Tail indices from ``lowest`` on and 1 - kappa, at a simulated matrix's p and error, of a run's layers, (2, layers)."""
+    pruned = study.pruned.get((matrix["p"], matrix["epsilon"]), {}).get(run["run"], {})
+    layers = study.layers(run["run"])
+    values = {layer: study.index.of_layer(layers[layer]) for layer in hidden(layers) if layer in pruned}
+    points = [(min(value, CLIP), pruned[layer]) for layer, value in values.items() if value is not None]
+    return np.array([point for point in points if point[0] >= lowest]).reshape(-1, 2).T
+
+
+def shared_shifts(
+    study: Study, runs: Sequence[Run], quantity: Mapping[str, Any], *, bootstrap: int, seed: int
+) -> Reals:
+    """How far errors that runs share may move the mean of a quantity over runs, (bootstrap,); 0 where they share none.
+
+    All layers are compared with one curve, and all runs of a seed with one initial network, whose errors don't average out.
+    """
+    if quantity["of"] == "distance":
+        return _curve_shifts(study, runs, quantity["structure"], quantity["bins"], bootstrap, seed)
+    if quantity["of"] == "alpha" and quantity.get("weights") == "initial":
+        return _initial_shifts(study, runs, index_of(study, quantity), bootstrap, seed)
+    return np.zeros(bootstrap)
+
+
+def _curve_shifts(study: Study, runs: Sequence[Run], structure: str, bins: int, bootstrap: int, seed: int) -> Reals:
+    xs, ys = study.resampled_curves(structure, bins, bootstrap, seed)
+    layers = [_pruned_layers(study, run, study.simulated[structure][0], xs[0, 0]) for run in runs]
+    indices, ratios = np.concatenate(layers, axis=1)
+    found = claim_curves.distances(indices, ratios, xs, ys)
+    weights = np.concatenate([np.full(part.shape[1], 1 / part.shape[1]) for part in layers]) / len(layers)
+    means = found @ weights
+    return means - means.mean()
+
+
+def _initial_shifts(study: Study, runs: Sequence[Run], index: Index, bootstrap: int, seed: int) -> Reals:
+    by_seed: dict[int, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_seed[run["seed"]].append(run)
+    errors = [(standard_error(study, alike[0], index, "initial") or 0) * len(alike) for alike in by_seed.values()]
+    rng = np.random.default_rng([seed, len(runs), len(errors)])
+    return rng.standard_normal((bootstrap, len(errors))) @ np.array(errors) / len(runs)
 
 
 def hidden(layers: Iterable[int]) -> list[int]:
@@ -178,18 +243,29 @@ def measure(study: Study, run: Run, quantity: Mapping[str, Any]) -> float | None
     return QUANTITIES[quantity["of"]](study, run, **settings)
 
 
-def standard_error(study: Study, run: Run) -> float | None:
-    """Standard error of the mean tail index from the layers' own 95% intervals; None where an estimate has none."""
-    return interval_error(estimated(study.layers(run["run"], "mmo_multivariate", "average")))
+def standard_error(study: Study, run: Run, index: Index | None = None, weights: str = "average") -> float | None:
+    """Standard error of a network's index from the 95% intervals of its layers' alpha, which are independent.
+
+    Each layer counts with what the index changes by between the ends of its interval, clipped where the index is.
+    None where an estimate has no interval, or an infinite one.
+    """
+    index = index or study.index
+    layers, changes = study.layers(run["run"], index.estimator, weights), []
+    for layer, row in layers.items():
+        low, high = (_with_value(index, layers, layer, row[end]) for end in ("alpha_low", "alpha_high"))
+        if low is None or high is None or not math.isfinite(high - low):
+            return None
+        changes.append((high - low) / (2 * 1.96))
+    return math.hypot(*changes) if changes else None
 
 
-def interval_error(rows: Iterable[Mapping[str, Any]]) -> float | None:
-    """Standard error of the mean of independent estimates from their 95% intervals; None where one is missing or infinite."""
-    rows = list(rows)
-    bounds = [(row["alpha_low"], row["alpha_high"]) for row in rows]
-    if not rows or any(end is None or not math.isfinite(end) for pair in bounds for end in pair):
-        return None
-    return math.sqrt(sum(((high - low) / (2 * 1.96)) ** 2 for low, high in bounds)) / len(rows)
+def _with_value(index: Index, layers: Mapping[int, Any], layer: int, value: float | None) -> float | None:
+    """The index of a network with another value of one layer, if that has one; NaN for one that is not known."""
+    row = layers[layer]
+    if index.of_layer(row) is not None:
+        value = math.nan if value is None else value
+        row = row | {"alpha": value, "alpha_published": value}
+    return index.of_network([*(other for key, other in layers.items() if key != layer), row])
 
 
 def bin_counts(study: Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:

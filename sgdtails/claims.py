@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from sgdtails import statistics
-from sgdtails.claim_kinds import KINDS, Evidence, Settings
-from sgdtails.claim_quantities import Study
-from sgdtails.verdicts import SIGNS, decide
+from sgdtails.claim_evidence import Evidence, Settings
+from sgdtails.claim_kinds import KINDS
+from sgdtails.claim_quantities import Study, described
+from sgdtails.verdicts import SIGNS, decide, for_panels
 
 
 def rows(claims: Mapping[str, Mapping[str, Any]], study: Study, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -26,26 +27,31 @@ def rows(claims: Mapping[str, Mapping[str, Any]], study: Study, settings: Settin
         tested = [found for found in measured.values() if not found.why_not and not math.isnan(found.p)]
         adjusted = statistics.holm(np.array([found.p for found in tested], dtype=float)).tolist()
         by_panel = {id(found): value for found, value in zip(tested, adjusted, strict=True)}
+        panels = sum(not found.why_not for found in measured.values())
         for panel, found in measured.items():
-            yield _row(name, panel, claim, found, by_panel.get(id(found), math.nan), settings.level)
+            row = _row(name, panel, claim, found, by_panel.get(id(found), math.nan), settings.level, panels)
+            yield row | {"quantities": described(study, claim)}
 
 
 def _row(
-    name: str, panel: str, claim: Mapping[str, Any], found: Evidence, p_holm: float, level: float
+    name: str, panel: str, claim: Mapping[str, Any], found: Evidence, p_holm: float, level: float, panels: int
 ) -> dict[str, Any]:
     verdict, reason = ("undecided", found.why_not)
     if not found.why_not:
+        low, high = found.interval(for_panels(claim["supports"], panels))
         verdict, reason = decide(
             claim["supports"],
             effect=found.effect,
-            low=found.low,
-            high=found.high,
+            low=low,
+            high=high,
             p_holm=p_holm,
             level=level,
             margin=claim.get("margin", math.nan),
         )
         if verdict == "undecided" and claim["supports"] in SIGNS and found.smallest_p >= level:
             reason += f" {found.n} points can give no p-value below {found.smallest_p:.2g}."
+        if panels > 1 and claim["supports"] not in SIGNS:
+            reason += f" It is widened for {panels} panels."
     margin = f" {claim['margin']:g}" if "margin" in claim else ""
     values = {
         **{"effect": found.effect, "effect_low": found.low, "effect_high": found.high},

@@ -11,6 +11,7 @@ from sgdtails import inputs, layer_tails
 from sgdtails.claim_kinds import KINDS
 from sgdtails.claim_quantities import QUANTITIES
 from sgdtails.errors import InputError, unknown
+from sgdtails.network_index import LAYERS, VALUES
 from sgdtails.verdicts import SIGNS, SUPPORTS
 
 Claims = dict[str, dict[str, Any]]
@@ -26,6 +27,12 @@ _PARAMETERS: dict[str, dict[str, type]] = {
     "sweep_change": {},
     "histogram_distance": {"first": str, "second": str},
 }
+_OPTIONAL: dict[str, dict[str, type]] = {
+    "rank_correlation": {"control": dict},
+    "layer_correlation": {"value": str},
+    "initial_index": {"value": str},
+    "sweep_change": {"value": str},
+}
 _WORDS = {str: "text", float: "a number", int: "a whole number", dict: "a mapping"}
 # What each kind's effect lies between; a margin beyond would decide every study alike.
 _EFFECTS = {"rank_correlation": (-1, 1), "layer_correlation": (-1, 1), "histogram_distance": (0, 1)}
@@ -35,6 +42,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "method": ("layer_magnitude", "global_magnitude", "singular_value", "node", "row", "kernel", "filter", "channel"),
     "structure": ("independent", "columns", "layer"),
     "weights": ("initial", "converged", "last", "average"),
+    "value": VALUES,
+    "layers": LAYERS,
 }
 _SERIES = ("half_a", "half_b", "all", "stable")  # of a layer's histogram
 Choices = Mapping[str, Collection[Any]]
@@ -111,7 +120,7 @@ def _check(claim: Mapping[str, Any], where: str, choices: Choices) -> None:
     if kind not in KINDS:
         raise unknown("kind", kind, where, KINDS)
     needed = _COMMON | _PARAMETERS[kind]
-    optional = {"margin": float} | ({"control": dict} if kind == "rank_correlation" else {})
+    optional = {"margin": float} | _OPTIONAL.get(kind, {})
     _keys(claim, needed, optional, where)
     if claim["supports"] not in SUPPORTS:
         raise unknown("value of supports", claim["supports"], where, SUPPORTS)

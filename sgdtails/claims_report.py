@@ -16,6 +16,7 @@ def markdown(rows: Iterable[Mapping[str, Any]], *, level: float) -> str:
         "# Claims",
         "",
         "Intervals are 95% bootstrap intervals; p is two-sided, from permutations, and adjusted over panels (Holm).",
+        "Verdicts by a margin are by intervals that hold for all panels of a claim together (Bonferroni).",
         f"Undecided: p is not below {level:g}, or the interval does not settle it. docs/claims.md gives the rule.",
         "",
     ]
@@ -31,7 +32,7 @@ def _section(name: str, panels: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
         f"## {first['statement']}",
         "",
-        f"`{name}`; {first['source']}. Supported by an effect that is {_supports(first['supports'])}. **{summary}**",
+        f"`{name}`; {first['source']}. Of {first['quantities']}. Supported by an effect that is {_supports(first['supports'])}. **{summary}**",
         "",
         "| panel | effect | interval | p (Holm) | n | seeds | excluded | verdict | why |",
         "|---|---|---|---|---|---|---|---|---|",

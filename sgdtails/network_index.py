@@ -15,7 +15,20 @@ import pyarrow.compute as pc
 
 CLIP = 2.0  # no stable law has a larger index
 VALUES = ("alpha_published", "alpha")
-_OVER_LAYERS: dict[str, Callable[[list[float]], Any]] = {"mean": np.mean, "median": np.median}
+
+
+def _harmonic_mean(values: Sequence[float]) -> float:
+    """1 / mean of 1/alpha, infinite only if every value is."""
+    inverse = float(np.mean(1 / np.array(values)))
+    return 1 / inverse if inverse > 0 else math.inf
+
+
+_OVER_LAYERS: Mapping[str, Callable[[Sequence[float]], Any]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "harmonic_mean": _harmonic_mean,
+}
+LAYERS = tuple(_OVER_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,7 @@ class Index:
     """Which estimate of a layer counts, and how layers become one number.
 
     ``value``: column of table ``tails``, ``alpha_published`` (clipped at 2) or ``alpha``. ``clip``: whether ``alpha`` is clipped
-    at 2. ``layers``: mean or median over layers. ``exempt``: layers left out, as ``first``, ``head`` or by name.
+    at 2. ``layers``: mean, median or harmonic mean over layers (of estimates that can be infinite). ``exempt``: layers left out, as ``first``, ``head`` or by name.
     """
 
     estimator: str = "mmo_multivariate"
@@ -40,18 +53,22 @@ class Index:
     @property
     def label(self) -> str:
         """The index in words, such as: mean alpha, clipped at 2."""
-        return f"{self.layers} alpha" + self._details
+        return f"{self._over} alpha" + self._details
 
     @property
     def axis(self) -> str:
         """The label of an axis on which networks lie."""
-        return rf"{self.layers} tail index $\hat\alpha$" + self._details
+        by = "" if self.estimator == "mmo_multivariate" else f" ({self.estimator})"
+        return rf"{self._over} tail index $\hat\alpha$" + by + self._details
+
+    @property
+    def _over(self) -> str:
+        return self.layers.replace("_", " ")
 
     @property
     def _details(self) -> str:
-        by = "" if self.estimator == "mmo_multivariate" else f" ({self.estimator})"
         without = f", without {', '.join(self.exempt)}" if self.exempt else ""
-        return by + without + (", clipped at 2" if self.clipped else "")
+        return without + (", clipped at 2" if self.clipped else "")
 
     def of_layer(self, row: Mapping[str, Any]) -> float | None:
         """The value of one aggregated row of table ``tails``; None where the layer has no estimate.

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from sgdtails import audit_figures, kesten_figures, network_index, theory_figures, trust_figures
@@ -40,7 +42,8 @@ from sgdtails.style import (
 from sgdtails.tables import accuracy_of, converged
 
 PAPERS = Index()
-LAYERS = "viridis"  # colours that number layers
+# Colours that number layers, without the scale's pale end.
+LAYERS = LinearSegmentedColormap.from_list("layers", colormaps["viridis"](np.linspace(0, 0.85, 256)))
 
 
 def figure_1(runs: pa.Table, *, index: Index = PAPERS) -> Figure:

@@ -81,6 +81,29 @@ def percentile_interval(values: Reals, n: int, level: float = 0.95) -> tuple[flo
     return float(low), float(high)
 
 
+def mean_interval(sample: Reals, resampled: Reals, level: float = 0.95, *, shared: float = 0.0) -> tuple[float, float]:
+    """Interval for the mean of a sample (n,): the wider of that of its resamples (B,) and Student's, at either end.
+
+    Resamples of few points have too light tails: at a level of 99.2% and n = 8 their interval misses in 3.6 of 100 normal
+    samples. ``shared``: standard error of an error that all points share, which the resamples hold already.
+    """
+    from scipy.special import stdtrit
+
+    n, middle = len(sample), float(sample.mean())
+    error = math.hypot(float(sample.std(ddof=1)) / math.sqrt(n), shared)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * error
+    low, high = percentile_interval(resampled, n, level)
+    return min(low, middle - half), max(high, middle + half)
+
+
+def normal_interval(value: float, error: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval around a value whose standard error is known."""
+    from scipy.special import ndtri
+
+    half = float(ndtri((1 + level) / 2)) * error
+    return value - half, value + half
+
+
 def unit_ranks(x: Reals) -> Reals:
     """Mid-ranks along the last axis, centred, of norm 1: the dot product of two is Spearman's rho; 0 for constant x."""
     from scipy.stats import rankdata

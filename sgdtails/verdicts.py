@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sgdtails import statistics
 from sgdtails.statistics import Draws
 
 Reals = NDArray[np.float64]
+LEVEL = 0.95  # of intervals
 VERDICTS = ("supported", "contradicted", "undecided")
 SIGNS = {"positive": 1.0, "negative": -1.0}
 # What supports a claim: an effect of this sign, or an interval on this side of the margin.
@@ -44,6 +46,11 @@ def decide(
     return "contradicted", "The effect has the opposite sign."
 
 
+def for_panels(supports: str, panels: int) -> float:
+    """Level of the intervals behind verdicts on a claim in so many panels (Bonferroni); a sign's p-values are adjusted instead."""
+    return LEVEL if supports in SIGNS else 1 - (1 - LEVEL) / max(panels, 1)
+
+
 def _by_margin(supports: str, low: float, high: float, margin: float, interval: str) -> tuple[str, str]:
     if supports == "within":
         inside, outside = -margin < low and high < margin, low > margin or high < -margin
@@ -59,13 +66,17 @@ def _by_margin(supports: str, low: float, high: float, margin: float, interval: 
     return "undecided", f"Only a part of the interval {interval} lies {place}."
 
 
+Interval = Callable[[float], tuple[float, float]]  # at a level
+Measured = tuple[float, Interval, float]  # effect, interval and p-value
+
+
 @dataclass(frozen=True)
 class Rule:
     """One kind of claim to simulate: what supports it, and the true effects of its simulated studies by name."""
 
     supports: str
     truths: Mapping[str, float]
-    measure: Callable[[float, Draws, np.random.Generator], tuple[float, float, float, float]]
+    measure: Callable[[float, Draws, np.random.Generator], Measured]
     margin: float = math.nan
 
 
@@ -76,19 +87,18 @@ def _correlated(rho: float, size: tuple[int, ...], rng: np.random.Generator) -> 
     return x, r * x + math.sqrt(1 - r * r) * noise
 
 
-def _rank(x: Reals, y: Reals, draws: Draws, control: Reals | None = None) -> tuple[float, float, float, float]:
+def _rank(x: Reals, y: Reals, draws: Draws, control: Reals | None = None) -> Measured:
     effect, null = statistics.rank_correlation(x, y, draws.orders, control)
-    n = len(draws.counts)
     values = statistics.resampled_rank_correlation(x, y, draws.counts, control)
-    low, high = statistics.percentile_interval(values, n)
-    return effect, low, high, statistics.p_value(null, effect, exact=draws.exact_orders)
+    interval = partial(statistics.percentile_interval, values, len(draws.counts))
+    return effect, interval, statistics.p_value(null, effect, exact=draws.exact_orders)
 
 
-def _correlation(rho: float, draws: Draws, rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _correlation(rho: float, draws: Draws, rng: np.random.Generator) -> Measured:
     return _rank(*_correlated(rho, draws.counts.shape[:1], rng), draws)
 
 
-def _partial(rho: float, draws: Draws, rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _partial(rho: float, draws: Draws, rng: np.random.Generator) -> Measured:
     """Both variables also follow a third, ordered one: uncontrolled they would correlate at 0.5 or so."""
     n = len(draws.counts)
     control = np.sort(rng.standard_normal(n))
@@ -96,20 +106,20 @@ def _partial(rho: float, draws: Draws, rng: np.random.Generator) -> tuple[float,
     return _rank(x + control, y + control, draws, control)
 
 
-def _clustered(rho: float, draws: Draws, rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _clustered(rho: float, draws: Draws, rng: np.random.Generator) -> Measured:
     """Four layers whose variables are runs' effects, correlated at rho, plus noise of a quarter of their variance."""
     shared = _correlated(rho, draws.counts.shape[:1], rng)
     x, y = (part + 0.5 * rng.standard_normal((4, len(part))) for part in shared)
     return _rank(x, y, draws)
 
 
-def _difference(mean: float, draws: Draws, rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _difference(mean: float, draws: Draws, rng: np.random.Generator) -> Measured:
     """Normal differences of standard deviation 1."""
     n = len(draws.counts)
     sample = mean + rng.standard_normal(n)
     effect, null = statistics.mean_difference(sample, draws.signs)
-    low, high = statistics.percentile_interval(sample @ draws.counts / n, n)
-    return effect, low, high, statistics.p_value(null, effect, exact=draws.exact_signs)
+    interval = partial(statistics.mean_interval, sample, sample @ draws.counts / n)
+    return effect, interval, statistics.p_value(null, effect, exact=draws.exact_signs)
 
 
 _STRENGTHS = {"positive": 0.6, "weakly positive": 0.3, "null": 0.0, "weakly negative": -0.3, "negative": -0.6}
@@ -144,24 +154,46 @@ def simulate(*, studies: int, permutations: int, bootstrap: int, level: float, s
         for place, (design, panels) in enumerate(DESIGNS.items()):
             for index, (truth, value) in enumerate(rule.truths.items()):
                 rng = np.random.default_rng([seed, number, place, index])
-                measured = np.array([[rule.measure(value, shared[n], rng) for n in panels] for _ in range(studies)])
+                measured = np.array(
+                    [[_measured(rule, value, shared[n], rng, len(panels)) for n in panels] for _ in range(studies)]
+                )
                 common = {"rule": name, "design": design, "truth": truth, "true_effect": value, "studies": studies}
                 yield from (common | row for row in _shares(rule, truth, measured, panels, level))
 
 
+def _measured(rule: Rule, value: float, draws: Draws, rng: np.random.Generator, panels: int) -> list[float]:
+    """Effect and p-value of one panel, its 95% interval, and the interval that a verdict is by."""
+    effect, interval, p = rule.measure(value, draws, rng)
+    return [effect, p, *interval(LEVEL), *interval(for_panels(rule.supports, panels))]
+
+
 def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], level: float) -> Iterator[dict[str, Any]]:
-    """Shares of verdicts of (studies, panels, 4) effects, intervals and p-values: all panels together, then each size."""
-    effect, low, high, p = np.moveaxis(measured, -1, 0)
-    adjusted = statistics.holm(p)
+    """Shares of verdicts of (studies, panels, 6) numbers of ``_measured``."""
+    effect, p, low, high, *by = np.moveaxis(measured, -1, 0)
     said = np.array(
         [
             decide(rule.supports, effect=e, low=a, high=b, p_holm=q, level=level, margin=rule.margin)[0]
-            for e, a, b, q in zip(effect.flat, low.flat, high.flat, adjusted.flat, strict=True)
+            for e, a, b, q in zip(effect.flat, by[0].flat, by[1].flat, statistics.holm(p).flat, strict=True)
         ]
     ).reshape(p.shape)
-    wrong = (said != "undecided") & (said != _RIGHT[truth])
     value = rule.truths[truth]
-    covers = (low <= value) & (value <= high)
+    covers = None if rule.measure in (_partial, _clustered) and value else holds(low, high, value)
+    yield from shares(said, covers, right=_RIGHT[truth], panels=panels)
+
+
+def holds(low: Reals, high: Reals, value: float) -> Reals:
+    """Which intervals hold a value: 1 or 0, NaN where there is no interval."""
+    return np.where(np.isnan(low + high), math.nan, (low <= value) & (value <= high))
+
+
+def shares(
+    said: NDArray[np.str_], covers: Reals | None, *, right: str, panels: tuple[int, ...]
+) -> Iterator[dict[str, Any]]:
+    """Shares of verdicts (studies, panels) of which only ``right`` is true: of all panels together, then of each size.
+
+    ``covers`` says which intervals hold the true effect, where that is known: 1 or 0, NaN where there is no interval.
+    """
+    wrong = (said != "undecided") & (said != right)
     groups: list[tuple[int | None, NDArray[np.bool_]]] = [(None, np.ones(len(panels), dtype=bool))]
     groups += [(n, np.array(panels) == n) for n in dict.fromkeys(panels)]
     for n, chosen in groups:
@@ -170,5 +202,7 @@ def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], le
             **{verdict: float((said[:, chosen] == verdict).mean()) for verdict in VERDICTS},
             "wrong": float(wrong[:, chosen].mean()),
             "any_wrong": float(wrong[:, chosen].any(axis=1).mean()),
-            "coverage": None if rule.measure in (_partial, _clustered) and value else float(covers[:, chosen].mean()),
+            "coverage": None
+            if covers is None or np.isnan(covers[:, chosen]).all()
+            else float(np.nanmean(covers[:, chosen])),
         }

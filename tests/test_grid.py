@@ -170,7 +170,7 @@ def test_names_cannot_leave_the_results_folder():
         ({"stopp": 1}, "unknown key 'stopp' in the config: did you mean 'stop'"),
         ({"stop": {"trainnll": 1}}, "unknown key 'trainnll' in config key stop: did you mean 'train_nll'"),
         ({"stop": {"train_nll": "5e-5"}}, r"stop.train_nll: .*YAML reads 1e-3 as text"),
-        ({"claims": {"clip": "true"}}, r"claims.clip: .*within the braces of --config everything is text"),
+        ({"index": {"clip": "true"}}, r"index.clip: .*within the braces of --config everything is text"),
         ({"stop": {"budget": 0}}, r"stop.budget: 0 is less than"),
         ({"average": {"length": 0}}, r"average.length"),
         ({"precision": "fp23"}, "unknown value 'fp23' in config key precision: did you mean 'fp32'"),

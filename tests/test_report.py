@@ -34,7 +34,14 @@ def run(name, **values):
 def claim(**values):
     row = {
         **{"claim": "c", "panel": "FCN4, DIGITS", "statement": "a < b", "source": "figure 1", "supports": "negative"},
-        **{"effect_name": "spearman_rho", "effect": -0.5, "effect_low": -1.0, "effect_high": 0.0, "slope": None},
+        **{
+            "quantities": "eta/b",
+            "effect_name": "spearman_rho",
+            "effect": -0.5,
+            "effect_low": -1.0,
+            "effect_high": 0.0,
+            "slope": None,
+        },
         **{"p": 0.1, "p_holm": 0.2, "n": 5, "seeds": 1, "excluded": 0, "excluded_why": None, "verdict": "undecided"},
         **{"reason": "p is large"},
     }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import binom, rankdata, spearmanr, t, theilslopes
+from scipy.stats import binom, rankdata, spearmanr, t, theilslopes, ttest_1samp
 
 from sgdtails import statistics
 
@@ -146,6 +146,30 @@ def test_a_normal_bootstrap_distribution_gives_students_interval(n):
     low, high = statistics.percentile_interval(3 + ndtri(grid) * np.sqrt((n - 1) / n / n), n)
     half = t.ppf(0.975, n - 1) / np.sqrt(n)
     assert (low, high) == (pytest.approx(3 - half, abs=2e-3), pytest.approx(3 + half, abs=2e-3))
+
+
+def test_intervals_of_means_are_at_least_students():
+    sample = rng(8).standard_normal(6)
+    known = ttest_1samp(sample, 0).confidence_interval(0.99)
+    constant = np.full(100, sample.mean())
+    assert statistics.mean_interval(sample, constant, 0.99) == (pytest.approx(known.low), pytest.approx(known.high))
+    resampled = sample.mean() + np.array([-9.0] * 50 + [0.0] * 50)
+    low, high = statistics.mean_interval(sample, resampled, 0.99)
+    assert (low, high) == (pytest.approx(sample.mean() - 9), pytest.approx(known.high))
+    assert statistics.mean_interval(sample, constant, shared=1.0)[1] > 2 + sample.mean()
+    assert statistics.normal_interval(1.0, 0.5) == (pytest.approx(1 - 0.98, abs=1e-4), pytest.approx(1.98, abs=1e-4))
+
+
+@pytest.mark.parametrize("level", [0.95, 0.9917])
+def test_intervals_of_the_mean_of_eight_points_hold_it_as_often_as_they_say(level):
+    generator, times, missed = rng(9), 2000, 0
+    for number in range(times):
+        if number % 50 == 0:
+            counts = statistics.draws(8, permutations=1, bootstrap=999, rng=generator).counts
+        sample = generator.standard_normal(8)
+        low, high = statistics.mean_interval(sample, sample @ counts / 8, level)
+        missed += not low <= 0 <= high
+    assert missed <= binom.ppf(0.999, times, 1 - level)  # plain resamples: 7% and 3.6%
 
 
 def test_an_interval_needs_resamples_that_are_defined():

@@ -4,17 +4,19 @@ import json
 from typing import Any
 
 from sgdtails import claims, claims_file, claims_report, jobs, storage, tables
-from sgdtails.claim_kinds import Settings
+from sgdtails.claim_evidence import Settings
 from sgdtails.claim_quantities import Study
+from sgdtails.network_index import Index
 
 TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 
 def main(smk: Any) -> None:
     values = json.loads(smk.params.settings)
-    clip, computed, weights = (values.pop(key) for key in ("clip", "computed", "weights"))
+    computed, weights = values.pop("computed"), values.pop("weights")
+    index = Index(**values.pop("index"))
     settings = Settings(**values)
-    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip, weights=weights)
+    study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, index=index, weights=weights)
     rows = list(claims.rows(claims_file.read(smk.input.claims, computed), study, settings))
     tables.write(
         "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}

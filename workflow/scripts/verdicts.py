@@ -1,15 +1,17 @@
 """Simulate studies whose truth is known, and count what the rule says of them."""
 
 import json
+from itertools import chain
 from typing import Any
 
-from sgdtails import jobs, tables, verdicts
+from sgdtails import jobs, simulated_studies, tables, verdicts
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     provenance = {"code": smk.params.code, "settings": settings}
-    tables.write("verdicts", verdicts.simulate(**settings), smk.output[0], provenance=provenance)
+    rows = chain(verdicts.simulate(**settings), simulated_studies.simulate(**settings))
+    tables.write("verdicts", rows, smk.output[0], provenance=provenance)
 
 
 if "snakemake" in globals():
