@@ -1,7 +1,7 @@
 """Images as uint8 arrays: how they rest on disk, how batches of them reach a device."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ class Dataset:
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def write(dataset: Dataset, path: str | Path) -> None:
-    """Store a dataset as safetensors."""
+def write(dataset: Dataset, path: str | Path, *, made_by: Mapping[str, Any] | None = None) -> None:
+    """Store a dataset as safetensors. ``made_by``: code and settings, which do not change the file's digest."""
     record = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std}
-    storage.save_arrays(path, {name: getattr(dataset, name) for name in _ARRAYS}, record)
+    storage.save_arrays(path, {name: getattr(dataset, name) for name in _ARRAYS}, record, made_by=made_by)
 
 
 def read(path: str | Path) -> Dataset:

@@ -16,9 +16,8 @@ def main(smk: Any) -> None:
     settings = Settings(**values)
     study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip)
     rows = list(claims.rows(claims_file.read(smk.input.claims, methods), study, settings))
-    tables.write(
-        "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}
-    )
+    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
+    tables.write("claims", rows, smk.output.table, provenance=provenance)
     with storage.atomic(smk.output.text) as temporary:
         temporary.write_text(claims_report.markdown(rows, level=settings.level), encoding="utf-8")
 

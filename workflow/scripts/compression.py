@@ -9,14 +9,15 @@ from sgdtails.errors import InputError
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    trained = settings.pop("weights")
+    how = {key: value for key, value in settings.items() if key != "weights"}
+    trained = settings["weights"]
     rows = []
     for kind, path in (("initial", smk.input.initial), (trained, smk.input.trained)):
         state, record = storage.load_arrays(path)
         # A diverged run has a row in table runs, none here; nor has a start of equal weights.
         if layers.finite(state) and not (kind == "initial" and layers.constant(layers.weights(state))):
             try:
-                found = list(compression.per_layer(layers.weights(state), **settings))
+                found = list(compression.per_layer(layers.weights(state), **how))
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             rows += [{"run": record["run"], "weights": kind} | row for row in found]

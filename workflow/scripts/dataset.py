@@ -10,7 +10,7 @@ def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     where = smk.config["datasets"]  # not a parameter: moving the same files elsewhere must rerun nothing
     dataset = sources.load(settings["name"], settings["source"], root=where["root"], download=where["download"])
-    data.write(dataset, smk.output[0])
+    data.write(dataset, smk.output[0], made_by={"code": smk.params.code, "settings": settings})
 
 
 if "snakemake" in globals():
