@@ -86,7 +86,7 @@ def check_results(dry):
         restore_notes(jobs)
     except OSError as error:
         raise WorkflowError(
-            f"{error.filename}: {error.strerror}; make room or grant access, then run again."
+            f"{error.filename}: {error.strerror}; make room or grant access, or see to its disk, then run again."
         ) from None
     print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
 

@@ -30,7 +30,7 @@ rule claims:
             **{
                 key: value
                 for key, value in config["claims"].items()
-                if key not in ("path", "simulations")
+                if key != "simulations"
             },
             methods=sorted(OWN_METHODS),
         ),

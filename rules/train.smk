@@ -109,6 +109,7 @@ rule runs:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(runs=RUN_NAMES),
         code=code("runs.py"),
     script:
         "../workflow/scripts/runs.py"
@@ -126,6 +127,7 @@ rule collect:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(runs=RUN_NAMES),
         code=code("collect.py"),
     script:
         "../workflow/scripts/collect.py"

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,12 @@ _REDRAWN = (".pdf", ".png", ".md", ".html")
 def damaged(files: Iterable[Path], *, weights: bool) -> Iterator[tuple[Path, InputError]]:
     """Those of a study's files that are not what was written, with what is wrong; ``weights``: read these to their last bit too.
 
-    Files that are not there are passed over. OSError for one that cannot be read.
+    Files that are not there are passed over. OSError, with its name, for one that cannot be read.
     """
     for path in files:
-        try:
+        with _named(path), suppress(FileNotFoundError):  # a job removes what it is about to make
             if path.is_file() and (error := problem(path, weights=weights)):
                 yield path, error
-        except FileNotFoundError:  # a job removes what it is about to make
-            continue
 
 
 def problem(path: Path, *, weights: bool) -> InputError | None:
@@ -54,7 +53,7 @@ def problem(path: Path, *, weights: bool) -> InputError | None:
 def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
     """Move damaged ones of a study's files aside, so that a run makes them again; a table without a digest gets one. What was done."""
     files = list(files)
-    for path, error in damaged(files, weights=False):
+    for path, error in list(damaged(files, weights=False)):  # all can be read, else nothing is moved
         kept = set_aside(path, study)
         where = f"kept for that version as {kept}" if isinstance(error, storage.EarlierVersion) else f"moved to {kept}"
         yield f"{error}".removesuffix("delete it and run again.") + f"it is {where}, and made again if it is needed."
@@ -76,12 +75,20 @@ def set_aside(path: Path, study: Path) -> Path:
 def made_by(files: Iterable[Path]) -> dict[str, Any]:
     """Code and settings that the first of a job's files was made by that says so; empty if none does. OSError."""
     for path in files:
-        try:
+        with _named(path), suppress(InputError):
             if path.suffix in (".safetensors", ".parquet") and path.is_file():
                 return storage.made_by(path) if path.suffix == ".safetensors" else _footer(path)
-        except InputError:
-            continue
     return {}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an OSError the name of the file, which a failed read does not say."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def check_room(study: Path) -> None:
@@ -89,7 +96,12 @@ def check_room(study: Path) -> None:
 
     On a full disk Snakemake would break off with a traceback.
     """
-    for folder in (Path(), Path(".snakemake"), study, *(study / name for name in (*manifest.FOLDERS, "logs", "checkpoints"))):
+    for folder in (
+        Path(),
+        Path(".snakemake"),
+        study,
+        *(study / name for name in (*manifest.FOLDERS, "logs", "checkpoints")),
+    ):
         if not folder.is_dir():
             continue
         try:
@@ -110,7 +122,8 @@ def repair_notes(snakemake: Path, validate: Callable[[Any], Any]) -> Iterator[st
     """
     for path in _regular(snakemake / "metadata"):
         try:
-            validate(json.loads(path.read_bytes()))
+            with _named(path):
+                validate(json.loads(path.read_bytes()))
         except ValueError:
             yield f"{path}, a note of Snakemake's on a file, cannot be read; it is moved to {set_aside(path, snakemake)}."
     for path in _regular(snakemake / "incomplete"):
@@ -148,7 +161,7 @@ def verify(study: Path) -> tuple[int, list[str]]:
     listed, found = manifest.wanted(study)
     there, unseen = manifest.walk(study)
     read = 0
-    for path in [*sorted(listed), *filter(_is_result, sorted(there - listed))]:
+    for path in _ours(listed, there):
         try:
             if not path.is_file():
                 found.append(f"{path} is missing; name it as the target of a start, and it is made again.")
@@ -159,6 +172,15 @@ def verify(study: Path) -> tuple[int, list[str]]:
         except OSError as error:
             found.append(manifest.unseen(path, error))
     return read, found + unseen
+
+
+def written(study: Path) -> list[Path]:
+    """The files that a study should have, and those there that this software has written too."""
+    return _ours(manifest.wanted(study)[0], manifest.walk(study)[0])
+
+
+def _ours(listed: set[Path], there: set[Path]) -> list[Path]:
+    return [*sorted(listed), *filter(_is_result, sorted(there - listed))]
 
 
 def _is_result(path: Path) -> bool:

@@ -79,8 +79,8 @@ def studies(results: Path) -> list[Path]:
 
 
 def _is_study(folder: Path) -> bool:
-    names = os.listdir(folder)
-    return NAME in names or bool({*FOLDERS, REPORT} & {*names}) or folder.parent.name == AUDITS
+    names = {path.name for path in folder.iterdir()}
+    return bool({NAME, REPORT, *FOLDERS} & names) or folder.parent.name == AUDITS
 
 
 def walk(study: Path) -> tuple[set[Path], list[str]]:
@@ -94,8 +94,8 @@ def walk(study: Path) -> tuple[set[Path], list[str]]:
             problems.append(unseen(error.filename, error))
 
     audit = study.parent.name == AUDITS
-    for top in [study] if audit else [study / name for name in (*FOLDERS, REPORT)]:
-        found.update([top] if top.is_file() else [])
+    found.update(path for path in [study / REPORT] if path.is_file())
+    for top in [study] if audit else [study / name for name in FOLDERS]:
         for folder, folders, names in os.walk(top, followlinks=True, onerror=failed):
             folders[:] = [name for name in folders if name != "logs" and not name.startswith(".")]
             if (place := os.path.realpath(folder)) in visited:  # a link to a folder above

@@ -55,7 +55,9 @@ def read_record(path: str | Path) -> dict[str, Any]:
         try:
             return record(pq.read_schema(pa.PythonFile(file, mode="r")))
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise InputError(f"{path} is not a table of this workflow, or it is damaged; delete it and run again.") from error
+            raise InputError(
+                f"{path} is not a table of this workflow, or it is damaged; delete it and run again."
+            ) from error
 
 
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:

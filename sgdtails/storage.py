@@ -178,7 +178,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """OSError if the file cannot be read at the moment; InputError if it is another's, damaged or missing."""
     if not _is_there(path):  # nor is a pipe waited for
         raise InputError(_unreadable(path, "there is no such file"))
-    with open(path, "rb"):  # whose errors say what is wrong: safetensors calls all of them a missing file
+    with Path(path).open("rb"):  # whose errors say what is wrong: safetensors calls all of them a missing file
         pass
     try:
         with safe_open(path, framework="numpy") as file:

@@ -74,7 +74,7 @@ def test_a_damaged_one_falls_back_to_the_one_before(tmp_path, damage, seed, caps
 def test_files_cut_off_while_written_are_ignored_and_removed_at_the_end(tmp_path):
     store(tmp_path).save(ARRAYS, {"iteration": 1})
     (path,) = files(tmp_path)
-    (path.parent / ".00000001-abcd.safetensors").write_bytes(b"half")
+    (path.parent / ".sgdtails-00000001-abcdefgh.safetensors").write_bytes(b"half")
     assert store(tmp_path).load()[1] == {"iteration": 1}
     store(tmp_path).remove()
     assert files(tmp_path) == []

@@ -12,7 +12,7 @@ TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 def main(smk: Any) -> None:
     values = json.loads(smk.params.settings)
-    clip, methods = values.pop("clip"), values.pop("methods")
+    clip, methods, _ = (values.pop(key) for key in ("clip", "methods", "path"))  # the file is an input
     settings = Settings(**values)
     study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, clip=clip)
     rows = list(claims.rows(claims_file.read(smk.input.claims, methods), study, settings))

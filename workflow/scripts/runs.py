@@ -1,5 +1,6 @@
 """Join each run's training and averaging into the table of runs."""
 
+import json
 from typing import Any
 
 from sgdtails import jobs, tables
@@ -7,7 +8,8 @@ from sgdtails import jobs, tables
 
 def main(smk: Any) -> None:
     rows = tables.joined_runs(smk.input.training, smk.input.averaging)
-    tables.write("runs", rows, smk.output[0], provenance={"code": smk.params.code})
+    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
+    tables.write("runs", rows, smk.output[0], provenance=provenance)
 
 
 if "snakemake" in globals():
