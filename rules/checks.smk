@@ -14,21 +14,21 @@ NOTES = Path(".snakemake").absolute()
 def results():
     """All that this config's rules make in this study and in its audits: rule, wildcards and files of each job."""
     of_run, others = [], []
-    for made_by in workflow.rules:
-        patterns = [strip_wildcard_constraints(pattern) for pattern in made_by.output]
-        of_a_run = made_by.wildcard_names == {"run"}
-        (of_run if of_a_run else others).append((made_by, patterns))
-    for made_by, patterns in of_run:
+    for maker in workflow.rules:
+        patterns = [strip_wildcard_constraints(pattern) for pattern in maker.output]
+        of_a_run = maker.wildcard_names == {"run"}
+        (of_run if of_a_run else others).append((maker, patterns))
+    for maker, patterns in of_run:
         for run in RUNS:
-            yield made_by, {"run": run}, [each.format(run=run) for each in patterns]
+            yield maker, {"run": run}, [each.format(run=run) for each in patterns]
     seen = set()
     for file in other_results():
-        for made_by, patterns in others:
-            if patterns and file not in seen and made_by.is_producer(file):
-                wildcards = made_by.get_wildcards(file)
+        for maker, patterns in others:
+            if patterns and file not in seen and maker.is_producer(file):
+                wildcards = maker.get_wildcards(file)
                 files = [pattern.format(**wildcards) for pattern in patterns]
                 seen.update(files)
-                yield made_by, wildcards, files
+                yield maker, wildcards, files
 
 
 def other_results():
@@ -53,7 +53,7 @@ def by_folder(files):
             folder = audits + file.removeprefix(audits).partition("/")[0]
         else:
             folder = STUDY
-        found.setdefault(Path(folder), []).append(Path(file))
+        found.setdefault(folder, []).append(file)
     return found
 
 
@@ -68,7 +68,12 @@ def check_results(dry):
         return
     try:
         jobs = list(results())
-        folders = by_folder(file for *_, files in jobs for file in files)
+        folders = {
+            Path(folder): list(map(Path, files))
+            for folder, files in by_folder(
+                file for *_, files in jobs for file in files
+            ).items()
+        }
         if dry:
             found = [
                 str(error)
@@ -99,7 +104,7 @@ def restore_notes(jobs):
     from sgdtails import integrity
 
     notes = FilePersistence(path=NOTES)
-    for made_by, wildcards, files in jobs:
+    for maker, wildcards, files in jobs:
         lost = [
             file
             for file in files
@@ -108,11 +113,11 @@ def restore_notes(jobs):
         ]
         if lost:
             said = integrity.made_by(map(Path, files))
-            params = present_params(made_by, wildcards) | {"code": said.get("code")}
+            params = present_params(maker, wildcards) | {"code": said.get("code")}
             if "settings" in said:
-                params["settings"] = settings(**said["settings"])
+                params["settings"] = json.dumps(said["settings"], sort_keys=True)
             note = {
-                "rule": made_by.name,
+                "rule": maker.name,
                 "params": sorted(map(repr, params.values())),
                 "record_format_version": RECORD_FORMAT_VERSION,
                 "incomplete": False,
@@ -121,30 +126,25 @@ def restore_notes(jobs):
                 notes._write_record(file, MetadataRecord(**note))
 
 
-def present_params(made_by, wildcards):
+def present_params(maker, wildcards):
     """A rule's parameters for one job, by name: as they are now."""
     wildcards = Wildcards(fromdict=wildcards)
     return {
         name: value(wildcards) if callable(value) else value
-        for name, value in made_by.params.items()
+        for name, value in maker.params.items()
     }
 
 
 def list_results():
     """Write down which files the study has, for `make verify`, when a start has ended well."""
     made = [str(file) for job in workflow.dag.jobs for file in job.output]
-    made = [file for file in made if os.path.exists(file)]
     known = by_folder(file for *_, files in results() for file in files)
-    for folder, files in by_folder(made).items():
+    for folder, files in by_folder(filter(os.path.exists, made)).items():
         names = [
-            {
-                str(file.relative_to(folder))
-                for file in some
-                if file.is_relative_to(folder)
-            }
+            {file.removeprefix(f"{folder}/") for file in some}
             for some in (files, known.get(folder, []))
         ]
-        if said := manifest.write(folder, *names):
+        if said := manifest.write(Path(folder), *names):
             print(said, file=sys.stderr)
 
 

@@ -191,6 +191,8 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield file, header
     except InputError:
         raise
+    except OSError as error:  # without its number or the file's name
+        raise OSError(errno.EIO, error.strerror or str(error), str(path)) from error
     except (SafetensorError, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise InputError(_unreadable(path, error)) from error
 
