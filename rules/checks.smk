@@ -90,9 +90,7 @@ def check_results(dry):
             found += integrity.repair_notes(NOTES, MetadataRecord.model_validate)
         restore_notes(jobs)
     except OSError as error:
-        raise WorkflowError(
-            f"{error.filename}: {error.strerror}; make room or grant access, or see to its disk, then run again."
-        ) from None
+        raise refused(error) from None
     print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
 
 
@@ -144,8 +142,18 @@ def list_results():
             {file.removeprefix(f"{folder}/") for file in some}
             for some in (files, known.get(folder, []))
         ]
-        if said := manifest.write(Path(folder), *names):
-            print(said, file=sys.stderr)
+        try:
+            said = manifest.write(Path(folder), *names)
+        except OSError as error:
+            raise refused(error) from None
+        print(said, end="\n" * bool(said), file=sys.stderr)
+
+
+def refused(error):
+    """The sentence on a file or folder that cannot be read or written."""
+    return WorkflowError(
+        f"{error.filename}: {error.strerror}; make room or grant access, or see to its disk, then run again."
+    )
 
 
 def guarded(execute):
@@ -159,7 +167,7 @@ def guarded(execute):
         if not common.touch_exec:
             check_results(dry=common.dryrun_exec)
         execute(*arguments, executor_plugin=executor_plugin, **options)
-        if not (common.touch_exec or common.dryrun_exec):
+        if workflow.dag is not None and not (common.touch_exec or common.dryrun_exec):
             list_results()
 
     return execute_checked

@@ -7,19 +7,16 @@ removed; files that no rule makes are not looked at. A file that cannot be read 
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from sgdtails import manifest, storage
 from sgdtails.errors import InputError
 
-ASIDE = ".damaged"  # the folder of a study that damaged files are moved to
 _REDRAWN = (".pdf", ".png", ".md", ".html")
 
 
@@ -54,22 +51,12 @@ def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
     """Move damaged ones of a study's files aside, so that a run makes them again; a table without a digest gets one. What was done."""
     files = list(files)
     for path, error in list(damaged(files, weights=False)):  # all can be read, else nothing is moved
-        kept = set_aside(path, study)
+        kept = manifest.set_aside(path, study)
         where = f"kept for that version as {kept}" if isinstance(error, storage.EarlierVersion) else f"moved to {kept}"
         yield f"{error}".removesuffix("delete it and run again.") + f"it is {where}, and made again if it is needed."
     for path in files:
         if path.suffix == ".parquet" and path.is_file() and not storage.read_seal(path):
             storage.seal(path)
-
-
-def set_aside(path: Path, study: Path) -> Path:
-    """Move a file to the folder of damaged ones, under a name that is free there; where it is now."""
-    place = study / ASIDE / path.relative_to(study)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    numbered = (place.with_name(f"{place.name}.{number}") for number in count(1))
-    free = next(name for name in chain([place], numbered) if not os.path.lexists(name))
-    shutil.move(path, free)
-    return free
 
 
 def made_by(files: Iterable[Path]) -> dict[str, Any]:
@@ -125,7 +112,8 @@ def repair_notes(snakemake: Path, validate: Callable[[Any], Any]) -> Iterator[st
             with _named(path):
                 validate(json.loads(path.read_bytes()))
         except ValueError:
-            yield f"{path}, a note of Snakemake's on a file, cannot be read; it is moved to {set_aside(path, snakemake)}."
+            kept = manifest.set_aside(path, snakemake)
+            yield f"{path}, a note of Snakemake's on a file, cannot be read; it is moved to {kept}."
     for path in _regular(snakemake / "incomplete"):
         try:
             json.loads(path.read_bytes())["external_jobid"]
@@ -198,13 +186,11 @@ def _is_result(path: Path) -> bool:
 
 def main(results: Path) -> int:
     """Check every study below ``results`` to the last bit: one sentence for each problem; the exit status."""
-    try:
-        studies = manifest.studies(results)
-    except OSError as error:
-        print(f"{results} cannot be looked at ({error.strerror}): no results were checked.")
-        return 1
-    checked = [verify(study) for study in studies]
-    files, found = sum(number for number, _ in checked), [sentence for _, more in checked for sentence in more]
+    studies, found = manifest.studies(results)
+    files = 0
+    for study in studies:
+        read, more = verify(study)
+        files, found = files + read, found + more
     if not files and not found:
         found = [f"{results} holds no results; is it the right folder?"]
     print(*found, f"{files} files checked, {len(found)} problems.", sep="\n")

@@ -1,13 +1,16 @@
 """The list of files that a study, or an audit, has: written when a start ends well, read by ``make verify``."""
 
 import os
+import shutil
 from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 
 from sgdtails import storage
 from sgdtails.errors import InputError
 
 NAME = ".manifest"
+ASIDE = ".damaged"  # the folder of a study that damaged files are moved to
 AUDITS = "audit"  # the name of the folder beside studies' that holds a folder per checkpoint
 # What a study's folder holds for good: checkpoints are checked by who reads them, logs by nobody.
 FOLDERS = ("data", "runs", "calibration", "tables", "figures")
@@ -29,22 +32,31 @@ def read(study: Path) -> set[str] | None:
 def write(study: Path, made: Iterable[str], known: Iterable[str]) -> str:
     """List the files that a start has made or found there, and those listed before, by their names within the study.
 
-    What is no longer there stays listed while it is one of the ``known`` files of the study's config. A file of somebody
-    else's in the list's place is left there; a sentence then, else none. OSError if it cannot be written.
+    What is no longer there stays listed while it is one of the ``known`` files of the study's config. A list that is
+    damaged, or somebody else's file, is moved aside; a sentence then, else none. OSError.
     """
-    known = set(known)
+    known, said = set(known), ""
     try:
         before = read(study)
-    except InputError as error:
-        if storage.read_seal(study / NAME) is None:
-            return f"{error} Until then make verify does not know what is missing."
-        before = None  # damaged: this start knows it anew
+    except InputError:
+        before = None
+        said = f"{study / NAME} is not a list of this study's files; it is moved to {set_aside(study / NAME, study)}."
     kept = {name for name in before or () if name in known or (study / name).exists()}
     names = kept | {name for name in made if _lasts(name)}
     if names != before:
         with storage.atomic(study / NAME) as temporary:
             temporary.write_text("\n".join([_HEADING, *sorted(names), ""]), encoding="utf-8")
-    return ""
+    return said
+
+
+def set_aside(path: Path, study: Path) -> Path:
+    """Move a file of a study to the folder of damaged ones, under a name that is free there; where it is now."""
+    place = study / ASIDE / path.relative_to(study)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    numbered = (place.with_name(f"{place.name}.{number}") for number in count(1))
+    free = next(name for name in chain([place], numbered) if not os.path.lexists(name))
+    shutil.move(path, free)
+    return free
 
 
 def _lasts(name: str) -> bool:
@@ -68,19 +80,30 @@ def wanted(study: Path) -> tuple[set[Path], list[str]]:
     return {study / name for name in names}, []
 
 
-def studies(results: Path) -> list[Path]:
-    """Folders of studies and of audits below ``results``; of somebody else's folders none. OSError if that cannot be read."""
-    folders = [Path(entry.path) for entry in os.scandir(results) if entry.is_dir()]
-    audits = results / AUDITS
-    if audits in folders:
-        folders.remove(audits)
-        folders += [Path(entry.path) for entry in os.scandir(audits) if entry.is_dir()]
-    return sorted(folder for folder in folders if _is_study(folder))
+def studies(results: Path) -> tuple[list[Path], list[str]]:
+    """Folders of studies and of audits below ``results``, of somebody else's none; and a sentence for each that cannot be looked at."""
+    found: list[Path] = []
+    problems: list[str] = []
+    waiting = [results]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            names = {path.name for path in folder.iterdir()}
+            if folder in (results, results / AUDITS):
+                waiting += [folder / name for name in names if _leads_on(folder / name)]
+            elif folder.parent.name == AUDITS or {NAME, REPORT, *FOLDERS} & names:
+                found.append(folder)
+        except FileNotFoundError as error:
+            problems.append(
+                f"{folder} is a link to what is not there." if folder.is_symlink() else unseen(folder, error)
+            )
+        except OSError as error:
+            problems.append(unseen(folder, error))
+    return sorted(found), sorted(problems)
 
 
-def _is_study(folder: Path) -> bool:
-    names = {path.name for path in folder.iterdir()}
-    return bool({NAME, REPORT, *FOLDERS} & names) or folder.parent.name == AUDITS
+def _leads_on(path: Path) -> bool:
+    return path.is_dir() or (path.is_symlink() and not path.exists())
 
 
 def walk(study: Path) -> tuple[set[Path], list[str]]:

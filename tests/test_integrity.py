@@ -234,19 +234,18 @@ def test_a_study_without_a_list_is_not_called_whole(study, capsys):
 @pytest.mark.parametrize("data", [b"", b"a user's own\n"])
 def test_a_list_that_is_damaged_or_not_ours(study, data, capsys):
     path = study / manifest.NAME
-    sealed = bool(data)
     path.write_bytes(data)
-    if not sealed:
+    if data:
         storage.seal_of(path).unlink()
     status, lines = verified(study, capsys)
     assert status == 1
     assert str(path) in lines[0]
     said = manifest.write(study, ["report.html"], [])
-    if sealed:  # damaged
-        assert (said, manifest.read(study)) == ("", {"report.html"})
-    else:  # nobody's that this software knows
-        assert "move it away" in said
-        assert path.read_bytes() == data
+    kept = study / ".damaged" / manifest.NAME
+    assert said.endswith(f"it is moved to {kept}.")
+    assert kept.read_bytes() == data
+    assert manifest.read(study) == {"report.html"}
+    assert manifest.write(study, ["report.html"], []) == ""
 
 
 def test_the_list_grows_and_forgets_only_what_no_rule_makes_any_more(study):
@@ -274,6 +273,15 @@ def test_links_are_followed_and_what_they_miss_is_reported(study, tmp_path, caps
         str(study / "runs/a/tails.parquet"),
         str(study / "runs/a"),
     ]
+
+
+def test_a_study_that_is_a_link_to_what_is_not_there_is_reported(study, capsys):
+    (study.parent / "gone").symlink_to(study.parent / "unmounted")
+    status, lines = verified(study, capsys)
+    assert (status, lines) == (
+        1,
+        [f"{study.parent / 'gone'} is a link to what is not there.", "7 files checked, 1 problems."],
+    )
 
 
 def test_a_folder_that_cannot_be_listed_is_reported(study, monkeypatch, capsys):

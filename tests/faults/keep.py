@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sgdtails import integrity
+from sgdtails import integrity, manifest
 from tests.faults.harness import TARGETS, Study
 
 LISTINGS = {
@@ -102,7 +102,7 @@ def take(study: Study) -> tuple[Path, bytes] | None:
 def lost(study: Study, planted: dict[Path, bytes], taken: dict[bytes, Path]) -> list[str]:
     """Planted files that are no longer what they were; those in a rule's place may have been moved aside."""
     found = [str(path) for path, data in planted.items() if not path.is_file() or path.read_bytes() != data]
-    aside = [path.read_bytes() for path in (study.results / integrity.ASIDE).rglob("*") if path.is_file()]
+    aside = [path.read_bytes() for path in (study.results / manifest.ASIDE).rglob("*") if path.is_file()]
     there = {*aside, *(path.read_bytes() for path in taken.values() if path.is_file())}
     return found + [str(path) for data, path in taken.items() if data not in there]
 
