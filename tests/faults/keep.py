@@ -22,58 +22,14 @@ LISTINGS = {
 MORE = {name: (f"--{name}",) for name in ("detailed-summary", "rulegraph", "list-params-changes", "list-untracked")}
 _RUN = "runs/fcn4-digits-b50-lr0.1-s0"
 _FOLDERS = (
-    *(
-        ".",
-        "figures",
-        "figures/drafts/old",
-        "tables",
-        "data",
-        "calibration",
-        "runs",
-        _RUN,
-        "runs/mine",
-        "logs",
-        "fleets/train",
-    ),
-    *(
-        "checkpoints",
-        "checkpoints/train/fcn4-digits-b50-lr0.1-s0/0123456789abcdef",
-        "../audit/x",
-        "../audit/x/sub",
-        "../mine",
-    ),
-)
-_NAMES = (
-    *(
-        "mine.png",
-        "notes.md",
-        "x.pdf",
-        "own.parquet",
-        "own.safetensors",
-        "runs.csv",
-        "a b.txt",
-        "ü.html",
-        "run.sh",
-        "Makefile",
-    ),
-    *(
-        "fig01 (copy).png",
-        "fig99.png",
-        "final.safetensors.bak",
-        "final (1).safetensors",
-        "audit.md",
-        "audit.parquet",
-        "7.safetensors",
-    ),
-    *(
-        ".hidden.png",
-        ".fig01-abcdefgh.png",
-        ".runs-a1b2c3d4.parquet",
-        ".mine.png.sha256",
-        ".tails-00000000.md",
-        "report.htm",
-    ),
-)
+    f". figures figures/drafts/old tables data calibration runs {_RUN} runs/mine logs fleets/train checkpoints "
+    "checkpoints/train/fcn4-digits-b50-lr0.1-s0/0123456789abcdef ../audit/x ../audit/x/sub ../mine"
+).split()
+_NAMES = [
+    "mine.png", "notes.md", "x.pdf", "own.parquet", "own.safetensors", "runs.csv", "a b.txt", "ü.html", "run.sh", "Makefile",
+    "report.htm", "audit.md", "audit.parquet", "fig01 (copy).png", "fig99.png", "final.safetensors.bak", "final (1).safetensors",
+    "7.safetensors", ".hidden.png", ".fig01-abcdefgh.png", ".runs-a1b2c3d4.parquet", ".mine.png.sha256", ".tails-00000000.md",
+]  # fmt: skip
 # What this study's rules could make and these targets do not need: not ours without a digest, and so set aside, not lost.
 _TAKEN = ("figures/fig12.png", "figures/fig08.pdf", f"{_RUN}/bounds.parquet", f"{_RUN}/pruned.parquet", "report.html")
 
