@@ -303,6 +303,7 @@ def test_files_of_a_users_are_not_looked_at(study, capsys):
     for name in planted:
         (study / name).parent.mkdir(exist_ok=True)
         (study / name).write_bytes(b"mine")
+    (study / "figures/.mine.png.sha256").write_bytes(b"mine too")
     assert verified(study, capsys) == (0, ["7 files checked, 0 problems."])
 
 
