@@ -106,8 +106,8 @@ def restore_notes(jobs):
         lost = [
             file
             for file in files
-            if not os.path.exists(notes._record_path(notes._metadata_path, file))
-            and os.path.exists(file)
+            if os.path.exists(file)
+            and not os.path.exists(notes._record_path(notes._metadata_path, file))
         ]
         if lost:
             said = integrity.made_by(map(Path, files))
