@@ -42,7 +42,7 @@ test: .venv/ready            ## all tests; those that need what this machine lac
 verify: .venv/ready          ## every result to its last bit: is it still what was written?
 	python -m sgdtails.integrity results
 
-soak: .venv/ready            ## half an hour of kills and damaged files; SOAK="--kills 30 --damages 30 --seed 2" for less
+soak: .venv/ready            ## an hour of kills, damaged files and a user's files; SOAK="--kills 30 --damages 30 --rounds 30" for less
 	python -m tests.faults.harness $(SOAK)
 
 test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test`; DEMO=1: the demo as well

@@ -50,6 +50,9 @@ rule calibration:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(
+            **{key: config["calibration"][key] for key in ("structures", "shapes")}
+        ),
         code=code("collect.py"),
     script:
         "../workflow/scripts/collect.py"

@@ -1,40 +1,180 @@
 """What is looked at before any job starts. No rules."""
 
-from sgdtails import cluster, devices, leases, limits
-from snakemake.persistence import MetadataRecord
+import os
+
+from sgdtails import cluster, devices, leases, limits, manifest
+from snakemake.io import strip_wildcard_constraints
+from snakemake.iocontainers import Wildcards
+from snakemake.persistence import MetadataRecord, RECORD_FORMAT_VERSION
+from snakemake.persistence.file import FilePersistence
+
+NOTES = Path(".snakemake").absolute()
 
 
-def check_results():
-    """Remove results that are not what was written, before Snakemake plans with them: they are made again.
+def results():
+    """All that this config's rules make in this study and in its audits: rule, wildcards and files of each job."""
+    of_run, others = [], []
+    for maker in workflow.rules:
+        patterns = [strip_wildcard_constraints(pattern) for pattern in maker.output]
+        of_a_run = maker.wildcard_names == {"run"}
+        (of_run if of_a_run else others).append((maker, patterns))
+    for maker, patterns in of_run:
+        for run in RUNS:
+            yield maker, {"run": run}, [each.format(run=run) for each in patterns]
+    seen = set()
+    for file in other_results():
+        for maker, patterns in others:
+            if patterns and file not in seen and maker.is_producer(file):
+                wildcards = maker.get_wildcards(file)
+                files = [pattern.format(**wildcards) for pattern in patterns]
+                seen.update(files)
+                yield maker, wildcards, files
+
+
+def other_results():
+    """Those that are not one run's."""
+    datasets = sorted({row["dataset"] for row in RUNS.values()})
+    audits = checkpoints() if config["checkpoint"] else []
+    return [
+        *expand(DATASET, dataset=datasets),
+        *workflow.get_rule("calibration").input,
+        *TABLES,
+        *FIGURES,
+        f"{STUDY}/report.html",
+        *expand(f"{AUDIT}/audit.{{kind}}", audit=audits, kind=["md", "pdf", "png"]),
+    ]
+
+
+def by_folder(files):
+    """Files by the folder of the study, or of the audit, that they are in."""
+    audits, found = f"results/{manifest.AUDITS}/", {}
+    for file in files:
+        if file.startswith(audits):
+            folder = audits + file.removeprefix(audits).partition("/")[0]
+        else:
+            folder = STUDY
+        found.setdefault(folder, []).append(file)
+    return found
+
+
+def check_results(dry):
+    """Move results aside that are not what was written, before Snakemake plans with them: they are made again.
 
     While another run is under way in this folder its results are left alone. Weights are checked by the jobs that read them.
     """
     from sgdtails import integrity  # imports numpy
 
-    notes = Path(".snakemake")
-    if integrity.locked(notes):
+    if integrity.locked(NOTES):
         return
     try:
-        folders = (Path(STUDY), Path("results", integrity.AUDITS))
-        if workflow.output_settings.dryrun:
+        jobs = list(results())
+        folders = {
+            Path(folder): list(map(Path, files))
+            for folder, files in by_folder(
+                file for *_, files in jobs for file in files
+            ).items()
+        }
+        if dry:
             found = [
-                why
-                for folder in folders
-                for _, why in integrity.damaged(folder, weights=False)
+                str(error)
+                for files in folders.values()
+                for _, error in integrity.damaged(files, weights=False)
             ]
         else:
             integrity.check_room(Path(STUDY))
-            found = [why for folder in folders for why in integrity.repair(folder)]
-            found += integrity.repair_notes(notes, MetadataRecord.model_validate)
+            found = [
+                said
+                for folder, files in folders.items()
+                for said in integrity.repair(folder, files)
+            ]
+            found += integrity.repair_notes(NOTES, MetadataRecord.model_validate)
+        restore_notes(jobs)
     except OSError as error:
-        raise WorkflowError(
-            f"{error.filename}: {error.strerror}; make room or grant access, then run again."
-        ) from None
+        raise refused(error) from None
     print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
 
 
+def restore_notes(jobs):
+    """Give Snakemake back the notes that it has lost, as when .snakemake was removed, from what results say of themselves.
+
+    It then sees by itself which were made by other settings or other code. Results that say nothing are made again.
+    """
+    from sgdtails import integrity
+
+    notes = FilePersistence(path=NOTES)
+    for maker, wildcards, files in jobs:
+        lost = [
+            file
+            for file in files
+            if os.path.exists(file)
+            and not os.path.exists(notes._record_path(notes._metadata_path, file))
+        ]
+        if lost:
+            said = integrity.made_by(map(Path, files))
+            params = present_params(maker, wildcards) | {"code": said.get("code")}
+            if "settings" in said:
+                params["settings"] = json.dumps(said["settings"], sort_keys=True)
+            note = {
+                "rule": maker.name,
+                "params": sorted(map(repr, params.values())),
+                "record_format_version": RECORD_FORMAT_VERSION,
+                "incomplete": False,
+            }
+            for file in lost:
+                notes._write_record(file, MetadataRecord(**note))
+
+
+def present_params(maker, wildcards):
+    """A rule's parameters for one job, by name: as they are now."""
+    wildcards = Wildcards(fromdict=wildcards)
+    return {
+        name: value(wildcards) if callable(value) else value
+        for name, value in maker.params.items()
+    }
+
+
+def list_results():
+    """Write down which files the study has, for `make verify`, when a start has ended well."""
+    made = [str(file) for job in workflow.dag.jobs for file in job.output]
+    known = by_folder(file for *_, files in results() for file in files)
+    for folder, files in by_folder(filter(os.path.exists, made)).items():
+        names = [
+            {file.removeprefix(f"{folder}/") for file in some}
+            for some in (files, known.get(folder, []))
+        ]
+        try:
+            said = manifest.write(Path(folder), *names)
+        except OSError as error:
+            raise refused(error) from None
+        print(said, end="\n" * bool(said), file=sys.stderr)
+
+
+def refused(error):
+    """The sentence on a file or folder that cannot be read or written."""
+    return WorkflowError(
+        f"{error.filename}: {error.strerror}; make room or grant access, or see to its disk, then run again."
+    )
+
+
+def guarded(execute):
+    """Snakemake's own function that plans and runs, with what comes before and after it.
+
+    Its listings (--list, --summary, --dag, --unlock, --report and others) do not call it: they look at nothing.
+    """
+
+    def execute_checked(*arguments, executor_plugin, **options):
+        common = executor_plugin.common_settings
+        if not common.touch_exec:
+            check_results(dry=common.dryrun_exec)
+        execute(*arguments, executor_plugin=executor_plugin, **options)
+        if workflow.dag is not None and not (common.touch_exec or common.dryrun_exec):
+            list_results()
+
+    return execute_checked
+
+
 if workflow.is_main_process:
-    check_results()
+    workflow.execute = guarded(workflow.execute)
 
 
 def check_sources():

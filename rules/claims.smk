@@ -30,7 +30,7 @@ rule claims:
             **{
                 key: value
                 for key, value in config["claims"].items()
-                if key not in ("path", "simulations")
+                if key != "simulations"
             },
             index=config["index"],
             computed=planning.computed(config),

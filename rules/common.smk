@@ -69,6 +69,9 @@ try:
 except InputError as error:
     raise WorkflowError(f"{error}") from None
 
+# Which runs a table is made of stands in the table too.
+RUN_NAMES = hashlib.sha256(" ".join(sorted(RUNS)).encode()).hexdigest()[:16]
+
 STUDY = f"results/{config['study']}"
 LOGS = f"{STUDY}/logs"
 RUN = f"{STUDY}/runs/{{run}}"
@@ -292,7 +295,7 @@ if workflow.is_main_process:
 def checkpoints():
     """Files or a torchvision model by name."""
     try:
-        return audit_inputs.sources(config["checkpoint"])
+        return audit_inputs.sources(config["checkpoint"], config["audit"]["weights"])
     except InputError as error:
         raise WorkflowError(f"{error}") from None
 

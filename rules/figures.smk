@@ -6,7 +6,7 @@ Outputs: figures/fig01 to fig12, as PDF and PNG; tables/table1 and table2, as Pa
 
 rule figure:
     input:
-        lambda wildcards: expand(TABLE, table=FIGURE_TABLES[wildcards.figure]),
+        lambda wildcards: tables_of(wildcards.figure),
     output:
         f"{FIGURE}.pdf",
         f"{FIGURE}.png",

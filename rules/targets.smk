@@ -86,18 +86,30 @@ REPORT = {
 
 
 def finished(part):
-    """Files of one kind; where nothing but the report may be made, the end of Snakemake with one sentence if any are missing.
+    """Files of one kind that the report is made of."""
+    end_if_missing("report", [file for files in REPORT.values() for file in files])
+    return REPORT[part]
 
-    An exception would come with a traceback, and Snakemake's own error with a list of all of them.
+
+def tables_of(figure):
+    """The tables that a figure is drawn from."""
+    tables = expand(TABLE, table=FIGURE_TABLES[figure])
+    end_if_missing("figure", tables)
+    return tables
+
+
+def end_if_missing(only, files):
+    """Where no rule but this one may run and files are missing, the end of Snakemake with one sentence.
+
+    An exception would come with a traceback, and Snakemake's own error with a list of all of them; figures and pages that
+    are there it would take for up to date.
     """
-    files = [file for files in REPORT.values() for file in files]
     missing = [file for file in files if not Path(file).exists()]
-    if missing and "report" in (workflow.dag_settings.allowed_rules or ()):
+    if missing and only in (workflow.dag_settings.allowed_rules or ()):
         given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
         options = ["--configfile", *given] if given else []
         command = shlex.join(["snakemake", "--cores", "all", *options])
         sys.exit(
-            f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of its files are missing, such as "
-            f"{missing[0]}; finish it with `{command}`, then make the report."
+            f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of the files that the {only} is made "
+            f"of are missing, such as {missing[0]}; finish it with `{command}`, then make the {only}."
         )
-    return REPORT[part]

@@ -102,6 +102,7 @@ rule collect_theory:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(runs=RUN_NAMES),
         code=code("collect.py"),
     script:
         "../workflow/scripts/collect.py"

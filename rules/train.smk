@@ -111,7 +111,7 @@ rule runs:
     conda:
         "../envs/sgdtails.yaml"
     params:
-        settings=settings(index=config["index"], shapes=SHAPES),
+        settings=settings(index=config["index"], runs=RUN_NAMES, shapes=SHAPES),
         code=code("runs.py"),
     script:
         "../workflow/scripts/runs.py"
@@ -129,6 +129,7 @@ rule collect:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(runs=RUN_NAMES),
         code=code("collect.py"),
     script:
         "../workflow/scripts/collect.py"

@@ -1,5 +1,7 @@
 """Checkpoints of any origin: which files a config asks for, their arrays, and the matrices among them."""
 
+import hashlib
+import os
 import pickle
 import re
 import zipfile
@@ -18,6 +20,9 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 TORCHVISION = "torchvision:"
 FEW = 64  # outputs: with fewer of them a linear layer's inputs are its observations
 _KEY = "config key checkpoint"
+_SPECIAL = re.compile(r"[^A-Za-z0-9_.-]")
+_PLAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_LONGEST = 100
 _NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "params", "params_ema")
 _FUSED = ("in_proj_weight", "in_proj", "qkv", "qkv_proj", "Wqkv", "c_attn")
 _CONV1D = ("c_attn", "c_proj", "c_fc")  # of GPT-2, stored as (in, out) in some files
@@ -35,10 +40,10 @@ class Matrix:
     tensor: "Tensor"  # (observations, dimension), or (out, in, *kernel) for a convolution
 
 
-def sources(checkpoint: str | None) -> dict[str, str]:
-    """Files, or a torchvision model, by the name of their folder of results; reads no contents.
+def sources(checkpoint: str | None, weights: str | None = None) -> dict[str, str]:
+    """Files, or a torchvision model with the ``weights`` of a file, by the name of their folder of results; reads no contents.
 
-    InputError if there is none, or if two would have the same name.
+    The name says where the file lies below the working directory, so that no two files share one. InputError if there is none.
     """
     if not checkpoint:
         raise InputError(
@@ -46,29 +51,33 @@ def sources(checkpoint: str | None) -> dict[str, str]:
             "such as --config checkpoint=my.safetensors or checkpoint=torchvision:resnet18."
         )
     if checkpoint.startswith(TORCHVISION):
-        return {_name(checkpoint.removeprefix(TORCHVISION)): checkpoint}
+        model = f"torchvision--{_SPECIAL.sub('_', checkpoint.removeprefix(TORCHVISION))}"
+        return {f"{model}--{_name(weights)}" if weights else model: checkpoint}
     path = Path(checkpoint)
     if not path.exists():
         raise InputError(
             f"{_KEY}: there is no {checkpoint!r}; give a file, a folder, or a torchvision model, such as torchvision:resnet18."
         )
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
-        if not files:
-            raise InputError(
-                f"{_KEY}: {checkpoint} holds no {', '.join(SUFFIXES)} file; give a folder with checkpoints."
-            )
-        stems = [file.stem for file in files]
-        names = [_name(file.stem if stems.count(file.stem) == 1 else file.name) for file in files]
-        found = dict(zip(names, map(str, files), strict=True))
-        if len(found) < len(files):
-            raise InputError(f"{_KEY}: files in {checkpoint} differ in special characters only; rename them.")
-        return found
-    return {_name(inputs.regular(path, _KEY).stem): checkpoint}
+    if not path.is_dir():
+        return {_name(inputs.regular(path, _KEY)): checkpoint}
+    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    if not files:
+        raise InputError(f"{_KEY}: {checkpoint} holds no {', '.join(SUFFIXES)} file; give a folder with checkpoints.")
+    return {_name(file): str(file) for file in files}
 
 
-def _name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", text).lstrip(".-") or "checkpoint"
+def _name(path: str | Path) -> str:
+    """``A--best.pt`` of A/best.pt, ``best`` of best.safetensors; with a digest of the path where that would be another's too."""
+    relative = os.path.relpath(path)
+    *folders, file = Path(relative).parts
+    parts = [*folders, file.removesuffix(".safetensors")]
+    name = "--".join(parts)
+    plain = all(_PLAIN.fullmatch(part) and "--" not in part for part in parts) and len(name) <= _LONGEST
+    if plain and parts[0] != "torchvision" and (parts[-1] == file or not parts[-1].endswith(SUFFIXES)):
+        return name
+    digest = hashlib.sha256(os.fsencode(relative)).hexdigest()[:8]
+    readable = _SPECIAL.sub("_", "--".join(part for part in parts[-2:] if part != ".."))[-_LONGEST:].lstrip(".-")
+    return f"{readable or 'checkpoint'}-{digest}"
 
 
 def read(source: str, *, weights: str | None, seed: int) -> dict[str, "Tensor"]:

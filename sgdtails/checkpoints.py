@@ -9,10 +9,10 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
+import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from sgdtails import storage
 from sgdtails.errors import InputError
 
 Arrays = dict[str, NDArray]
+_KEY = re.compile(r"[0-9a-f]{16}")
+_CHECKPOINT = re.compile(r"[0-9]{8,}\.safetensors|\.sgdtails-[0-9]{8,}-.{8}\.safetensors")  # whole, or abandoned
 
 
 class Checkpoints:
@@ -81,8 +83,16 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the run's checkpoints in this stage, those of other settings and code too."""
-        shutil.rmtree(self._run, ignore_errors=True)
+        """Remove the run's checkpoints in this stage, those of other settings and code too, and nothing else that lies there."""
+        for folder in self._run.glob("*"):
+            if _KEY.fullmatch(folder.name) and folder.is_dir():
+                for path in [*folder.glob("*.safetensors"), *folder.glob(".sgdtails-*.safetensors")]:
+                    if _CHECKPOINT.fullmatch(path.name):
+                        path.unlink(missing_ok=True)
+                with suppress(OSError):  # somebody's file is in it
+                    folder.rmdir()
+        with suppress(OSError):
+            self._run.rmdir()
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.safetensors") if path.stem.isdecimal())

@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -137,6 +138,9 @@ def _try(path: Path) -> int | None:
     except OSError as error:
         raise InputError(f"cannot open {path}, by which jobs reserve GPUs ({error.strerror}); remove it.") from error
     try:
+        if not stat.S_ISREG(os.fstat(lock).st_mode):
+            os.close(lock)
+            raise InputError(f"{path}, by which jobs reserve GPUs, is no regular file; remove it.")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(lock), path.stat()):
             return lock
@@ -149,7 +153,9 @@ def _try(path: Path) -> int | None:
 def _open(path: Path) -> int:
     while True:
         try:  # another user's file opens for reading only, which is enough for a lock
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            return os.open(
+                path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            )  # of a pipe nobody waits for the other end
         except FileNotFoundError:
             try:
                 lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)

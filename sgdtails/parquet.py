@@ -44,11 +44,27 @@ def parse(data: bytes, path: str | Path) -> pa.Table:
         ) from error
 
 
+def record(schema: pa.Schema) -> dict[str, Any]:
+    """What a table of this workflow says of how it was made; empty for another program's."""
+    return json.loads((schema.metadata or {}).get(b"sgdtails", b"{}"))
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """The same from a file, whose footer alone is read. InputError for a damaged one."""
+    with Path(path).open("rb") as file:  # whose errors are no damage
+        try:
+            return record(pq.read_schema(pa.PythonFile(file, mode="r")))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputError(
+                f"{path} is not a table of this workflow, or it is damaged; delete it and run again."
+            ) from error
+
+
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
     """Write a table with, in its metadata, what it depends on, the libraries' versions and the container image or None."""
     libraries = {library: version(library) for library in _LIBRARIES}
-    record = json.dumps({"image": image.digest(), "libraries": libraries, **provenance}, sort_keys=True)
-    table = table.replace_schema_metadata({"sgdtails": record})
+    made_by = json.dumps({"image": image.digest(), "libraries": libraries, **provenance}, sort_keys=True)
+    table = table.replace_schema_metadata({"sgdtails": made_by})
     with storage.atomic(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True)
         back = parse(temporary.read_bytes(), path)

@@ -94,7 +94,7 @@ def _ended(path: Path, run: str) -> tuple[str, dict[str, Any]]:
     """The row of a run's stage; empty where there is none, or none that can be read: it will be made again."""
     try:
         return run, parquet.read(path).to_pylist()[0] if path.exists() else {}
-    except (InputError, FileNotFoundError, IndexError):
+    except (InputError, OSError, IndexError):
         return run, {}
 
 
@@ -143,7 +143,7 @@ def _checkpoint(folder: Path) -> dict[str, Any]:
     for path in reversed([path for path in files if path.stem.isdecimal()]):
         try:
             return storage.read_record(path)
-        except InputError:
+        except (InputError, OSError):
             continue
     return {}
 

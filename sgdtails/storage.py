@@ -1,5 +1,6 @@
 """Files at rest, written atomically: arrays as safetensors that carry a digest; beside other files the digest lies in a file."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,7 +36,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{target.stem}-"
+    prefix = f".sgdtails-{target.stem}-"  # a name that nobody else gives
     _remove_abandoned(target.parent, prefix, target.suffix)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=target.suffix)
     temporary = Path(name)
@@ -81,8 +82,13 @@ def _seal(name: str, data: bytes) -> str:
 
 
 def read(path: str | Path) -> bytes:
-    """A file as it was written. InputError if it has changed since; a file without a digest is taken as it is."""
+    """A file as it was written. InputError if it has changed since; a file without a digest is taken as it is.
+
+    OSError if it cannot be read: that is no damage.
+    """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path} is no regular file; remove it and run again.")  # a pipe would be waited for
     for _ in range(2):  # another process may have replaced it in between
         data = target.read_bytes()
         seal = read_seal(target)
@@ -163,17 +169,45 @@ def made_by(path: str | Path) -> dict[str, Any]:
     return {key: record[key] for key in ("code", "settings") if key in record}
 
 
+class EarlierVersion(InputError):
+    """A sound file of a version of this software that this one cannot read."""
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """OSError if the file cannot be read at the moment; InputError if it is another's, damaged or missing."""
+    if not _is_there(path):  # nor is a pipe waited for
+        raise InputError(_unreadable(path, "there is no such file"))
+    with Path(path).open("rb"):  # whose errors say what is wrong: safetensors calls all of them a missing file
+        pass
     try:
-        if not Path(path).is_file():
-            raise OSError("there is no such file")  # nor is a pipe waited for
         with safe_open(path, framework="numpy") as file:
-            yield file, json.loads((file.metadata() or {})[_RECORD])
-    except (SafetensorError, LookupError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not a file of this workflow, or it is damaged ({error}); delete it and run again."
-        ) from error
+            header = json.loads((file.metadata() or {})[_RECORD])
+            if "order" in header and "digest" not in header:
+                raise EarlierVersion(
+                    f"{path} was written by an early version 0.1.0 of this software, from before weights carried digests; "
+                    "use it with that version, or delete it and run again."
+                )
+            yield file, header
+    except InputError:
+        raise
+    except OSError as error:  # without its number or the file's name
+        raise OSError(errno.EIO, error.strerror or str(error), str(path)) from error
+    except (SafetensorError, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise InputError(_unreadable(path, error)) from error
+
+
+def _is_there(path: str | Path) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+
+
+def _unreadable(path: str | Path, why: object) -> str:
+    return f"{path} is not a file of this workflow, or it is damaged ({why}); delete it and run again."
 
 
 def _digest(arrays: Mapping[str, NDArray], record: str) -> str:

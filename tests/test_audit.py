@@ -1,6 +1,8 @@
 import json
 import math
+import re
 from collections import OrderedDict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,15 +118,49 @@ def test_half_precision_is_read_as_it_is():
         assert np.array_equal(sample, weight.to(dtype).float().numpy())
 
 
-def test_sources(tmp_path):
+def test_sources(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in ("a.pt", "a.safetensors", "b c.pth", "notes.txt"):
         (tmp_path / name).touch()
-    assert audit_inputs.sources(str(tmp_path)) == {
-        name: str(tmp_path / file)
-        for name, file in (("a.pt", "a.pt"), ("a.safetensors", "a.safetensors"), ("b_c", "b c.pth"))
-    }
-    assert audit_inputs.sources(str(tmp_path / "a.pt")) == {"a": str(tmp_path / "a.pt")}
-    assert audit_inputs.sources("torchvision:resnet18") == {"resnet18": "torchvision:resnet18"}
+    assert audit_inputs.sources(".") == {"a.pt": "a.pt", "a": "a.safetensors", "b_c.pth-9e6465d4": "b c.pth"}
+    assert audit_inputs.sources(str(tmp_path / "a.pt")) == {"a.pt": str(tmp_path / "a.pt")}
+    assert audit_inputs.sources("torchvision:resnet18") == {"torchvision--resnet18": "torchvision:resnet18"}
+    assert [*audit_inputs.sources("torchvision:resnet18", "A/w.pth")] == ["torchvision--resnet18--A--w.pth"]
+
+
+def test_no_two_files_have_one_audit(tmp_path, monkeypatch):
+    """One name in two folders, one name but for its suffix or for special characters, a path that spells another's name."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    stems = [
+        "best",
+        "A--best",
+        "best-",
+        "b c",
+        "b_c",
+        "best.pt",
+        "b" * 120,
+        ".best",
+        "resnet18",
+        "torchvision--resnet18",
+    ]
+    folders = [".", "A", "B", "A/A", "A-", "A ", "A--A", "..", "torchvision"]
+    files = [f"{folder}/{stem}{suffix}" for folder in folders for stem in stems for suffix in audit_inputs.SUFFIXES]
+    for file in files:
+        path = Path(file)
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    names = [name for file in files for name in audit_inputs.sources(file)]
+    names += audit_inputs.sources("torchvision:resnet18")
+    names += [name for file in files for name in audit_inputs.sources("torchvision:resnet18", file)]
+    assert len({*names}) == len(names) == 2 * len(files) + 1
+    for name in names:
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name)
+        assert len(name) < 250
+    assert names[:2] == ["best", "best.pt"]  # readable
+    assert "A--best.pth" in names
+    again = [name for file in files for name in audit_inputs.sources(str(Path(file).absolute()))]
+    assert again == names[: len(files)]  # however the same file is named, it is one audit
 
 
 @pytest.mark.parametrize(

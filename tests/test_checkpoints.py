@@ -74,10 +74,45 @@ def test_a_damaged_one_falls_back_to_the_one_before(tmp_path, damage, seed, caps
 def test_files_cut_off_while_written_are_ignored_and_removed_at_the_end(tmp_path):
     store(tmp_path).save(ARRAYS, {"iteration": 1})
     (path,) = files(tmp_path)
-    (path.parent / ".00000001-abcd.safetensors").write_bytes(b"half")
+    (path.parent / ".sgdtails-00000001-abcdefgh.safetensors").write_bytes(b"half")
     assert store(tmp_path).load()[1] == {"iteration": 1}
     store(tmp_path).remove()
     assert files(tmp_path) == []
+
+
+def test_files_of_a_users_beside_checkpoints_stay(tmp_path):
+    for depends in ({}, {"code": "older"}):
+        store(tmp_path, **depends).save(ARRAYS, {"iteration": 1})
+    (newest, *_) = files(tmp_path)
+    run = newest.parent.parent
+    mine = [
+        run / "notes.md",
+        run / "kept.safetensors",
+        newest.parent / "copy of 1.safetensors",
+        run / "kept/00000001.safetensors",
+    ]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"mine")
+    store(tmp_path).remove()
+    assert sorted(path for path in run.rglob("*") if path.is_file()) == sorted(mine)
+    assert {path.read_bytes() for path in mine} == {b"mine"}
+    for path in mine:
+        path.unlink()
+    (run / "kept").rmdir()
+    store(tmp_path).remove()
+    assert not run.exists()
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_passed_over(tmp_path):
+    """A mount that is gone for a moment must not cost the work since the checkpoint before."""
+    for number in range(2):
+        store(tmp_path).save(ARRAYS, {"iteration": number})
+    files(tmp_path)[-1].unlink()
+    (files(tmp_path)[0].parent / "00000001.safetensors").symlink_to("/proc/self/mem")
+    with pytest.raises(OSError, match="No such device") as error:
+        store(tmp_path).load()
+    assert error.value.filename.endswith("00000001.safetensors")
 
 
 def _hold(folder, ready, seconds):

@@ -49,13 +49,13 @@ def test_a_quantity_names_parts_of_the_index():
     assert claim_quantities.alpha(above, run, value="alpha", layers="harmonic_mean") == pytest.approx(2.5 * 4 / 3)
     assert claim_quantities.alpha(above, run, estimator="hill") is None
     quantity = {"of": "alpha", "estimator": "hill", "value": "alpha", "layers": "harmonic_mean", "weights": "initial"}
-    assert claim_quantities.words(above, quantity) == "harmonic mean alpha (hill, initial weights)"  # noqa: RUF001
+    assert claim_quantities.words(above, quantity) == "harmonic mean alpha (hill, initial weights)"
 
 
 def test_a_claim_says_in_its_text_which_index_it_is_about():
     text = claims_report.markdown(claims.rows(CLAIMS, study(1, error=0.01), SETTINGS), level=0.05)
-    assert "`heavier_tails`; figure 1, section 5. Of eta/b; mean alpha, clipped at 2 (mmo_multivariate)." in text  # noqa: RUF001
-    assert "`initial_is_gaussian`; not in the paper. Of mean alpha (mmo_multivariate)." in text  # noqa: RUF001
+    assert "`heavier_tails`; figure 1, section 5. Of eta/b; mean alpha, clipped at 2 (mmo_multivariate)." in text
+    assert "`initial_is_gaussian`; not in the paper. Of mean alpha (mmo_multivariate)." in text
     assert "Of half_a; half_b." in text
 
 

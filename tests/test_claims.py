@@ -517,7 +517,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
     class Inputs(dict):
         claims = source
 
-    settings = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
+    settings = {key: value for key, value in config["claims"].items() if key != "simulations"}
     settings["computed"] = planning.computed(config)
     settings["weights"] = "last"
     settings["index"] = config["index"]

@@ -1,15 +1,24 @@
+import errno
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
-from sgdtails import integrity, parquet, storage
+from sgdtails import integrity, manifest, parquet, storage
+from tests.conftest import ROOT
 
 
 @pytest.fixture
 def study(tmp_path):
-    """One file of each kind."""
+    """One file of each kind, and the list of them."""
     folder = tmp_path / "results/study"
     storage.save_arrays(folder / "data/digits.safetensors", {"images": np.ones((100, 8))}, {})
     parquet.store(pa.table({"x": [1, 2]}), folder / "runs/a/tails.parquet", provenance={})
@@ -17,11 +26,28 @@ def study(tmp_path):
     for name in ("tables/claims.md", "figures/fig01.pdf", "figures/fig01.png", "report.html"):
         with storage.atomic(folder / name) as temporary:
             temporary.write_bytes(name.encode())
+    assert manifest.write(folder, [str(path.relative_to(folder)) for path in results(folder)], []) == ""
     return folder
 
 
+def results(study):
+    """Its files, without hidden ones and those set aside."""
+    found = [path for path in sorted(study.rglob("*")) if path.is_file()]
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(study).parts)]
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def names(study, *, weights=True):
-    return [path.name for path, _ in integrity.damaged(study, weights=weights)]
+    return [path.name for path, _ in integrity.damaged(results(study), weights=weights)]
+
+
+def verified(study, capsys):
+    """Exit status and lines of ``make verify``."""
+    status = integrity.main(study.parent)
+    return status, capsys.readouterr().out.splitlines()
 
 
 NAMES = [
@@ -36,16 +62,15 @@ NAMES = [
 
 
 def test_whole_results_are_left_as_they_are(study, capsys):
-    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
-    assert list(integrity.repair(study)) == []
-    assert integrity.main(study.parent) == 0
-    assert capsys.readouterr().out == "7 files checked, 0 damaged.\n"
-    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
+    before = contents(study)
+    assert list(integrity.repair(study, results(study))) == []
+    assert verified(study, capsys) == (0, ["7 files checked, 0 problems."])
+    assert contents(study) == before
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["flip", "cut"])
-def test_a_damaged_file_is_found_and_removed_with_one_sentence(study, name, damage):
+def test_a_damaged_file_is_found_and_moved_aside_with_one_sentence(study, name, damage):
     (path,) = study.rglob(name)
     data = bytearray(path.read_bytes())
     if damage == "flip":
@@ -54,23 +79,84 @@ def test_a_damaged_file_is_found_and_removed_with_one_sentence(study, name, dama
         del data[-1:]
     path.write_bytes(data)
     assert names(study, weights=False) == names(study) == [name]
-    (said,) = integrity.repair(study)
+    (said,) = integrity.repair(study, results(study))
+    kept = study / ".damaged" / path.relative_to(study)
     assert said.startswith(f"{path} is not ")
-    assert said.endswith("it is removed, and made again if it is needed.")
+    assert said.endswith(f"it is moved to {kept}, and made again if it is needed.")
     assert not path.exists()
+    assert kept.read_bytes() == data
     assert names(study) == []
 
 
-def test_audits_lie_beside_studies(tmp_path):
-    folder = tmp_path / "results/audit/mine"
-    parquet.store(pa.table({"x": [1, 2]}), folder / "audit.parquet", provenance={})
-    (folder / "logs").mkdir()
-    (folder / "logs/audit.tsv").write_text("no result")
-    assert names(folder.parent) == []
-    (folder / "audit.parquet").write_bytes(b"PAR1")
-    assert names(folder.parent) == ["audit.parquet"]
-    assert len(list(integrity.repair(folder.parent))) == 1
-    assert not (folder / "audit.parquet").exists()
+def test_what_was_moved_aside_before_stays(study):
+    path = study / "figures/fig01.png"
+    for number in range(3):
+        path.write_bytes(b"%d" % number)
+        assert len(list(integrity.repair(study, [path]))) == 1
+    kept = sorted((study / ".damaged/figures").iterdir())
+    assert [file.name for file in kept] == ["fig01.png", "fig01.png.1", "fig01.png.2"]
+    assert [file.read_bytes() for file in kept] == [b"0", b"1", b"2"]
+
+
+def test_weights_of_an_earlier_version_are_kept_and_said_to_be_of_one(study):
+    path = study / "runs/a/final.safetensors"
+    save_file({"w": np.ones(3)}, path, {"sgdtails": json.dumps({"order": ["w"], "run": "a", "status": "converged"})})
+    before = path.read_bytes()
+    (said,) = integrity.repair(study, [path])
+    kept = study / ".damaged/runs/a/final.safetensors"
+    assert "was written by an early version 0.1.0 of this software" in said
+    assert said.endswith(f"it is kept for that version as {kept}, and made again if it is needed.")
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE, errno.ESTALE, errno.EIO])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_cannot_be_read_is_not_damaged(study, name, code, monkeypatch, capsys):
+    (path,) = study.rglob(name)
+    before = contents(study)
+    opened, real = [], {"open": open, "os.open": os.open}
+
+    def failing(file, *arguments, **options):
+        if str(file) == str(path):
+            opened.append(file)
+            raise OSError(code, os.strerror(code), str(file))
+        return real["open"](file, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", failing)
+        patched.setattr("io.open", failing)  # pathlib's
+        with pytest.raises(OSError, match=os.strerror(code)) as error:
+            list(integrity.repair(study, results(study)))
+        assert error.value.filename == str(path)
+        status, lines = verified(study, capsys)
+    assert opened
+    assert (status, lines[1:]) == (1, ["7 files checked, 1 problems."])
+    assert lines[0] == f"{path} cannot be looked at ({os.strerror(code)}); grant access, or see to its disk."
+    assert contents(study) == before
+
+
+def test_too_many_open_files_are_no_damage(study):
+    """For real: weights are opened by a library that calls each such error a missing file."""
+    (path,) = study.rglob("*.safetensors")
+    script = f"""
+import os, resource
+from pathlib import Path
+from sgdtails import integrity
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+try:
+    print(list(integrity.repair(Path({str(study)!r}), [Path({str(path)!r})])))
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{errno.EMFILE} {path}\n"
+    assert path.exists()
 
 
 def test_a_bit_in_the_midst_of_weights_is_found_where_all_is_read(study, capsys):
@@ -79,8 +165,8 @@ def test_a_bit_in_the_midst_of_weights_is_found_where_all_is_read(study, capsys)
     data[-100] ^= 1
     path.write_bytes(data)
     assert names(study, weights=False) == []
-    assert integrity.main(study.parent) == 1
-    assert capsys.readouterr().out.splitlines()[1:] == ["7 files checked, 1 damaged."]
+    status, lines = verified(study, capsys)
+    assert (status, lines[1:]) == (1, ["7 files checked, 1 problems."])
     assert path.exists()
 
 
@@ -91,13 +177,169 @@ def test_without_a_digest_figures_are_made_again_and_tables_get_one(study, lost)
             seal.unlink()
         else:
             seal.write_bytes(lost)
-    assert len(list(integrity.repair(study))) == 3
+    assert len(list(integrity.repair(study, results(study)))) == 4
     (table,) = study.rglob("tails.parquet")
     assert storage.read_seal(table)
-    assert not list(study.rglob("fig*.*")) + list(study.rglob("*.md"))
+    assert results(study) == sorted([*study.rglob("*.parquet"), *study.rglob("*.safetensors")])
 
 
-def test_notes_that_cannot_be_read_are_removed_and_marks_stay(tmp_path):
+def test_a_table_of_another_program_does_not_become_a_result(study):
+    path = study / "tables/runs.parquet"
+    pq.write_table(pa.table({"run": ["mine"]}), path)
+    before = path.read_bytes()
+    (said,) = integrity.repair(study, [path])
+    assert "is a table of another program" in said
+    assert (study / ".damaged/tables/runs.parquet").read_bytes() == before
+    assert not storage.seal_of(path).exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["data/digits.safetensors"],
+        ["runs/a/tails.parquet"],
+        ["figures/fig01.pdf", "figures/fig01.png"],
+        ["report.html"],
+    ],
+)
+def test_missing_files_are_reported(study, names, capsys):
+    for name in names:
+        (study / name).unlink()
+    status, lines = verified(study, capsys)
+    assert status == 1
+    assert [line.partition(" is missing; ")[0] for line in lines[:-1]] == [str(study / name) for name in names]
+    assert lines[-1] == f"{7 - len(names)} files checked, {len(names)} problems."
+
+
+def test_no_results(tmp_path, capsys):
+    for results in (tmp_path / "results", tmp_path):
+        assert integrity.main(results) == 1
+        assert str(results) in capsys.readouterr().out
+
+
+def test_a_file_in_place_of_the_results_folder(tmp_path, capsys):
+    (tmp_path / "results").touch()
+    assert integrity.main(tmp_path / "results") == 1
+    assert "cannot be looked at (Not a directory)" in capsys.readouterr().out
+
+
+def test_a_study_without_a_list_is_not_called_whole(study, capsys):
+    (study / manifest.NAME).unlink()
+    status, lines = verified(study, capsys)
+    assert status == 1
+    assert "has no list of its files" in lines[0]
+    assert lines[1:] == ["7 files checked, 1 problems."]
+
+
+@pytest.mark.parametrize("data", [b"", b"a user's own\n"])
+def test_a_list_that_is_damaged_or_not_ours(study, data, capsys):
+    path = study / manifest.NAME
+    path.write_bytes(data)
+    if data:
+        storage.seal_of(path).unlink()
+    status, lines = verified(study, capsys)
+    assert status == 1
+    assert str(path) in lines[0]
+    said = manifest.write(study, ["report.html"], [])
+    kept = study / ".damaged" / manifest.NAME
+    assert said.endswith(f"it is moved to {kept}.")
+    assert kept.read_bytes() == data
+    assert manifest.read(study) == {"report.html"}
+    assert manifest.write(study, ["report.html"], []) == ""
+
+
+def test_the_list_grows_and_forgets_only_what_no_rule_makes_any_more(study):
+    before = manifest.read(study)
+    for name in ("report.html", "runs/a/tails.parquet"):
+        (study / name).unlink()
+    manifest.write(study, ["figures/fig02.png", "fleets/train/a-0123456789abcdef"], ["report.html"])
+    assert manifest.read(study) == before - {"runs/a/tails.parquet"} | {"figures/fig02.png"}
+
+
+def test_links_are_followed_and_what_they_miss_is_reported(study, tmp_path, capsys):
+    shutil.move(study / "runs/a", tmp_path / "elsewhere")
+    (study / "runs/a").symlink_to(tmp_path / "elsewhere")
+    (study / "runs/loop").symlink_to(study / "runs")
+    assert verified(study, capsys) == (0, ["7 files checked, 0 problems."])
+    path = tmp_path / "elsewhere/tails.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert verified(study, capsys)[0] == 1
+    assert len(list(integrity.repair(study, [study / "runs/a/tails.parquet"]))) == 1
+    assert (study / ".damaged/runs/a/tails.parquet").exists()
+    shutil.rmtree(tmp_path / "elsewhere")
+    status, lines = verified(study, capsys)
+    assert status == 1
+    assert [line.partition(" is ")[0] for line in lines[:-1]] == [
+        str(study / "runs/a/tails.parquet"),
+        str(study / "runs/a"),
+    ]
+
+
+def test_a_study_that_is_a_link_to_what_is_not_there_is_reported(study, capsys):
+    (study.parent / "gone").symlink_to(study.parent / "unmounted")
+    status, lines = verified(study, capsys)
+    assert (status, lines) == (
+        1,
+        [f"{study.parent / 'gone'} is a link to what is not there.", "7 files checked, 1 problems."],
+    )
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(study, monkeypatch, capsys):
+    real = os.scandir
+
+    def failing(path):
+        if Path(path).name == "figures":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    status, lines = verified(study, capsys)
+    assert status == 1
+    assert lines[0] == f"{study / 'figures'} cannot be looked at (Permission denied); grant access, or see to its disk."
+
+
+def test_files_of_a_users_are_not_looked_at(study, capsys):
+    planted = ["figures/mine.png", "tables/notes.md", "runs/a/own.safetensors", "figures/sub/x.pdf", "data/own.parquet"]
+    for name in planted:
+        (study / name).parent.mkdir(exist_ok=True)
+        (study / name).write_bytes(b"mine")
+    (study / "figures/.mine.png.sha256").write_bytes(b"mine too")
+    assert verified(study, capsys) == (0, ["7 files checked, 0 problems."])
+
+
+def test_audits_lie_beside_studies(study, tmp_path, capsys):
+    folder = tmp_path / "results/audit/mine"
+    parquet.store(pa.table({"x": [1, 2]}), folder / "audit.parquet", provenance={})
+    (folder / "logs").mkdir()
+    (folder / "logs/audit.tsv").write_text("no result")
+    (folder / "notes.md").write_text("a user's")
+    manifest.write(folder, ["audit.parquet"], [])
+    assert verified(study, capsys) == (0, ["8 files checked, 0 problems."])
+    (folder / "audit.parquet").write_bytes(b"PAR1")
+    assert verified(study, capsys)[0] == 1
+    (folder / "audit.parquet").unlink()
+    assert verified(study, capsys)[0] == 1
+
+
+def test_code_and_settings_are_read_from_results(tmp_path):
+    code = {"code": "c", "settings": {"run": {"step_size": 0.1}, "list": [1, 2.5e-3, None]}}
+    made = tmp_path / "a.safetensors", tmp_path / "b.safetensors", tmp_path / "c.parquet"
+    storage.save_arrays(made[0], {"w": np.ones(2)}, {"run": "a", **code})
+    storage.save_arrays(made[1], {"w": np.ones(2)}, {"classes": [1]}, made_by=code)
+    parquet.store(pa.table({"x": [1]}), made[2], provenance=code)
+    for path in made:
+        assert integrity.made_by([tmp_path / "absent.parquet", tmp_path / "fig.png", path]) == code
+        path.write_bytes(b"damaged")
+        assert integrity.made_by([path]) == {}
+
+
+def test_what_made_a_dataset_is_not_in_its_digest(tmp_path):
+    for name in "ab":
+        storage.save_arrays(tmp_path / name, {"w": np.ones(2)}, {}, made_by={"code": name})
+    assert storage.digest(tmp_path / "a") == storage.digest(tmp_path / "b")
+
+
+def test_notes_that_cannot_be_read_are_moved_aside_and_marks_stay(tmp_path):
     def validate(note):
         if not isinstance(note, dict):
             raise ValueError
@@ -113,6 +355,7 @@ def test_notes_that_cannot_be_read_are_removed_and_marks_stay(tmp_path):
     assert whole.exists()
     assert not broken.exists()
     assert not no_note.exists()
+    assert (tmp_path / ".damaged/metadata/@/c").read_bytes() == b"3"
     assert json.loads(mark.read_text()) == {"external_jobid": None}
 
 

@@ -127,6 +127,16 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(gpus):
         leases.take({}, folder=gpus)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_is_no_file_in_place_of_a_lock_is_one_sentence(gpus, kind):
+    gpus.mkdir()
+    lock = gpus / "gpu-0.lock"
+    {"pipe": os.mkfifo, "folder": os.mkdir, "link": lambda path: path.symlink_to(gpus)}[kind](lock)
+    with pytest.raises(InputError, match=r"gpu-0\.lock.*by which jobs reserve GPUs.*remove it\.$"):
+        leases.take({}, folder=gpus)
+    assert os.path.lexists(lock)
+
+
 @pytest.mark.parametrize(
     ("requested", "environment", "sentence"),
     [

@@ -173,6 +173,14 @@ def test_no_table_is_begun_for_jobs_that_have_said_nothing(tmp_path, study):
     assert "steps/s" not in text
 
 
+def test_a_file_that_cannot_be_read_is_passed_over(tmp_path, study):
+    for name in (f"runs/{FIRST}/training.parquet", f"checkpoints/train/{FIRST}/0123456789abcdef/00000000.safetensors"):
+        path = tmp_path / "s" / name
+        path.parent.mkdir(parents=True)
+        path.symlink_to("/proc/self/mem")
+    assert "All runs" not in "\n".join(status.lines(status.overview(study, tmp_path)))
+
+
 def checkpoint(results, run, record):
     path = results / "s/checkpoints/train" / run / "0123456789abcdef/00000000.safetensors"
     storage.save_arrays(path, {"state/w": np.zeros(2)}, {"depends": {}, **record})

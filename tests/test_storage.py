@@ -72,6 +72,15 @@ def _write_and_die(path):
         os._exit(9)
 
 
+def test_hidden_files_of_a_users_are_not_taken_for_what_a_killed_process_left(tmp_path):
+    mine = [tmp_path / name for name in (".t-abcdefgh.md", ".t-12345678.md", ".t.md", ".sgdtails-other-12345678.md")]
+    for path in mine:
+        path.write_bytes(b"mine")
+    with storage.atomic(tmp_path / "t.md") as temporary:
+        temporary.write_bytes(b"whole")
+    assert {path.read_bytes() for path in mine} == {b"mine"}
+
+
 def _write_and_wait(path, ready, go):
     with storage.atomic(path) as temporary:
         temporary.write_bytes(b"slow")

@@ -1,7 +1,7 @@
 """A small study that is killed and damaged at random, and compared byte for byte with one left in peace.
 
-``python -m tests.faults.harness --kills 300 --damages 300 --seed 1`` (``make soak``) prints counts, seed and time; exit
-status 1 if a byte differs or a damage goes unnoticed. Runs on Linux only: it looks at processes through /proc.
+``python -m tests.faults.harness --kills 300 --damages 300 --rounds 300 --seed 1`` (``make soak``) prints counts, seed and time;
+exit status 1 if a byte differs, a damage goes unnoticed, or a user's file is touched in the rounds of ``keep.py``. Runs on Linux only: it looks at processes through /proc.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -73,7 +74,7 @@ class Study:
         self.end(_members(self.folder))
         for _ in range(20):
             succeeded, output = self.attempt()
-            damaged = [path for path, _ in integrity.damaged(self.results, weights=True)]
+            damaged = [path for path, _ in integrity.damaged(integrity.written(self.results), weights=True)]
             if succeeded and not damaged:
                 return
             told = [self.folder / path for path in re.findall(r"(results/\S+) .*delete it and run again", output)]
@@ -114,10 +115,10 @@ class Study:
                 process.kill()
         psutil.wait_procs(members, 30)
 
-    def damage(self, count: int) -> None:
+    def damage(self, count: int, among: list[Path] | None = None) -> None:
         """Truncate, flip a bit in, or remove random files of results, checkpoints and Snakemake's notes."""
         for _ in range(count):
-            if not (files := self._files()):
+            if not (files := [path for path in among or self.files() if path.exists()]):
                 return
             path = self.rng.choice(files)
             data = path.read_bytes()
@@ -134,7 +135,7 @@ class Study:
             self.done["damages"] += 1
             self.done[kind] += 1
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """All files that a study is made of: of the many small notes of Snakemake's only as many as of the others."""
         folders = [self.results / kind for kind in (*KINDS, "checkpoints")]
         files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -181,6 +182,7 @@ def _members(folder: Path) -> list[psutil.Process]:
     return found
 
 
+@cache
 def undisturbed(folder: Path, runs_per_job: int) -> dict[str, object]:
     """What the study holds when nothing happens to it."""
     study = Study(folder, runs_per_job)
@@ -204,24 +206,33 @@ def disturb(study: Study, *, kills: int, damages: int, gap: float) -> None:
         study.finish()
 
 
-def soak(kills: int, damages: int, seed: int, folder: Path) -> int:
-    """Disturb until there were so many kills and damages; print what came of it; 1 if anything differs."""
+def soak(kills: int, damages: int, seed: int, folder: Path, rounds: int = 0) -> int:
+    """Disturb until there were so many kills and damages, do ``rounds`` of ``keep.py``; print what came of it.
+
+    1 if anything differs or is lost.
+    """
+    from tests.faults import keep  # which imports this module
+
     begin, total, differing = time.monotonic(), Counter(), 0
-    references = {}
     while total["kills"] < kills or total["damages"] < damages:
         number = total["studies"]
         runs_per_job = 1 + number % 2
-        if runs_per_job not in references:
-            references[runs_per_job] = undisturbed(folder / f"undisturbed{runs_per_job}", runs_per_job)
+        reference = undisturbed(folder / f"undisturbed{runs_per_job}", runs_per_job)
         study = Study(folder / f"study{number}", runs_per_job, random.Random(f"{seed} {number}"))
         disturb(study, kills=10, damages=10, gap=3)
-        differences = study.differences(references[runs_per_job])
+        differences = study.differences(reference)
         differing += len(differences)
         total += study.done + Counter(studies=1)
         so_far = f"{total['kills']} kills, {total['damages']} damages, {time.monotonic() - begin:.0f} s:"
         print(f"study {number},", so_far, *differences or ["the same bytes"], flush=True)
         if not differences:
             shutil.rmtree(study.folder)
+    if rounds:
+        finished = folder / "undisturbed1"
+        done, wrong = keep.soak(rounds, seed, folder / "kept", finished, undisturbed(finished, 1))
+        print(f"{rounds} rounds with a user's files among results:", *wrong or ["nothing lost"], flush=True)
+        total.update({f"rounds of {name}": count for name, count in done.items()})
+        differing += len(wrong)
     seconds = time.monotonic() - begin
     counts = ", ".join(f"{count} {name}" for name, count in sorted(total.items()))
     print(f"seed {seed}, {seconds:.0f} s: {counts}; {differing} files differ")
@@ -230,12 +241,12 @@ def soak(kills: int, damages: int, seed: int, folder: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kill and damage a small study at random.")
-    for name in ("kills", "damages"):
+    for name in ("kills", "damages", "rounds"):
         parser.add_argument(f"--{name}", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sgdtails-soak-") as folder:
-        return soak(arguments.kills, arguments.damages, arguments.seed, Path(folder))
+        return soak(arguments.kills, arguments.damages, arguments.seed, Path(folder), arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def test_a_folder_without_the_study(fresh, checkpoints):
     assert result.returncode == 0, result.stdout
     results = fresh.folder / "results"
     assert [path.name for path in results.iterdir()] == ["audit"]
-    for name, word in (("heavy", "stable-like"), ("light", "finite-variance-like")):
+    for name, word in (("weights--heavy", "stable-like"), ("weights--light.pt", "finite-variance-like")):
         (row,) = tables.read(results / f"audit/{name}/audit.parquet").to_pylist()
         assert (row["checkpoint"], row["reading"]) == (name, word)
         for kind in ("md", "pdf", "png"):
@@ -55,7 +55,7 @@ def test_a_folder_without_the_study(fresh, checkpoints):
 def test_an_evaluation_function(fresh, checkpoints):
     result = audited(fresh, checkpoint=checkpoints / "heavy.safetensors", evaluate="mine.energy")
     assert result.returncode == 0, result.stdout
-    rows = tables.read(fresh.folder / "results/audit/heavy/accuracy.parquet").to_pylist()
+    rows = tables.read(fresh.folder / "results/audit/weights--heavy/accuracy.parquet").to_pylist()
     assert [(row["ratio"], row["measure"]) for row in rows] == [(0, "energy"), (0.5, "energy")]
     assert rows[0]["value"] > rows[1]["value"] > 0.9 * rows[0]["value"]
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 
 import pytest
 
@@ -163,3 +164,42 @@ def test_a_mistyped_file_of_claims_is_said_of_a_finished_study(finished):
     assert result.returncode != 0
     assert "config key claims.path: cannot read" in result.stdout
     assert "Nothing to be done" not in result.stdout
+
+
+@pytest.fixture
+def forgetful(finished, tmp_path):
+    """The finished study, of which Snakemake has forgotten everything."""
+    notes = finished.folder / ".snakemake"
+    notes.rename(tmp_path / "notes")
+    yield finished
+    shutil.rmtree(notes, ignore_errors=True)
+    (tmp_path / "notes").rename(notes)
+
+
+def test_without_snakemakes_notes_edits_rerun_the_same_and_nothing_else_but_figures(forgetful):
+    """Figures carry no settings: they are drawn again."""
+    results = {path: path.stat().st_mtime_ns for path in (forgetful.folder / "results").rglob("*")}
+    averages, fewer, data = (copy.deepcopy(TINY) for _ in range(3))
+    averages["average"]["length"] = 31
+    fewer["runs"][0]["step_size"] = [0.1, 0.3]
+    data["datasets"] = {"sources": {"digits": {"kind": "digits", "test_fraction": 0.3}}}
+    planned = {}
+    for name, config in {"nothing": TINY, "averages": averages, "fewer": fewer, "data": data}.items():
+        planned[name] = forgetful.planned(config)
+        shutil.rmtree(forgetful.folder / ".snakemake")
+    assert planned["nothing"] == FIGURES
+    assert planned["averages"] == AVERAGE | FIGURES
+    # Tables of three runs are none of two.
+    assert {"runs": 1, "collect": 4, "collect_theory": 2, "pruning": 1, "claims": 1}.items() <= planned["fewer"].items()
+    assert not {"train", "average", "tails", "prune", "bounds", "calibration", "synthetic", "kesten"} & set(
+        planned["fewer"]
+    )
+    assert planned["data"] == {"dataset": 1, **TRAIN, **FIGURES}
+    file = forgetful.folder / "sgdtails/tail_index.py"
+    text = file.read_text()
+    file.write_text(text.replace("CLIP = 2.0", "CLIP = 1.9"))
+    try:
+        assert forgetful.planned(TINY) == TAILS | SIMULATED | FIGURES
+    finally:
+        file.write_text(text)
+    assert {path: path.stat().st_mtime_ns for path in (forgetful.folder / "results").rglob("*")} == results

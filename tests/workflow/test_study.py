@@ -2,13 +2,15 @@
 
 import copy
 import json
+import os
 import re
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgdtails import audit_schemas, integrity, storage, tables
+from sgdtails import audit_schemas, integrity, manifest, storage, tables
 from tests.workflow.conftest import TINY, Workflow
 
 
@@ -116,6 +118,33 @@ def test_make_figures_redraws_and_touches_nothing_else(finished):
     assert len([path for path in changed if path.suffix in (".pdf", ".png")]) == 2 * 17
 
 
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_make_figures_without_a_table_is_an_error_that_names_it(finished, damage):
+    path = results(finished) / "tables/tails.parquet"
+    data, time = path.read_bytes(), path.stat().st_mtime_ns
+    figures = {file: file.stat().st_mtime_ns for file in results(finished).rglob("figures/*")}
+    try:
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(data[:-1])
+        arguments = ("--forcerun", "figure", "--allowed-rules", "figure", "figures", "--", "figures")
+        result = finished.run(TINY, *arguments)
+        assert result.returncode == 1
+        assert (
+            "1 of the files that the figure is made of are missing, such as results/tiny/tables/tails.parquet"
+            in result.stdout
+        )
+        assert "Traceback" not in result.stdout
+        assert ("is moved to results/tiny/.damaged/tables/tails.parquet" in result.stdout) == (damage == "damaged")
+        assert {file: file.stat().st_mtime_ns for file in results(finished).rglob("figures/*")} == figures
+    finally:
+        path.write_bytes(data)
+        os.utime(path, ns=(time, time))
+        shutil.rmtree(results(finished) / ".damaged", ignore_errors=True)
+        assert finished.run(TINY).returncode == 0
+
+
 def test_weights_of_another_model_name_file_and_layer(finished):
     from safetensors.numpy import load_file
 
@@ -139,8 +168,8 @@ def test_figures_are_there_and_nothing_is_left_over(finished):
         with Image.open(results(finished) / f"figures/{name}.png") as picture:
             assert picture.width > 900
         assert (results(finished) / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
-    assert {path.suffix for path in results(finished).rglob(".*")} == {".sha256"}
-    assert list(integrity.damaged(results(finished), weights=True)) == []
+    assert {path.suffix or path.name for path in results(finished).rglob(".*")} == {".sha256", manifest.NAME}
+    assert integrity.main(finished.folder / "results") == 0
 
 
 def test_training_begins_before_what_follows_from_it(finished):

@@ -13,14 +13,14 @@ TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 
 def main(smk: Any) -> None:
     values = json.loads(smk.params.settings)
+    values.pop("path")  # the file is an input
     computed, weights = values.pop("computed"), values.pop("weights")
     index = Index(**values.pop("index"))
     settings = Settings(**values)
     study = Study(**{name: tables.read(smk.input[name]) for name in TABLES}, index=index, weights=weights)
     rows = list(claims.rows(claims_file.read(smk.input.claims, computed), study, settings))
-    tables.write(
-        "claims", rows, smk.output.table, provenance={"code": smk.params.code, "settings": smk.params.settings}
-    )
+    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
+    tables.write("claims", rows, smk.output.table, provenance=provenance)
     with storage.atomic(smk.output.text) as temporary:
         temporary.write_text(claims_report.markdown(rows, level=settings.level), encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """Put the parts of one table below each other."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from sgdtails import jobs, tables
 
 
 def main(smk: Any) -> None:
-    tables.concatenate(Path(smk.output[0]).stem, smk.input, smk.output[0], provenance={"code": smk.params.code})
+    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
+    tables.concatenate(Path(smk.output[0]).stem, smk.input, smk.output[0], provenance=provenance)
 
 
 if "snakemake" in globals():

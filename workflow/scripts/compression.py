@@ -9,14 +9,15 @@ from sgdtails.errors import InputError
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    trained = settings.pop("weights")
+    how = {key: value for key, value in settings.items() if key != "weights"}
+    trained = settings["weights"]
     rows = []
     for kind, path in (("initial", smk.input.initial), (trained, smk.input.trained)):
         weights, record = layers.read(path)
         # A diverged run has a row in table runs, none here; nor has a start of equal weights.
         if layers.finite(weights) and not (kind == "initial" and layers.constant(weights)):
             try:
-                found = list(compression.per_layer(weights, **settings))
+                found = list(compression.per_layer(weights, **how))
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             rows += [{"run": record["run"], "weights": kind} | row for row in found]
