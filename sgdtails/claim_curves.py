@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.network_index import CLIP
+from sgdtails.tail_index import CLIP
 
 Reals = NDArray[np.float64]
 Rows = Sequence[Mapping[str, Any]]  # of one structure

@@ -11,7 +11,7 @@ from sgdtails import claim_quantities as quantities
 from sgdtails import statistics
 from sgdtails.claim_evidence import Evidence, Settings, sample_of
 from sgdtails.claim_quantities import Run, Study
-from sgdtails.network_index import CLIP
+from sgdtails.tail_index import CLIP
 
 Reals = NDArray[np.float64]
 # Runs, from which on perfect agreement says that rho is not 0.8: it then comes by chance in 0.8% of samples of 8 (14% of 5).

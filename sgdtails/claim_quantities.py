@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sgdtails import claim_curves, tables
-from sgdtails.network_index import CLIP, Index
+from sgdtails.network_index import Index
+from sgdtails.tail_index import CLIP
 
 Reals = NDArray[np.float64]
 Run = dict[str, Any]

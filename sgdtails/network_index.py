@@ -5,15 +5,18 @@ Figures, claims, the report and the table ``runs`` all take it from here.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-CLIP = 2.0  # no stable law has a larger index
+from sgdtails import parquet
+from sgdtails.tail_index import CLIP
+
 VALUES = ("alpha_published", "alpha")
 
 
@@ -121,3 +124,18 @@ def columns(tails: pa.Table, index: Index) -> dict[str, dict[str, float | None]]
     }
     runs = set().union(*parts.values())
     return {run: {name: values.get(run) for name, values in parts.items()} for run in runs}
+
+
+def with_index(
+    rows: Iterable[Mapping[str, Any]],
+    tails: Iterable[str | Path],
+    index: Index,
+    shapes: Mapping[str, Mapping[str, int | None]],
+) -> Iterator[dict[str, Any]]:
+    """Rows of table ``runs``: those of ``tables.joined_runs`` with each network's tail index, and its width and depth by model."""
+    nothing = dict.fromkeys(("alpha", "mean_alpha", "mean_alpha_published"))
+    found: dict[str, dict[str, float | None]] = {}
+    for part in tails:
+        found |= columns(parquet.read(part), index)
+    for row in rows:
+        yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)

@@ -1,14 +1,13 @@
 """Tables by name, and what they have in common: who converged, what is published."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sgdtails import network_index, parquet
-from sgdtails.network_index import Index
+from sgdtails import parquet
 from sgdtails.run_schemas import AVERAGES, PANEL
 from sgdtails.schemas import SCHEMAS
 
@@ -37,21 +36,6 @@ def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path])
         measured = {name: average[name] for name, *_ in AVERAGES}
         rows.append(row | measured | {"status": status, "seconds": row["seconds"] + average["seconds"]})
     return rows
-
-
-def with_index(
-    rows: Iterable[Mapping[str, Any]],
-    tails: Iterable[str | Path],
-    index: Index,
-    shapes: Mapping[str, Mapping[str, int | None]],
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``runs``: those of ``joined_runs`` with each network's tail index, and its width and depth by model."""
-    nothing = dict.fromkeys(("alpha", "mean_alpha", "mean_alpha_published"))
-    found: dict[str, dict[str, float | None]] = {}
-    for part in tails:
-        found |= network_index.columns(read(part), index)
-    for row in rows:
-        yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
 
 
 _ACCURACIES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sgdtails import storage, tables
+from sgdtails import network_index, storage, tables
 from sgdtails.errors import InputError
 from sgdtails.network_index import Index
 from tests.conftest import ROOT
@@ -100,7 +100,7 @@ def test_a_run_that_diverges_while_averaged_has_diverged(tmp_path):
     assert {tables.accuracy_of(row, "converged") for row in rows} == {0.7}
     assert {row["seconds"] for row in rows} == {3.0}
     shapes = {None: {"width": None, "depth": None}}
-    whole = tables.with_index(rows, [], Index(), shapes)
+    whole = network_index.with_index(rows, [], Index(), shapes)
     assert all(set(row) == set(tables.SCHEMAS["runs"].names) for row in whole)
 
 
@@ -126,7 +126,7 @@ def test_a_networks_index_is_over_the_aggregates_of_its_layers(tmp_path):
     runs = [{"run": run, "model": "m"} for run in "abc"]
 
     def found(**index):
-        return [row["alpha"] for row in tables.with_index(runs, [tmp_path / "t"], Index(**index), shapes)]
+        return [row["alpha"] for row in network_index.with_index(runs, [tmp_path / "t"], Index(**index), shapes)]
 
     assert found() == [pytest.approx(1.9), 1.5, None]
     assert found(value="alpha")[0] == pytest.approx(2.0)
@@ -134,7 +134,7 @@ def test_a_networks_index_is_over_the_aggregates_of_its_layers(tmp_path):
     assert found(estimator="mmo_univariate")[0] == pytest.approx(1.3)
     assert found(value="alpha", exempt=["head"])[0] == pytest.approx(1.8)
     assert found(value="alpha", exempt=["fc0"])[0] == pytest.approx(2.2)
-    row = next(tables.with_index(runs, [tmp_path / "t"], Index(estimator="mmo_univariate"), shapes))
+    row = next(network_index.with_index(runs, [tmp_path / "t"], Index(estimator="mmo_univariate"), shapes))
     assert row == runs[0] | {"width": 8, "depth": 2, "alpha": pytest.approx(1.3), "mean_alpha": 2.0} | {
         "mean_alpha_published": pytest.approx(1.9)
     }

@@ -9,16 +9,29 @@ import pytest
 from tests.workflow.conftest import TINY
 
 FIGURES = {"figure": 17}  # the tiny study has no convolutions, hence no figure 6
-TAILS = {
-    **{"tails": 3, "collect": 2, "histograms": 1, "latency": 1, "profiles": 1, "bounds": 3, "collect_theory": 1},
-    **{"claims": 1, "figure": 9},  # figures from runs, tails, or what is computed from these
+# What is made from the table of runs, which has each network's tail index.
+RUNS = {
+    "runs": 1,
+    "paper_table": 2,
+    "histograms": 1,
+    "latency": 1,
+    "profiles": 1,
+    "pruning": 1,
+    "claims": 1,
+    "figure": 9,
 }
-AVERAGE = {
-    **{"average": 3, "runs": 1, "paper_table": 2, "prune": 3, "pruning": 1, "compression": 3, "perturbation": 3},
-    **TAILS | {"collect": 3, "collect_theory": 2, "figure": 10},
+TAILS = RUNS | {"tails": 3, "collect": 2, "bounds": 3, "collect_theory": 1}
+AVERAGE = TAILS | {
+    "average": 3,
+    "prune": 3,
+    "compression": 3,
+    "perturbation": 3,
+    "collect": 3,
+    "collect_theory": 2,
+    "figure": 10,
 }
 TRAIN = {"train": 3, **AVERAGE, "collect": 4}
-PRUNED = {key: count for key, count in AVERAGE.items() if key not in ("average", "runs", "paper_table")}
+PRUNED = {key: count for key, count in AVERAGE.items() if key != "average"}
 SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "kesten": 1}
 COMPRESSION = {"compression": 3, "collect": 1, "claims": 1, "figure": 1}
 PRUNE = {
@@ -79,6 +92,15 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("models", "fcn4"), {"fcn": [16, 16], "init": {"linear": "kaiming_normal"}}, TRAIN),
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
+        (("tails", "centring"), "mean", TAILS),
+        (("tails", "block_lengths"), [2, 4], TAILS),
+        (("tails", "square_root"), False, TAILS),
+        (("tails", "permutations"), 3, TAILS),
+        (("tails", "orders"), 3, TAILS),
+        (("tails", "robustness"), False, TAILS),
+        (("index", "value"), "alpha", RUNS),
+        (("index", "layers"), "median", RUNS),
+        (("histograms", "layer"), "fc2", {"histograms": 1, "claims": 1, "figure": 1}),
         (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 1}),
         (("compression", "epsilon"), [0.1], COMPRESSION),
         (("average", "until_converged"), False, AVERAGE),

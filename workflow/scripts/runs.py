@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from sgdtails import jobs, tables
+from sgdtails import jobs, network_index, tables
 from sgdtails.network_index import Index
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     rows = tables.joined_runs(smk.input.training, smk.input.averaging)
-    found = tables.with_index(rows, smk.input.tails, Index(**settings["index"]), settings["shapes"])
+    found = network_index.with_index(rows, smk.input.tails, Index(**settings["index"]), settings["shapes"])
     tables.write("runs", found, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 
 
