@@ -28,10 +28,7 @@ if not (BASE / "sgdtails").samefile(Path(sgdtails.__file__).parent):
     raise WorkflowError(
         f"Python has {Path(sgdtails.__file__).parent} in place of {BASE / 'sgdtails'}; start Snakemake by itself."
     )
-# Jobs find this repository before any other clone.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(BASE), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+provenance.put_first(BASE)
 if workflow.is_main_process:
     os.environ.pop(provenance.GIVEN, None)  # of a driver that started this one
 CONTAINERS = (

@@ -14,6 +14,12 @@ GIVEN = "SGDTAILS_CODE"  # environment variable: what the driver has planned wit
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let jobs find this repository before any other clone that PYTHONPATH names."""
+    others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(root)]
+    environment["PYTHONPATH"] = os.pathsep.join([str(root), *others])
+
+
 def code(script: str, modules: Iterable[str], root: Path, environment: MutableMapping[str, str] = os.environ) -> str:
     """``<digest> <script> <module> ...``: the digest of a script below ``root``, of modules by name, and what they import there.
 

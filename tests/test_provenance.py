@@ -1,5 +1,6 @@
 import ast
 import importlib
+import os
 import sys
 import types
 
@@ -168,3 +169,12 @@ def test_a_job_refuses_another_clone_of_the_library(tmp_path, monkeypatch):
     done = []
     jobs.run(done.append, job)
     assert done == [job]
+
+
+def test_the_repository_comes_first_and_once(tmp_path):
+    environment = {}
+    provenance.put_first(tmp_path, environment)
+    assert environment == {"PYTHONPATH": str(tmp_path)}
+    environment = {"PYTHONPATH": os.pathsep.join(["/other", str(tmp_path), ""])}
+    provenance.put_first(tmp_path, environment)
+    assert environment == {"PYTHONPATH": os.pathsep.join([str(tmp_path), "/other"])}
