@@ -48,7 +48,7 @@ PRUNE = {
         ("sgdtails/fully_connected.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
         ("sgdtails/initial_laws.py", "(2 / (weight", "(3 / (weight", TRAIN),
         ("sgdtails/averaging.py", "total / length", "total / float(length)", AVERAGE),
-        ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | {"figure": 12}),
+        ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | FIGURES | {"verdicts": 1}),
         (
             "sgdtails/histograms.py",
             "(len(rows) - 1) // 2",
