@@ -24,7 +24,7 @@ STUDY = TINY | {
 }
 # Tables of the training runs; those of simulations are jobs like others.
 TABLES = ("runs", "history", "tails", "readings", "compression", "pruning")
-FILES = len(TABLES) + 1 + 6 * 10  # tables, the dataset, and of each run its weights and tables
+FILES = len(TABLES) + 1 + 6 * 11  # tables, the dataset, and of each run its weights and tables
 
 
 class Cluster(Workflow):

@@ -53,7 +53,7 @@ def jobs(study: Study) -> dict[str, dict]:
             "wildcards": {"table": "table2"},
         },
         "figure": {
-            "input": [tables["runs"], tables["tails"]],
+            "input": [tables["runs"]],
             "output": ["fig01.pdf", "fig01.png"],
             "wildcards": {"figure": "fig01"},
             "params": {"settings": "{}"},
