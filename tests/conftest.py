@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -53,3 +54,16 @@ def script(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def outside(table: pa.Table) -> list[tuple[str, dict]]:
+    """Rows whose estimate is not in its interval, with the column: every column that has both ends, of any table."""
+    found = []
+    middles = [name.removesuffix("_low") for name in table.column_names if name.endswith("_low")]
+    middles = [name for name in middles if {name, f"{name}_high"} <= set(table.column_names)]
+    for row in table.to_pylist():
+        for name in middles:
+            low, value, high = row[f"{name}_low"], row[name], row[f"{name}_high"]
+            if None not in (low, value, high) and not low <= value <= high:
+                found.append((name, row))
+    return found

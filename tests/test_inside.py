@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from sgdtails import audit, audit_inputs, tables
-from tests.conftest import ROOT
+from tests.conftest import ROOT, outside
 
 # Packages that hold weights, and a file of each; they are installed beside the environment, and never committed.
 PACKAGES = {
@@ -17,19 +17,6 @@ PACKAGES = {
     "chgnet==0.4.2": "chgnet/pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
 }
 SETTINGS = {"seed": 0, "entries": 2**24, "epsilon": [0.1], "nulls": {"replicates": 2, "entries": 1024}}
-
-
-def outside(table: pa.Table) -> list[tuple[str, dict]]:
-    """Rows whose estimate is not in its interval, with the column: every column that has both ends, of any table."""
-    found = []
-    middles = [name.removesuffix("_low") for name in table.column_names if name.endswith("_low")]
-    middles = [name for name in middles if {name, f"{name}_high"} <= set(table.column_names)]
-    for row in table.to_pylist():
-        for name in middles:
-            low, value, high = row[f"{name}_low"], row[name], row[f"{name}_high"]
-            if None not in (low, value, high) and not low <= value <= high:
-                found.append((name, row))
-    return found
 
 
 def test_what_is_looked_for():

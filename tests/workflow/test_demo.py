@@ -9,7 +9,7 @@ import yaml
 from scipy.stats import spearmanr
 
 from sgdtails import plotting, readings, tables
-from tests.conftest import ROOT
+from tests.conftest import ROOT, outside
 from tests.workflow.conftest import Workflow
 
 
@@ -36,9 +36,8 @@ def test_every_run_is_a_row_and_some_diverged(demo):
 @pytest.mark.parametrize("model", ["fcn4", "fcn6"])
 def test_tails_get_heavier_with_eta_over_b(demo, model):
     runs = tables.read(demo / "tables/runs.parquet").to_pylist()
-    alpha = tables.mean_alpha(tables.read(demo / "tables/tails.parquet"))
     points = [
-        (row["eta_over_b"], alpha[row["run"]]) for row in runs if row["model"] == model and row["status"] == "converged"
+        (row["eta_over_b"], row["alpha"]) for row in runs if row["model"] == model and row["status"] == "converged"
     ]
     assert len(points) >= 7
     assert spearmanr(*zip(*points, strict=True)).statistic < -0.7
@@ -75,7 +74,7 @@ def test_the_layers_that_have_heavier_tails_keep_fewer_entries(demo):
         tables.read(demo / f"tables/{name}.parquet") for name in ("runs", "tails", "compression")
     )
     alpha = {(row["run"], row["layer"]): row["alpha"] for row in tables.published(tails).to_pylist()}
-    shown = {row["run"] for row in tables.converged(runs, tails)}
+    shown = {row["run"] for row in tables.converged(runs)}
     points = [
         (alpha[row["run"], row["layer"]], row["kappa"])
         for row in compression.to_pylist()
@@ -98,9 +97,25 @@ def test_claims_are_judged_and_readable(demo):
 
 
 def test_every_layer_of_a_finished_run_is_read(demo):
-    shown = {
-        row["run"] for row in tables.converged(*(tables.read(demo / f"tables/{n}.parquet") for n in ("runs", "tails")))
-    }
+    shown = {row["run"] for row in tables.converged(tables.read(demo / "tables/runs.parquet"))}
     rows = [row for row in tables.read(demo / "tables/readings.parquet").to_pylist() if row["weights"] == "average"]
     assert {row["run"] for row in rows} == shown
     assert {row["reading"] for row in rows} <= set(readings.WORDS)
+
+
+def test_every_estimate_lies_in_its_interval(demo):
+    files = sorted((demo / "tables").glob("*.parquet"))
+    assert len(files) > 20
+    for file in files:
+        assert outside(tables.read(file))[:1] == [], file.name
+
+
+def test_what_is_pruned_is_the_last_iterate(demo):
+    """Figures 3 to 7, 9 and 10 are drawn from these."""
+    for table in ("pruning", "compression"):
+        kinds = set(tables.read(demo / f"tables/{table}.parquet")["weights"].to_pylist())
+        assert kinds == {"initial", "last"}
+    runs = {row["run"]: row for row in tables.read(demo / "tables/runs.parquet").to_pylist()}
+    for row in tables.read(demo / "tables/pruning.parquet").to_pylist():
+        if row["weights"] == "last" and row["method"] == "layer_magnitude" and row["ratio"] == 0 and not row["reason"]:
+            assert row["test_accuracy"] == pytest.approx(runs[row["run"]]["last_test_accuracy"], abs=1e-6)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgdtails import audit_schemas, integrity, manifest, storage, tables
+from sgdtails import audit_schemas, integrity, layer_tails, manifest, storage, tables
 from tests.workflow.conftest import TINY, Workflow
 
 
@@ -53,7 +53,7 @@ def test_tails_cover_weights_layers_and_estimators(finished):
     }
     one = [row for row in tails if row["run"] == good and row["weights"] == "average"]
     assert {(row["layer"], row["layer_name"]) for row in one} == {(0, "fc1"), (1, "fc2"), (2, "head")}
-    assert len([row for row in one if row["k1"] is None]) == 3 * 10  # layers and estimators
+    assert len([row for row in one if row["k1"] is None]) == 3 * len(layer_tails.NAMES)
 
 
 def test_pruning_covers_runs_methods_and_ratios(finished, config):
