@@ -132,7 +132,8 @@ class _Speller:
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         """Only imports whose names are spelled as they are: others count where they are used, or among the files besides."""
         for bound, target in self.names.aliases(node):
-            if self.names.look_up(bound) != target or not (self.names.settle(target)[0] or self.names.is_used(bound)):
+            counts = self.names.settle(target)[0] or self.names.is_used(bound)
+            if bound == "*" or self.names.look_up(bound) != target or not counts:
                 self._words.append(f"import {'' if bound == target else bound}")
                 self._dotted(target)
 
