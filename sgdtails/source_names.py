@@ -42,6 +42,12 @@ class Names:
     def in_class(self) -> bool:
         return self._scopes[-1][1]
 
+    def around_class(self, name: str) -> str | None:
+        """What a name was imported as around the class that defines it too: its body may mean either."""
+        scope, is_class = self._scopes[-1]
+        found = [outer[name] for outer, _ in reversed(self._scopes[:-1]) if name in outer]
+        return found[0] if is_class and name in scope and found else None
+
     def look_up(self, name: str) -> str | None:
         """The dotted name of what a name was imported as; None if it is anything else."""
         return next((scope[name] for scope, _ in reversed(self._scopes) if name in scope), None)

@@ -169,6 +169,8 @@ class _Speller:
                     self._dotted(where)
                 elif isinstance(node, ast.Name):
                     self._words += ["Name", self._own(name)]
+                    if around := self.names.around_class(name):
+                        self._dotted(around)
                 else:
                     self._fields("Attribute", {"value": node.value, "attr": name})
             case ast.Call():
@@ -182,19 +184,36 @@ class _Speller:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._definition(node)
             case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                with self.names.inside(node):
-                    self._fields(type(node).__name__, {name: getattr(node, name) for name in node._fields})
+                self._expression(node)
             case _:
                 self._fields(type(node).__name__, {name: getattr(node, name, None) for name in node._fields})
 
     def _definition(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        fields = {name: getattr(node, name, None) for name in node._fields if name != "name"}
+        """Decorators, bases and default arguments belong to the scope around it."""
         self._words += [type(node).__name__, self._own(node.name)]
-        if isinstance(node, _FUNCTIONS) and not source_names.decorated(node):  # a decorator might look at annotations
-            fields["returns"] = None
-            fields["args"] = _without_annotations(node.args)
+        outside = {name: getattr(node, name, None) for name in ("decorator_list", "bases", "keywords")}
+        inside = {name: getattr(node, name, None) for name in node._fields if name not in ("name", *outside)}
+        if isinstance(node, _FUNCTIONS):
+            annotated = source_names.decorated(node)  # a decorator might look at annotations
+            inside["args"], defaults = _parted(node.args, annotated=annotated)
+            inside["returns"] = node.returns if annotated else None
+            outside |= defaults
+        self._fields("", outside)
         with self.names.inside(node):
-            self._fields("", fields)
+            self._fields("", inside)
+
+    def _expression(self, node: ast.AST) -> None:
+        """A lambda or a comprehension; what the latter goes through first belongs to the scope around it."""
+        inside = {name: getattr(node, name) for name in node._fields}
+        if isinstance(node, ast.Lambda):
+            inside["args"], outside = _parted(node.args)
+        else:
+            first = copy.copy(inside["generators"][0])
+            outside, first.iter = {"iter": first.iter}, None
+            inside["generators"] = [first, *inside["generators"][1:]]
+        self._fields(type(node).__name__, outside)
+        with self.names.inside(node):
+            self._fields("", inside)
 
     def _fields(self, kind: str, fields: dict[str, Any]) -> None:
         """Empty fields are left out: newer versions of Python have more of them. ``ast.dump`` takes twice as long."""
@@ -227,7 +246,14 @@ class _Speller:
 
     def _own(self, name: str) -> Any:
         """A name as it is, or one that stands for the file's own private name."""
-        return ("private", name) if name.startswith("_") and self.names.is_own(name) else name
+        if not name.startswith("_"):
+            return name
+        if self.names.is_own(name):
+            return ("private", name)
+        if self.names.in_class:  # where it may mean the file's before it means the class's
+            self._free.discard(name)
+            self._renamed.discard(name)
+        return name
 
     def _column(self, node: ast.Tuple) -> list[ast.expr] | None:
         """Name and type, if a tuple is a column's (name, type, unit, meaning)."""
@@ -259,11 +285,15 @@ def _value(argument: ast.AST) -> ast.AST:
     return argument.value if isinstance(argument, ast.keyword) else argument
 
 
-def _without_annotations(arguments: ast.arguments) -> ast.arguments:
+def _parted(arguments: ast.arguments, *, annotated: bool = False) -> tuple[ast.arguments, dict[str, Any]]:
+    """Arguments without defaults, and without annotations if need be; and the defaults."""
+
     def bare(parts: list[ast.arg]) -> list[ast.arg]:
-        return [ast.arg(arg=part.arg) for part in parts]
+        return parts if annotated else [ast.arg(arg=part.arg) for part in parts]
 
     found = copy.copy(arguments)
     found.posonlyargs, found.args, found.kwonlyargs = map(bare, (found.posonlyargs, found.args, found.kwonlyargs))
-    found.vararg, found.kwarg = (part and ast.arg(arg=part.arg) for part in (found.vararg, found.kwarg))
-    return found
+    if not annotated:
+        found.vararg, found.kwarg = (part and ast.arg(arg=part.arg) for part in (found.vararg, found.kwarg))
+    found.defaults, found.kw_defaults = [], []
+    return found, {"defaults": arguments.defaults, "kw_defaults": arguments.kw_defaults}

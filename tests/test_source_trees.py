@@ -231,6 +231,37 @@ def test_private_names_that_become_strings_count(tree, more):
     assert digest(tree) != before
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "def f(_x=_x): return _x",
+        "f = lambda _x=_x: _x",
+        "f = [_x for _x in _x]",
+        "f = {_x: _x for _x in _x}",
+        "class F:\n    _x = _x",
+        "@_x\ndef f(_x): return _x",
+        "class F(_x):\n    _x = 1",
+        "def f():\n    return [_x for y in z]",
+        "def f():\n    global _x\n    _x += 1",
+        "class F:\n    def _x(self):\n        return _x",
+    ],
+)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("_x = 1", "_x = 2"),
+        ("from math import pi as _x", "from math import tau as _x"),
+        ("_x, _y = 1, 2", "_y, _x = 1, 2"),
+    ],
+)
+def test_what_a_name_means_counts_wherever_it_has_another_meaning_too(tree, use, one, other):
+    found = set()
+    for meaning in (one, other):
+        (tree / "script.py").write_text(f"{meaning}\n{use}\n")
+        found.add(digest(tree))
+    assert len(found) == 2
+
+
 def test_names_that_a_package_only_offers_do_not_count(tree):
     before = digest(tree)
     lazy = (
