@@ -21,6 +21,7 @@ LEFT_OUT = frozenset(
         "sgdtails.provenance",  # these digests: jobs compare them, and nothing is computed from them
         "sgdtails.source_names",
         "sgdtails.source_trees",
+        "sgdtails.source_words",
     }
 )
 GIVEN = "SGDTAILS_CODE"  # environment variable: what the driver has planned with, for jobs that read the Snakefile anew
