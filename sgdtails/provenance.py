@@ -19,9 +19,9 @@ LEFT_OUT = frozenset(
         "sgdtails.limits",  # asks whether the libraries fit into a process
         "sgdtails.progress",  # prints how far a run is
         "sgdtails.provenance",  # these digests: jobs compare them, and nothing is computed from them
-        "sgdtails.source_names",
-        "sgdtails.source_trees",
-        "sgdtails.source_words",
+        "sgdtails.source_names",  # the same
+        "sgdtails.source_trees",  # the same
+        "sgdtails.source_words",  # the same
     }
 )
 GIVEN = "SGDTAILS_CODE"  # environment variable: what the driver has planned with, for jobs that read the Snakefile anew
