@@ -1,17 +1,30 @@
 """What a result depends on: a digest of the code that made it, and whether a job runs that code."""
 
-import ast
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from sgdtails import source_names, source_trees
 from sgdtails.errors import InputError
+from sgdtails.source_trees import ALL, Tree
 
+# Modules that count in no digest, each with the reason why an edit of it changes no number. Rename them here too.
+LEFT_OUT = frozenset(
+    {
+        "sgdtails.errors",  # kinds of exceptions, sentences, and whether it was the machine that had no memory
+        "sgdtails.image",  # says which container a job runs in, and keeps the host's packages out of it
+        "sgdtails.jobs",  # sends output to logs, ends a job with a sentence, refuses edited code
+        "sgdtails.leases",  # waits for a GPU that no other job has
+        "sgdtails.limits",  # asks whether the libraries fit into a process
+        "sgdtails.progress",  # prints how far a run is
+        "sgdtails.provenance",  # these digests: jobs compare them, and nothing is computed from them
+        "sgdtails.source_names",  # the same
+        "sgdtails.source_trees",  # the same
+        "sgdtails.source_words",  # the same
+    }
+)
 GIVEN = "SGDTAILS_CODE"  # environment variable: what the driver has planned with, for jobs that read the Snakefile anew
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
@@ -30,7 +43,7 @@ def code(script: str, modules: Iterable[str], root: Path, environment: MutableMa
     for planned in given.split(";"):
         if planned.partition(" ")[2] == names:
             return planned
-    found = f"{code_digest(_files(names.split(), root), root)} {names}"
+    found = f"{code_digest(*_files(names.split(), root), root)} {names}"
     environment[GIVEN] = f"{given}{found};"
     return found
 
@@ -39,7 +52,7 @@ def check(planned: str, root: Path) -> None:
     """InputError if the code below ``root`` is no longer that of which ``code`` gave ``planned``."""
     names = planned.split()[1:]
     try:
-        found = code_digest(_files(names, root), root)
+        found = code_digest(*_files(names, root), root)
     except (OSError, SyntaxError) as error:
         raise InputError(
             f"the code of {names[0]} in {root} was edited while the study ran, and cannot be read ({error}); start again."
@@ -51,72 +64,59 @@ def check(planned: str, root: Path) -> None:
         )
 
 
-def _files(names: Sequence[str], root: Path) -> list[Path]:
-    return [root / names[0], *(file for name in names[1:] for file in module_files(name, root))]
+def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:
+    """The script, and the files of modules that are there; a module of the user's may lie elsewhere."""
+    modules = [source_names.file_of(name, root) for name in names[1:]]
+    return [root / names[0]], [file for file in modules if file]
 
 
-def code_digest(files: Iterable[Path], root: Path) -> str:
-    """Digest of Python files and everything they import below ``root``: syntax trees without comments, docstrings and positions.
+def code_digest(
+    scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str] = LEFT_OUT
+) -> str:
+    """Digest of what scripts and modules, whose functions somebody names, can compute, with all that they import below ``root``.
 
-    So an edit that cannot change a result does not change the digest. Imports inside functions count too. All versions of
-    Python that run this code give the same digest: a container's may be another than the driver's.
+    An edit that cannot change a number does not change it: see ``source_trees``. Nor does a file that is moved or a module
+    that is renamed: files count by their contents and by which of them uses which. Imports inside functions count too. All
+    versions of Python that run this code give the same digest: a container's may be another than the driver's.
     """
-    seen: dict[Path, str] = {}
-    waiting = [file.resolve() for file in files]
-    while waiting:
-        file = waiting.pop()
-        if file not in seen:
-            seen[file], imported = _parse(file.read_bytes(), file, root.resolve())
-            waiting.extend(imported)
-    parts = sorted(f"{file.relative_to(root.resolve())} {tree}" for file, tree in seen.items())
+    root = root.resolve()
+    named = {file.resolve() for file in modules}
+    starts = {file.resolve() for file in scripts} | named
+    found = trees(starts, root, left_out, dict.fromkeys(named, ALL))
+    order = sorted(starts, key=lambda file: (found[file].own, file))
+    numbers = {file: number for number, file in enumerate(order)}
+    parts = []
+    for file in order:  # grows meanwhile
+        tree = found[file]
+        besides = [other for other in tree.imported if not found[other].empty]
+        for other in [*tree.used, *sorted(besides, key=lambda file: (found[file].own, file))]:
+            if other not in numbers:
+                numbers[other] = len(order)
+                order.append(other)
+        numbered = [numbers[other] for other in tree.used], sorted(numbers[other] for other in besides)
+        parts.append(f"{tree.own} {numbered}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def module_files(name: str, root: Path) -> Iterator[Path]:
-    """The files of module ``name`` and of the packages that it is in, below ``root``, if they are there; none of an empty name."""
-    base = root
-    for part in filter(None, name.split(".")):
-        base = base / part
-        files = (base.parent / f"{part}.py", base / "__init__.py")
-        yield from [file for file in files if file.is_file()][:1]
-
-
-@cache
-def _parse(source: bytes, file: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
-    words: list[str] = []
-    names: list[str] = []
-    _spell(ast.parse(source, filename=str(file)), file.relative_to(root).parts[:-1], words, names)
-    imported = {found for name in names for found in module_files(name, root)}
-    return hashlib.sha256(" ".join(words).encode("utf-8", "surrogatepass")).hexdigest(), tuple(imported)
-
-
-def _spell(node: ast.AST, package: Sequence[str], words: list[str], names: list[str]) -> None:
-    """Append the words of a syntax tree to ``words``, and the names that it imports to ``names``.
-
-    Fields that are empty are left out: newer versions of Python have more of them. ``ast.dump`` takes twice as long.
-    """
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        names += _imported_names(node, package)
-    words.append(type(node).__name__)
-    for field in node._fields:
-        value: Any = getattr(node, field, None)
-        if field == "body" and isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            value = value[1:]
-        if value is None or value == []:
-            continue
-        words.append(field)
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, ast.AST):
-                _spell(part, package, words, names)
-            else:
-                words.append(repr(part))
-    words.append(")")
-
-
-def _imported_names(node: ast.Import | ast.ImportFrom, package: Sequence[str]) -> list[str]:
-    """Names of modules, or of what is in them, that a statement in a module of a package imports."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    above = package[: len(package) + 1 - node.level] if node.level else ()
-    module = ".".join([*above, *([node.module] if node.module else [])])
-    return [".".join(filter(None, (module, alias.name))) for alias in node.names]
+def trees(
+    starts: Iterable[Path],
+    root: Path,
+    left_out: frozenset[str] = LEFT_OUT,
+    kept: Mapping[Path, frozenset[str]] | None = None,
+) -> dict[Path, Tree]:
+    """What is left of files and of all that they import; again, where a file's private names turn out to be used by another."""
+    kept = kept or {}
+    found: dict[Path, Tree] = {}
+    waiting = list(starts)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found[file] = source_trees.read(file.read_bytes(), file, root, left_out, kept.get(file, frozenset()))
+            waiting += found[file].used + found[file].imported
+    asked = dict(kept)
+    for file, name in {pair for tree in found.values() for pair in tree.asked}:
+        if file not in found or name.startswith("_") or name == "*" or name not in found[file].names:
+            # A name that the file does not define is one that it offers by a function __getattr__.
+            more = {name, *(() if name in found[file].names else ("__getattr__",))}
+            asked[file] = asked.get(file, frozenset()) | more
+    return found if asked == kept else trees(starts, root, left_out, asked)

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from sgdtails import jobs, provenance
+from sgdtails import jobs, provenance, source_names, source_trees
 from sgdtails.errors import InputError
 from tests.conftest import ROOT
 
@@ -33,7 +33,7 @@ def tree(tmp_path):
 
 
 def digest(tree):
-    return provenance.code_digest([tree / "script.py"], tree)
+    return provenance.code_digest([tree / "script.py"], [], tree)
 
 
 @pytest.mark.parametrize(
@@ -61,27 +61,35 @@ def test_only_edits_that_can_change_a_result_change_the_digest(tree, name, old, 
 
 
 def test_the_packages_of_a_module_count(tree):
-    found = provenance.module_files("lib.part.c", tree)
-    assert [str(file.relative_to(tree)) for file in found] == [
-        "lib/__init__.py",
-        "lib/part/__init__.py",
-        "lib/part/c.py",
-    ]
-    assert list(provenance.module_files("", tree)) == list(provenance.module_files("numpy.linalg", tree)) == []
+    assert source_names.file_of("lib.part.c", tree) == tree / "lib/part/c.py"
+    assert source_names.file_of("lib.part", tree) == tree / "lib/part/__init__.py"
+    assert source_names.file_of("numpy.linalg", tree) is None
+    before = digest(tree)
+    (tree / "lib/part/__init__.py").write_text('"""Doc."""\n')
+    assert digest(tree) == before
+    (tree / "lib/part/__init__.py").write_text("import os\nos.environ['X'] = '1'\n")
+    assert digest(tree) != before
+
+
+def closure(script):
+    return {file.stem for file in provenance.trees([ROOT / "workflow/scripts" / script], ROOT)}
 
 
 def test_tails_do_not_depend_on_training_or_plotting():
-    script = ROOT / "workflow/scripts/tails.py"
-    provenance.code_digest([script], ROOT)
-    seen, waiting = set(), [script]
-    while waiting:
-        file = waiting.pop()
-        if file not in seen:
-            seen.add(file)
-            waiting += provenance._parse(file.read_bytes(), file, ROOT)[1]
-    names = {file.stem for file in seen}
+    names = closure("tails.py")
     assert {"tail_index", "layers", "tables"} <= names
     assert not names & {"training", "plotting", "models", "data", "averaging"}
+
+
+def test_no_guard_lock_or_progress_counts_in_what_training_depends_on():
+    left_out = set()
+    for name in provenance.LEFT_OUT:
+        assert source_names.file_of(name, ROOT), name
+        left_out.add(name.rpartition(".")[2])
+    for script in ("train.py", "average.py"):
+        names = closure(script)
+        assert {"training", "storage", "updates", "models"} <= names
+        assert not names & left_out
 
 
 def test_a_newer_python_gives_the_same_digest(tree):
@@ -93,9 +101,10 @@ def test_a_newer_python_gives_the_same_digest(tree):
         for node in ast.walk(parsed):
             node._fields = (*node._fields, *fields)
             node.type_params, node.default_value = [], None
-        words.append([])
-        provenance._spell(parsed, (), words[-1], [])
+        speller = source_trees._Speller(parsed, tree / "script.py", tree, frozenset(), frozenset())
+        words.append(speller.text()[0])
     assert words[0] == words[1]
+    assert "FunctionDef" in words[0]
 
 
 def test_a_job_knows_the_code_that_was_planned_with(tree):

@@ -171,7 +171,7 @@ def test_touching_a_script_or_module_reruns_nothing(finished):
 def test_edits_of_analysis_train_nothing(finished, name):
     file = finished.folder / f"sgdtails/{name}.py"
     text = file.read_text()
-    file.write_text(text + "\n_EDITED = True\n")
+    file.write_text(text + "\nEDITED = True\n")
     try:
         planned = finished.planned(TINY)
     finally:
