@@ -8,12 +8,10 @@ from scipy import stats
 
 
 def compared(tables: Path) -> pd.DataFrame:
-    """One row per effective step size eta/(1 - mu) and seed at which both converged: the mean tail index of each."""
-    runs, tails = (pd.read_parquet(tables / f"{name}.parquet") for name in ("runs", "tails"))
-    published = tails[(tails.weights == "average") & (tails.estimator == "mmo_multivariate") & tails.k1.isna()]
-    alpha = published.groupby("run").alpha.mean().rename("alpha")
-    runs = runs[runs.status == "converged"].join(alpha, on="run")
-    runs["effective"] = (runs.step_size / (1 - runs.momentum)).round(6)
+    """One row per effective step size eta/(1 - mu) and seed at which both converged: the network's tail index of each."""
+    runs = pd.read_parquet(tables / "runs.parquet")
+    runs = runs[runs.status == "converged"]
+    runs = runs.assign(effective=(runs.step_size / (1 - runs.momentum)).round(6))
     return runs.pivot(index=["effective", "seed"], columns="momentum", values="alpha").dropna()
 
 

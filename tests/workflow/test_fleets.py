@@ -61,14 +61,15 @@ def test_a_new_row_trains_one_run(fleets):
     config = copy.deepcopy(FLEETS)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
     fleet = "fcn4_digits_b50_1"
-    expected = {f"train_{fleet}": 1, "train": 1, f"average_{fleet}": 1, "average": 1, "runs": 1}
+    expected = {f"train_{fleet}": 1, "train": 1, f"average_{fleet}": 1, "average": 1, "tails": 1, "runs": 1}
     assert fleets.planned(config, "--", RUNS) == expected
 
 
 def test_a_changed_setting_of_the_average_trains_nothing(fleets):
     config = FLEETS | {"average": {"burn_in": 20, "length": 31}}
     planned = fleets.planned(config, "--", RUNS)
-    assert planned == {"average_fcn4_digits_b50_0": 1, "average_fcn4_digits_b50_1": 1, "average": 3, "runs": 1}
+    fleets = {"average_fcn4_digits_b50_0": 1, "average_fcn4_digits_b50_1": 1}
+    assert planned == fleets | {"average": 3, "tails": 3, "runs": 1}  # a network's tail index is in its row
 
 
 @pytest.mark.parametrize(
