@@ -38,7 +38,7 @@ def select(
     torch.backends.cudnn.benchmark = False
     _set_precision(precision)
     if device != "cpu" and not torch.cuda.is_available():
-        _refuse_an_unused_gpu()
+        refuse_an_unused_gpu()
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "config key device: 'cuda' was asked for, but torch sees no CUDA device; set device: auto or cpu."
@@ -104,7 +104,7 @@ def _given(threads: int) -> int:
     return found
 
 
-def _refuse_an_unused_gpu() -> None:
+def refuse_an_unused_gpu() -> None:
     """InputError if this process may use a GPU that torch cannot use: on the CPU a study would take weeks, unasked."""
     import torch
 
