@@ -57,16 +57,18 @@ def _precisions() -> tuple[Any, ...]:
 
 
 def _set_precision(precision: str) -> None:
-    """Convolutions default to TF32 while matrix products do not: say both, and say it in one of torch's two ways only."""
+    """Convolutions default to TF32 while matrix products do not: say both, in torch's old way and, where there is one, in the new.
+
+    In one way alone, versions from 2.9 on raise an error when the other is read.
+    """
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a way that is about to change, which is no reason to stop
-        for part in _precisions():
-            part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-        if not _precisions():
-            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-            torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        warnings.simplefilter("ignore")  # of the old way, which is no reason to stop
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    for part in _precisions():
+        part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
 
 
 def uses_tf32() -> bool:
