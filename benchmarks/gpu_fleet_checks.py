@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from sgdtails.progress import Progress
 SPECS = {"fcn": {"fcn": [16, 16]}, "cnn": {"cnn": [4, "M", 4, "M"]}}
 BATCH, SLOTS = 50, 2
 STOP = Stop(
-    **{"train_nll": 0.1, "train_accuracy": 0.9, "gate": 20, "budget": 160, "chance_after": 100},
+    **{"train_nll": 0.5, "train_accuracy": 0.85, "gate": 20, "budget": 160, "chance_after": 100},
     **{"chance_accuracy": 0.1, "history": 5},
 )
 RATES = (0.3, 0.5, 1e6, 0.4)  # one diverges
@@ -121,22 +120,24 @@ def resumed(bench: Bench, kind: str) -> Found:
     """A fleet that is interrupted, again and again, and goes on from what it saved, against one that is not."""
     digits = Digits(bench, kind)
     straight = digits.fleet(digits.runs())
-    found = _again_and_again(digits.runs(), lambda keeper, runs: digits.fleet(runs, keeper))
-    return none_of(_unlike(found, straight), "with interruptions and without")
+    found, times = _again_and_again(digits.runs(), lambda keeper, runs: digits.fleet(runs, keeper))
+    return none_of(_unlike(found, straight) if times else ["no interruption"], f"with {times} interruptions and none")
 
 
-def _again_and_again(todo: list[Any], bring: Callable[[Keeper, list[Any]], Any]) -> dict[str, Any]:
-    """Bring runs to their ends with a keeper that interrupts, each time later."""
+def _again_and_again(todo: list[Any], bring: Callable[[Keeper, list[Any]], Any]) -> tuple[dict[str, Any], int]:
+    """Bring runs to their ends with a keeper that interrupts, each time later; how often it did."""
     ends: dict[str, Any] = {}
-    patience = 60
+    patience, times = 4, 0
     while todo:
         keeper = Keeper(patience)
-        with suppress(Interrupted):
+        try:
             bring(keeper, todo)
+        except Interrupted:
+            times += 1
         ends |= keeper.ends
         todo = [keeper.saved.get(run.name, run) for run in todo if run.name not in ends]
-        patience *= 2
-    return ends
+        patience *= 3
+    return ends, times
 
 
 def averaged(bench: Bench, kind: str) -> Found:
@@ -167,8 +168,9 @@ def averages_resumed(bench: Bench, kind: str) -> Found:
     """Averages side by side that are interrupted, against those that are not."""
     digits, straight = Digits(bench, kind), Keeper()
     digits.average(straight, digits.averages())
-    found = _again_and_again(digits.averages(), digits.average)
-    return none_of(_unlike(found, straight.ends, ("state", "mean")), "averages with interruptions and without")
+    found, times = _again_and_again(digits.averages(), digits.average)
+    unlike = _unlike(found, straight.ends, ("state", "mean")) if times else ["no interruption"]
+    return none_of(unlike, f"averages with {times} interruptions and none")
 
 
 TRAININGS = {

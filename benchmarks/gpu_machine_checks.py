@@ -77,9 +77,10 @@ def step_time(name: str, k: int, layout: str = "") -> Callable[[Bench, str], Fou
     def measure(bench: Bench, kind: str) -> Found:
         spec = getattr(bench.size, name)
         steps = _stepping(bench, _rows(bench, spec, k, layout))
-        unit = LENGTH if bench.device.type == "cuda" else 2
-        steps(2 * unit)  # the first steps set libraries up and record the graph
-        count = unit * max(1, min(10, int(0.2 / _timed(bench, lambda: steps(unit)))))
+        steps(2 * LENGTH if bench.device.type == "cuda" else 1)  # the first steps set libraries up and record the graph
+        count = 1
+        if bench.device.type == "cuda":
+            count = LENGTH * max(1, min(10, int(0.2 / _timed(bench, lambda: steps(LENGTH)))))
         times = [_timed(bench, lambda: steps(count)) for _ in range(ROUNDS)]
         microseconds = 1e6 * statistics.median(times) / count / k
         flops = roofline.flops(roofline.matrices(spec, bench.dataset.shape, 10), bench.size.batch)
