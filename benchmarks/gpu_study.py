@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def _remove(plan: Plan, run: str, names: tuple[str, ...]) -> None:
 
 def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("seconds", type=float)
+    parser.add_argument("seconds", help="how long it may take")
     parser.add_argument("--root", help="where MNIST and CIFAR10 lie; nothing is fetched then")
     parser.add_argument("--configfile", help="replaces single keys of config/config.yaml")
     parser.add_argument("--folder", type=Path, default=BASE / "results/gpu-study")
@@ -220,13 +221,19 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+def _positive(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise InputError(f"SECONDS is {text}; give how long it may take, a positive number.")
+
+
 def main(given: list[str] | None = None, **more: Any) -> int:
     """0 if all or some runs were finished in time, or there is no GPU; else 1. ``more`` goes to ``Study``."""
     how = arguments(given)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # each analysis has a process of its own
     try:
-        if not 0 < how.seconds < math.inf:
-            raise InputError(f"SECONDS is {how.seconds}; give how long it may take, a positive number.")
+        seconds = _positive(how.seconds)
         if reason := gpu_check.missing(how.device):
             print(reason)
             return 0
@@ -235,7 +242,7 @@ def main(given: list[str] | None = None, **more: Any) -> int:
             if how.device != "cpu":
                 check_memory(plan)
             workers = max(1, devices.cores(1000) - 1) if how.workers is None else how.workers
-            study = Study(plan, how.seconds, workers=workers, **more)
+            study = Study(plan, seconds, workers=workers, **more)
             with interruptible(study):
                 study.run()
             sentence, status = study.verdict()

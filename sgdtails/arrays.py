@@ -22,7 +22,9 @@ def _found() -> Any:
             return import_module(place)
         except ModuleNotFoundError:
             continue
-    raise InputError("Python has no array-api-compat, nor SciPy or scikit-learn, which carry it; install array-api-compat.")
+    raise InputError(
+        "Python has no array-api-compat, nor SciPy or scikit-learn, which carry it; install array-api-compat."
+    )
 
 
 if TYPE_CHECKING:
