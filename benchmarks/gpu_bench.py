@@ -1,6 +1,7 @@
 """What the checks of a GPU share: data, networks, steps in lanes, and how two states are compared."""
 
 import dataclasses
+import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,8 +100,10 @@ class Bench:
         """Lanes with so many slots; on a CPU, where wide networks have one each, as many lanes as that takes."""
         found: list[lanes.Lane] = []
         while (missing := slots - sum(lane.slots for lane in found)) > 0:
-            more = {"batch_size": self.size.batch, "slots": missing}
-            found += lane_builder.build(spec, lambda: self.model(spec), train or self.train, **more)
+            batch = self.size.batch
+            found += lane_builder.build(
+                spec, lambda: self.model(spec), train or self.train, batch_size=batch, slots=missing
+            )
         return found
 
     def states(
@@ -121,7 +124,8 @@ class Bench:
         """
         rows = self.lanes(spec, slots or len(seeds), train)
         places = [(lane, slot) for lane in rows for slot in range(lane.slots)][: len(seeds)]
-        steps, taking = steps or self.size.steps, {}
+        steps = steps or self.size.steps
+        taking: dict[int, tuple[lanes.Lane, list[torch.Tensor]]] = {}
         for number, ((lane, slot), seed) in enumerate(zip(places, seeds, strict=True)):
             state = self.initial(spec, seed)
             if number in broken:
@@ -140,6 +144,12 @@ class Bench:
         """Until the device has done what was queued."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+    def release(self) -> None:
+        """Give back what nothing uses any more: lanes and their graphs refer to each other."""
+        if self.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 def _images(size: Size) -> data.Dataset:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def run_stage(stage: str, device: str, size: str, say: Callable[[Row], None]) ->
     for check, network, function in stages()[stage]:
         begin = time.perf_counter()
         row = {**about, "check": check, "network": network, **_made(function, bench, network)}
+        bench.release()
         say(row | {"seconds": time.perf_counter() - begin})
 
 
@@ -198,7 +199,7 @@ def main(given: list[str] | None = None, runner: Callable[..., list[Row]] = in_p
     return int(any(row["status"] == "failed" for row in rows))
 
 
-def summary(rows: list[Mapping[str, Any]]) -> str:
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """How many checks came out how, in one sentence."""
     counts = {
         status: sum(row["status"] == status for row in rows) for status in ("passed", "failed", "measured", "skipped")

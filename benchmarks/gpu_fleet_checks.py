@@ -14,7 +14,7 @@ from sgdtails.errors import Interrupted
 from sgdtails.gates import Gate, Stop
 from sgdtails.progress import Progress
 
-SPECS = {"fcn": {"fcn": [16, 16]}, "cnn": {"cnn": [4, "M", 4, "M"]}}
+SPECS: dict[str, dict[str, Any]] = {"fcn": {"fcn": [16, 16]}, "cnn": {"cnn": [4, "M", 4, "M"]}}
 BATCH, SLOTS = 50, 2
 STOP = Stop(
     **{"train_nll": 0.5, "train_accuracy": 0.85, "gate": 20, "budget": 160, "chance_after": 100},
@@ -65,7 +65,7 @@ class Digits:
     def runs(self) -> list[training.Run]:
         return [training.Run(f"{seed}", rate, seed) for seed, rate in enumerate(RATES)]
 
-    def fleet(self, runs: Iterable[training.Run], keeper: Keeper | None = None) -> dict[str, training.Run]:
+    def fleet(self, runs: Iterable[training.Run], keeper: Any = None) -> dict[str, training.Run]:
         keeper = keeper or Keeper()
         task = training.Task(self.train, self.test, BATCH, STOP, self.state)
         training.Fleet(self.lanes(), task, keeper, Progress(STOP.budget)).train(runs)
@@ -74,7 +74,7 @@ class Digits:
     def average(self, keeper: Keeper, runs: list[averaging.Average], length: int = 33) -> None:
         stop = dataclasses.replace(STOP, budget=2 * STOP.budget)
         how: dict[str, Any] = {"burn_in": 20, "length": length, "until_converged": True, "stop": stop}
-        keeping = {"keeper": keeper, "progress": Progress(1)}
+        keeping: dict[str, Any] = {"keeper": keeper, "progress": Progress(1)}
         averaging.average(runs, self.lanes(), self.train, self.test, batch_size=BATCH, **how, **keeping)
 
     def averages(self) -> list[averaging.Average]:
@@ -98,7 +98,8 @@ def _unlike(found: dict[str, Any], expected: dict[str, Any], arrays: tuple[str, 
 def refills(bench: Bench, kind: str) -> Found:
     """More runs than slots, one of them diverging, against each of them alone in as many slots."""
     digits = Digits(bench, kind)
-    together, alone = digits.fleet(digits.runs()), {}
+    together = digits.fleet(digits.runs())
+    alone: dict[str, training.Run] = {}
     for run in digits.runs():
         alone |= digits.fleet([run])
     return none_of(_unlike(together, alone), f"{len(alone)} runs in {SLOTS} slots and alone")

@@ -105,7 +105,7 @@ class Plan:
     @cached_property
     def fleets(self) -> list[Fleet]:
         """In the order in which they train: the paper's first figure first, convolutional networks last, large step sizes before small."""
-        found = []
+        found: list[Fleet] = []
         for (model, dataset, *_), runs in self._alike().items():
             kind = "fcn" if "fcn" in self.config["models"][model] else "cnn"
             size = SIDE_BY_SIDE[kind]
