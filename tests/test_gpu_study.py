@@ -264,14 +264,14 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tmp_path, here):
     """The driver and its jobs as processes: SIGTERM while a run trains that would take for ever."""
     folder, file = tmp_path / "study", tmp_path / "endless.yaml"
     stop = TINY["stop"] | {"train_nll": 1e-300, "budget": 10**9, "chance_accuracy": 0.0}
-    endless = TINY | {"stop": stop, "runs": TINY["runs"][1:]}
+    endless = TINY | {"stop": stop, "runs": TINY["runs"][1:], "checkpoint_minutes": 0.001}
     file.write_text(yaml.safe_dump(endless))
     plan = Plan(read_config(str(file), None, "cpu"), folder)
     here(plan, "dataset", plan.fleets[0].name)
     command = [sys.executable, "-m", "benchmarks.gpu_study", "1e6", "--device", "cpu", "--configfile", str(file)]
     driver = subprocess.Popen([*command, "--folder", str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    log = folder / "logs/train-fcn6-digits-b50-0.log"
-    while not (log.exists() and "iteration" in log.read_text()):
+    (checkpoints,) = plan.store("train", plan.runs, plan.fleets[0]).values()
+    while not checkpoints.record().get("iteration"):
         assert driver.poll() is None
         time.sleep(0.1)
     driver.send_signal(signal.SIGTERM)
@@ -281,7 +281,6 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tmp_path, here):
     assert row["stage"] == "training"
     assert row["iterations"] > 0
     assert f"interrupted before one run was trained ({row['run']} is at iteration {row['iterations']});" in said
-    (checkpoints,) = plan.store("train", plan.runs, plan.fleets[0]).values()
     assert checkpoints.record()["iteration"] == row["iterations"]
     arrays, record = checkpoints.load()
     assert arrays
