@@ -75,6 +75,9 @@ class Study:
         reserve = min(RESERVE, self._seconds / 5)
         return self.interrupted or self._clock() - self._begin > self._seconds - reserve
 
+    def _left(self) -> float:
+        return self._begin + self._seconds - self._clock()
+
     def _waits(self) -> bool:
         return any(not isinstance(result, str) for result in self._analyses.values())
 
@@ -91,14 +94,14 @@ class Study:
         finally:
             over = not job.ended()
             if over:
-                job.stop(max(5.0, (self._begin + self._seconds - self._clock()) / 2))
+                job.stop(max(5.0, self._left() - 5))  # in which the last tables are written
         if not over and (problem := job.problem()):
             self._complain(fleet, problem)
         if stage == "dataset" and self.plan.dataset(fleet.runs[0]).exists():
             forget_outdated(self.plan, fleet)
             self._begun.append(fleet)
         self._tend()
-        if not over and fleet.name not in self.problems:
+        if not over and self._left() >= 0 and fleet.name not in self.problems:
             self._close(fleet, stage)
 
     def _is_through(self, fleet: Fleet, stage: str) -> bool:
@@ -125,6 +128,8 @@ class Study:
         """Files of runs that have come to the end of a stage, analyses of those that are averaged, tables at times."""
         for fleet in self._begun:
             for run in fleet.runs:
+                if self._left() < 0:
+                    return  # what has ended is in checkpoints
                 if run not in self._done:
                     self._tend_run(fleet, run)
         if self._clock() - self._last >= EVERY:
