@@ -13,7 +13,7 @@ FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
 
-.PHONY: docs fuzz demo figures report status bench test lint format lock clean image test-container test-cluster verify soak
+.PHONY: docs fuzz demo gpu-check gpu-study figures report status bench test lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -35,6 +35,15 @@ bench: .venv/ready           ## what a user would write instead, side by side: m
 	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.checkpoints $(if $(MNIST),--root $(MNIST))
+
+# Both need no Snakemake, and run in any Python that has torch, numpy, SciPy, pyarrow, safetensors, scikit-learn and PyYAML.
+gpu-check:                   ## what training computes on a GPU, and how fast: three minutes; skipped where there is none
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_check
+
+gpu-study:                   ## as much of the study of GPU_CONFIG as SECONDS are enough for, on one GPU; MNIST=folder of real images
+	@test -n "$(SECONDS)" || { echo "gpu-study: say how long it may take: make gpu-study SECONDS=3600"; exit 1; }
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_study "$(SECONDS)" $(if $(MNIST),--root "$(MNIST)") \
+	  $(if $(GPU_CONFIG),--configfile "$(GPU_CONFIG)")
 
 test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
 	pytest

@@ -72,6 +72,15 @@ class Checkpoints:
             print(f"{self._run} has checkpoints of other settings or other code; they are not used.", file=sys.stderr)
         return None
 
+    def record(self) -> dict[str, Any]:
+        """The record of the newest checkpoint, whose arrays are not read; empty without one that can be read."""
+        for path in reversed(self._files()):
+            try:
+                return storage.read_record(path)
+            except (InputError, OSError):  # damaged, or gone since
+                continue
+        return {}
+
     def save(self, arrays: Mapping[str, NDArray], record: Mapping[str, Any]) -> None:
         """Write a checkpoint beside the last one, and remove those before that."""
         files = self._files()

@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from sgdtails import layers
+from sgdtails.arrays import array_namespace
 from sgdtails.errors import InputError
 from sgdtails.layers import ascending
 

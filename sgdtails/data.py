@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from sgdtails import devices, storage
+from sgdtails.arrays import array_namespace
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,9 @@ def select(
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what it has not written
     torch.backends.cudnn.benchmark = False
-    # Convolutions default to TF32 while matrix products do not: say both.
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    _set_precision(precision)
     if device != "cpu" and not torch.cuda.is_available():
-        _refuse_an_unused_gpu()
+        refuse_an_unused_gpu()
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "config key device: 'cuda' was asked for, but torch sees no CUDA device; set device: auto or cpu."
@@ -47,6 +46,49 @@ def select(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def _precisions() -> tuple[Any, ...]:
+    """Torch's settings of the precision of products, convolutions and recurrent cells on a GPU; none before torch 2.9."""
+    import torch
+
+    found = (torch.backends.cuda.matmul, *(getattr(torch.backends.cudnn, name, None) for name in ("conv", "rnn")))
+    return found if all(hasattr(part, "fp32_precision") for part in found) else ()
+
+
+def _set_precision(precision: str) -> None:
+    """Convolutions default to TF32 while matrix products do not: say both, in torch's old way and, where there is one, in the new.
+
+    In one way alone, versions from 2.9 on raise an error when the other is read.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the old way, which is no reason to stop
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    for part in _precisions():
+        part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+
+
+def uses_tf32() -> bool:
+    """Whether products or convolutions on a GPU are in TF32, as ``select`` or whoever came after it has set it."""
+    import torch
+
+    if found := _precisions():
+        return any(part.fp32_precision == "tf32" for part in found)
+    return torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+
+
+def rounding(device: Any) -> float:
+    """How far apart, relative to the largest, two ways to compute the same logits on a torch device may be.
+
+    On a GPU the number of images decides which kernel computes them: one of float32's own arithmetic, a fast convolution's,
+    or TF32's, whose factors have 11 bits.
+    """
+    if device.type == "cpu":
+        return 1e-4
+    return 1e-2 if uses_tf32() else 1e-3
 
 
 def cores(most: int) -> int:
@@ -64,7 +106,7 @@ def _given(threads: int) -> int:
     return found
 
 
-def _refuse_an_unused_gpu() -> None:
+def refuse_an_unused_gpu() -> None:
     """InputError if this process may use a GPU that torch cannot use: on the CPU a study would take weeks, unasked."""
     import torch
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from array_api_compat import array_namespace
-
+from sgdtails.arrays import array_namespace
 from sgdtails.data import Split
 
 BATCH = 1000  # images at once: keeps a CNN's activations below 1 GiB

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtails import evaluation
+from sgdtails import devices, evaluation
 from sgdtails.data import Split
 from sgdtails.evaluation import Network
 
 FIRST = 128  # images of the first look
-_ROUNDING = 1e-4  # relative: a proof holds by more than float32 arithmetic, in whatever order, can be off
 _REPRESENTABLE = 1e30  # logits below this, in float32, are finite and so is their cross-entropy
 
 
@@ -60,7 +59,9 @@ class Gate:
 
     def __init__(self, train: Split, stop: Stop, reach: float) -> None:
         self._train, self._reach = train, reach
-        self._enough = stop.train_nll * len(train) * (1 + _ROUNDING)
+        # A proof holds by more than arithmetic, by whichever kernel, can be off: one that is missed costs a full pass only.
+        self._rounding = devices.rounding(train.labels.device)
+        self._enough = stop.train_nll * len(train) * (1 + self._rounding)
         self._allowed = len(train) - int(np.ceil(stop.train_accuracy * len(train) - 1e-6))
         self._seen = torch.full((len(train),), torch.inf, dtype=torch.float64, device=train.labels.device)
         self._looked = FIRST
@@ -112,7 +113,7 @@ class Gate:
             losses = evaluation.cross_entropy(logits, labels)
             self._seen[part] = losses
             ahead = logits.amax(1) - logits.gather(1, labels[:, None])[:, 0]
-            wrong = ahead > _ROUNDING * logits.abs().amax(1)  # by more than rounding
+            wrong = ahead > self._rounding * logits.abs().amax(1)  # by more than rounding
             totals = totals + torch.stack([losses.sum(), wrong.sum().double()])
         return totals
 

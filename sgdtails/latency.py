@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from sgdtails import evaluation, pruning
+from sgdtails.arrays import array_namespace
 from sgdtails.data import Split
 from sgdtails.pruned import Columns, PrunedNetwork
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
 from numpy.typing import DTypeLike, NDArray
 
 from sgdtails import devices, prunable_layers, storage
+from sgdtails.arrays import array_namespace, is_torch_array
 from sgdtails.errors import InputError, unknown
 from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
 

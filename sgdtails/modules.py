@@ -29,10 +29,11 @@ class Module:
         prepare: Prepare | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
         sgd: Sgd = PLAIN,
+        memory_format: torch.memory_format | None = None,
     ) -> None:
         """The module on the device of images (N, ...) and labels (N, ...); its weights change in place."""
-        # Convolutions are faster with channels last, on CPUs and GPUs alike; images of one channel count as either.
-        self._format = torch.channels_last if images.ndim == 4 else torch.contiguous_format
+        # Convolutions are faster with channels last on CPUs, and in TF32; images of one channel count as either.
+        self._format = memory_format or (torch.channels_last if images.ndim == 4 else torch.contiguous_format)
         self._model = model.to(images.device, memory_format=self._format)  # type: ignore[call-overload]
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._images, self._labels, self._loss, self.device = images, labels, loss, images.device

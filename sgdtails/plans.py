@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, to_device
 from numpy.typing import NDArray
 
 from sgdtails import compression, layers
+from sgdtails.arrays import array_namespace, device, to_device
 from sgdtails.errors import InputError
 from sgdtails.pruned import Columns, Factors, Layer, Masked
 

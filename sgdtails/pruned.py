@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from array_api_compat import array_namespace
+from sgdtails.arrays import array_namespace
 
 Array = Any  # numpy.ndarray or torch.Tensor
 

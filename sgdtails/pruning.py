@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from sgdtails import compression, layers, prunable_layers
+from sgdtails.arrays import array_namespace
 from sgdtails.errors import InputError, unknown
 from sgdtails.plans import NORMS, Blocks, Entries, Own, OwnEntries, Plan, SingularValues
 from sgdtails.pruned import Columns, PrunedNetwork, whole

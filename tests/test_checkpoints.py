@@ -176,3 +176,14 @@ def test_damaged_arrays_are_never_read(tmp_path, damage):
                 name: array.tobytes() for name, array in ARRAYS.items()
             }
     assert refused > 190
+
+
+def test_the_record_alone(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "train", "run", depends={"a": 1})
+    assert checkpoints.record() == {}
+    for iteration in (1, 2):
+        checkpoints.save({"w": np.zeros(3)}, {"iteration": iteration})
+    assert checkpoints.record()["iteration"] == 2
+    newest = max(checkpoints.folder.glob("*.safetensors"))
+    newest.write_bytes(b"damaged")
+    assert checkpoints.record()["iteration"] == 1

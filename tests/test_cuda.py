@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, fully_connected, graphs, lanes, models, modules, sources, training, updates
+from benchmarks import gpu_bench, gpu_check
+from sgdtails import data, devices, fully_connected, graphs, lanes, models, modules, sources, training, updates
 from sgdtails.updates import Sgd, weights
 from tests.test_averaging import assert_equal, averages, run
 from tests.test_lanes import BATCH, CONFIG, SHAPE, N, apart, orders, plain
@@ -14,6 +15,31 @@ from tests.test_training import STOP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 STEPS = 5 * graphs.LENGTH + 7
+
+
+@pytest.fixture(scope="module", autouse=True)
+def device():
+    """Set up as a job's: deterministic kernels alone, in float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "_lease", lambda: None)  # held for life, it would keep the GPU from jobs of other tests
+        yield devices.select("cuda", "fp32", 1)
+
+
+@pytest.fixture(scope="module")
+def checked(device):
+    return gpu_bench.Bench(device, "fp32", gpu_bench.SIZES["full"])
+
+
+STAGES = ("steps", "trainings", "analyses")
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [pytest.param(f, kind, id=f"{name}-{kind}") for s in STAGES for name, kind, f in gpu_check.stages()[s]],
+)
+def test_the_checks_of_gpu_check(checked, check, kind):
+    found = check(checked, kind)
+    assert found.status == "passed", f"{found.measured} (expected: {found.expected})"
 
 
 @pytest.fixture(scope="module")

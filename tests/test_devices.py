@@ -1,5 +1,7 @@
 """A GPU that torch cannot use is an error, not a reason to train on the CPU for weeks."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -70,3 +72,47 @@ def test_no_more_threads_than_the_job_has(monkeypatch, capsys):
             assert said.count("resources.threads") == (asked > used)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def _fp32_afterwards():
+    yield
+    devices.select("cpu", "fp32", 1)
+
+
+@pytest.mark.usefixtures("_fp32_afterwards")
+def test_torchs_two_ways_to_say_the_precision_agree():
+    """In one way alone, torch raises an error as soon as somebody reads the other."""
+    for precision in ("tf32", "fp32", "tf32", "fp32"):
+        devices.select("cpu", precision, 1)
+        tf32 = precision == "tf32"
+        assert devices.uses_tf32() == tf32
+        assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == tf32
+        assert [part.fp32_precision for part in devices._precisions()] == ["tf32" if tf32 else "ieee"] * 3
+
+
+def test_an_older_torch_has_one_way_and_its_warnings_stop_nothing(monkeypatch):
+    class Old:
+        """Settings as before torch 2.9, with a warning as since."""
+
+        def __setattr__(self, name, value):
+            warnings.warn("Please use the new API settings to control TF32 behavior", UserWarning, stacklevel=2)
+            object.__setattr__(self, name, value)
+
+    monkeypatch.setattr(torch.backends.cuda, "matmul", Old())
+    monkeypatch.setattr(torch.backends, "cudnn", Old())
+    for precision in ("tf32", "fp32"):
+        devices._set_precision(precision)
+        assert devices._precisions() == ()
+        assert devices.uses_tf32() == (precision == "tf32")
+
+
+@pytest.mark.usefixtures("_fp32_afterwards")
+def test_what_two_kernels_may_be_apart():
+    """On a GPU more, and in TF32, whose factors have 11 bits, more still."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert devices.rounding(cpu) == 1e-4
+    assert devices.rounding(gpu) == 1e-3
+    devices.select("cpu", "tf32", 1)
+    assert devices.rounding(cpu) == 1e-4
+    assert devices.rounding(gpu) > 2**-11

@@ -104,6 +104,20 @@ def test_on_the_threshold_itself_the_full_pass_decides(rounding):
     assert decision(split, stop) == full(split, stop) == ("converged" if rounding > 0 else None)
 
 
+@pytest.mark.parametrize(("apart", "above", "proven"), [(1e-4, 1e-3, True), (1e-2, 1e-3, False), (1e-2, 0.1, True)])
+def test_where_kernels_differ_by_more_a_proof_needs_more(monkeypatch, apart, above, proven):
+    """In TF32 a look may be off by more than 1e-4: what is so near to the threshold only the full pass decides."""
+    monkeypatch.setattr(gates.devices, "rounding", lambda device: apart)
+    labels = np.arange(500) % 4
+    logits = 9 * np.eye(4)[labels]
+    split = Scripted(logits, labels)
+    nll, _ = evaluation.evaluate(split.network, split)
+    stop = Stop(nll / (1 + above), 1.0, 20, 10**6, 10**6, 0.1, 10**6)
+    gate = Gate(split, stop, reach=1.0)
+    found = gate.look(split.network, torch.tensor(1.0, dtype=torch.float64)).tolist()
+    assert gate.proof(split.network, found) == proven
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", [0, 499])
 def test_what_is_not_finite_anywhere_is_found(value, where):

@@ -17,11 +17,12 @@ def main(smk: Any) -> None:
             one, limits = {name: settings}, stages.limits(smk.config)
             work = partial(train_stage.train, one, store, smk.input.dataset, **limits)
             arrays, record = stages.finished(store[name], work)
-            _write(smk, settings, arrays, record, store[name].key)
+            write(smk, settings, arrays, record, store[name].key)
         store[name].remove()
 
 
-def _write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any], depends: str) -> None:
+def write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any], depends: str) -> None:
+    """Make a run's files of what its last checkpoint holds."""
     run, outcome = settings["run"], record["outcome"]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     state = {key: outcome[key] for key in ("status", "iterations")} | {"depends": depends}

@@ -1,0 +1,126 @@
+"""Steps of SGD on a device: against float64, against themselves, and whatever is beside them."""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from benchmarks.gpu_bench import Bench, Found, State, at_most, different, none_of
+from sgdtails import data, devices, models, training
+
+
+def weights_against_float64(bench: Bench, kind: str) -> Found:
+    """One step at 0.1: the largest of the layers' distances from the same step in float64, relative to their norms."""
+    spec = getattr(bench.size, kind)
+    before, gradients = _in_float64(bench, spec)
+    (state,) = bench.states(spec, [0], steps=1)
+    apart = max(_norm(state[name] - (before[name] - 0.1 * gradients[name])) / _norm(before[name]) for name in before)
+    return at_most(apart, 1e-3 if bench.tf32 else 1e-6, "relative distance")
+
+
+def change_against_float64(bench: Bench, kind: str) -> Found:
+    """A step so long that it changes weights by about their norm: its distance from float64's, relative to the change.
+
+    Units whose inputs are about zero may be on here and off there; so more than rounding is allowed.
+    """
+    spec = getattr(bench.size, kind)
+    before, gradients = _in_float64(bench, spec)
+    step_size = statistics.median(_norm(before[name]) / _norm(gradients[name]) for name in before)
+    (state,) = bench.states(spec, [0], steps=1, step_size=step_size)
+    changes = {name: -step_size * gradients[name] for name in before}
+    apart = max(_norm(state[name] - before[name] - changes[name]) / _norm(changes[name]) for name in before)
+    return at_most(apart, 0.2 if bench.tf32 else 1e-2, "relative distance")
+
+
+def _in_float64(bench: Bench, spec: Mapping[str, Any]) -> tuple[State, State]:
+    """Initial weights and the mean gradient over the first batch, by autograd."""
+    model = bench.model(spec).to(bench.device, torch.float64)
+    index = training.Order(len(bench.train), bench.size.batch, 0).take(0, 1)[0].to(bench.device)
+    images, labels = bench.train.batch(index)
+    gradients = torch.autograd.grad(cross_entropy(model(images.double()), labels), list(model.parameters()))
+    names = [name for name, _ in model.named_parameters()]
+    found = {name: models.copied(gradient) for name, gradient in zip(names, gradients, strict=True)}
+    return models.state(model), found
+
+
+def _norm(array: np.ndarray) -> float:
+    return float(np.linalg.norm(array.astype(np.float64)))
+
+
+def same_twice(bench: Bench, kind: str) -> Found:
+    """The same steps twice, as many side by side as there are slots."""
+    spec, seeds = getattr(bench.size, kind), range(bench.size.slots[kind])
+    once, again = (bench.states(spec, seeds) for _ in range(2))
+    found = [name for seed in seeds for name in different(once[seed], again[seed], f"slot {seed} ")]
+    return none_of(found, f"{bench.size.steps} steps twice")
+
+
+def replayed(bench: Bench, kind: str) -> Found:
+    """Steps replayed as a graph, and the same ones queued one by one."""
+    spec, seeds = getattr(bench.size, kind), range(2)
+    graphs, single = (bench.states(spec, seeds, at_once=at_once) for at_once in (True, False))
+    found = [name for seed in seeds for name in different(graphs[seed], single[seed], f"slot {seed} ")]
+    return none_of(found, "graphs and single steps")
+
+
+def position(bench: Bench, kind: str) -> Found:
+    """A network in the first slot, and the same one in the last: refills move networks."""
+    spec, others = getattr(bench.size, kind), list(range(1, bench.size.slots[kind]))
+    first, last = bench.states(spec, [0, *others])[0], bench.states(spec, [*others, 0])[-1]
+    return none_of(different(first, last), "first and last slot")
+
+
+def company(bench: Bench, kind: str) -> Found:
+    """A network among others, and alone in as many slots."""
+    spec, slots = getattr(bench.size, kind), bench.size.slots[kind]
+    among, alone = bench.states(spec, range(slots))[0], bench.states(spec, [0], slots=slots)[0]
+    return none_of(different(among, alone), "among others and alone")
+
+
+def broken_neighbour(bench: Bench, kind: str) -> Found:
+    """A network beside one whose weights are NaN."""
+    spec, seeds = getattr(bench.size, kind), range(bench.size.slots[kind])
+    healthy, beside = (bench.states(spec, seeds, broken=broken)[0] for broken in ((), (1,)))
+    return none_of(different(beside, healthy), "beside NaN and beside none")
+
+
+def not_resident(bench: Bench, kind: str) -> Found:
+    """Images that are normalised batch by batch, as too many for the device's memory are."""
+    spec, kept = getattr(bench.size, kind), data.RESIDENT
+    try:
+        data.RESIDENT = 0
+        train, _ = data.splits(bench.dataset, bench.device)
+    finally:
+        data.RESIDENT = kept
+    (one,), (other,) = bench.states(spec, [0], steps=5, train=train), bench.states(spec, [0], steps=5)
+    apart = max(_norm(one[name] - value) / _norm(value) for name, value in other.items())
+    return at_most(apart, 1e-3 if bench.tf32 else 1e-5, "relative distance after 5 steps")
+
+
+def kernels_agree(bench: Bench, kind: str) -> Found:
+    """A gate compares passes in batches of different sizes, which different kernels may compute: how far apart logits are."""
+    spec = getattr(bench.size, kind)
+    (state,) = bench.states(spec, [0])
+    model = bench.model(spec).to(bench.device)
+    models.load(model, state)
+    network, (images, _) = models.network(model), bench.train.batch(slice(None))
+    whole = network(images)
+    parts = torch.cat([network(part) for part in images.split(max(1, len(images) // 16))])
+    apart = float(((whole - parts).abs().amax(1) / whole.abs().amax(1)).max())
+    return at_most(apart, devices.rounding(bench.device), "largest difference of logits")
+
+
+CHECKS = {
+    "one step against float64": weights_against_float64,
+    "the change by one step against float64": change_against_float64,
+    "the same bytes twice": same_twice,
+    "graphs": replayed,
+    "position of a slot": position,
+    "who is beside a slot": company,
+    "a NaN beside it": broken_neighbour,
+    "images that are not resident": not_resident,
+    "kernels of gates": kernels_agree,
+}

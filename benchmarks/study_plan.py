@@ -1,0 +1,208 @@
+"""What a study on one GPU consists of, without Snakemake: runs, fleets, files, and the arguments of the workflow's scripts."""
+
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import yaml
+
+from sgdtails import grid, planning, provenance, prunable_layers, stages
+
+BASE = Path(__file__).parent.parent
+SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a fleet; of convolutional networks a fleet takes minutes
+TRAINED = ("initial.safetensors", "converged.safetensors", "history.parquet", "training.parquet")
+AVERAGED = ("last.safetensors", "average.safetensors", "averaging.parquet")
+ANALYSED = ("tails.parquet", "readings.parquet", "compression.parquet")
+PRUNED = ("pruned.parquet",)
+
+
+@cache
+def script(name: str) -> ModuleType:
+    """A script of the workflow as a module: its ``main`` takes any object with the attributes of Snakemake's own."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", BASE / f"workflow/scripts/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_config(file: str | None, root: str | None, device: str) -> dict[str, Any]:
+    """The config of config/config.yaml, with what ``file`` says in place of single keys.
+
+    InputError for a wrong one, as far as jsonschema is there to look.
+    """
+    defaults = yaml.safe_load((BASE / "config/config.yaml").read_text(encoding="utf-8"))
+    config: dict[str, Any] = json.loads(json.dumps(defaults))
+    if file:
+        _update(config, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
+    config["models"] = planning.whole_models(config["models"], defaults["models"])
+    config["device"] = device
+    if root:
+        config["datasets"] |= {"root": root, "download": False}
+    if importlib.util.find_spec("jsonschema"):
+        grid.validate(config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8")))
+    return config
+
+
+def _update(config: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(config.get(key), dict):
+            _update(config[key], value)
+        else:
+            config[key] = value
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Runs of one network, dataset and batch size that train side by side."""
+
+    name: str
+    runs: tuple[str, ...]
+    slots: int
+
+
+class Files(list[str]):
+    """Paths in their order and by their names, as attributes or keys: what Snakemake calls a Namedlist."""
+
+    def __init__(self, **paths: str) -> None:
+        super().__init__(paths.values())
+        self._paths = paths
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self.__dict__["_paths"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._paths[key] if isinstance(key, str) else super().__getitem__(key)
+
+
+class Plan:
+    """Runs of a config, where their files lie below ``folder``, and what each job gets."""
+
+    def __init__(self, config: dict[str, Any], folder: Path) -> None:
+        """InputError for an unusable run table."""
+        self.config, self.folder = config, folder
+        sources, models = config["datasets"]["sources"], config["models"]
+        self.runs = grid.read_runs(config["runs"], datasets=sources, models=models, base=BASE)
+
+    def as_json(self) -> str:
+        """What ``from_json`` makes the same plan of, in another process."""
+        return json.dumps({"config": self.config, "folder": str(self.folder)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        read = json.loads(text)
+        return cls(read["config"], Path(read["folder"]))
+
+    @cached_property
+    def fleets(self) -> list[Fleet]:
+        """In the order in which they train: the paper's first figure first, convolutional networks last, large step sizes before small."""
+        found: list[Fleet] = []
+        for (model, dataset, *_), runs in self._alike().items():
+            kind = "fcn" if "fcn" in self.config["models"][model] else "cnn"
+            size = SIDE_BY_SIDE[kind]
+            runs = sorted(runs, key=lambda run: -self.runs[run]["step_size"]) if kind == "cnn" else runs
+            for start in range(0, len(runs), size):
+                members = tuple(sorted(runs[start : start + size]))
+                name = f"{model}-{dataset}-b{self.runs[members[0]]['batch_size']}-{len(found)}"
+                found.append(Fleet(name, members, len(members)))
+        return found
+
+    def _alike(self) -> dict[tuple[Any, ...], list[str]]:
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for name, run in self.runs.items():
+            key = (run["model"], run["dataset"], run["batch_size"], run["variant"])
+            groups.setdefault(key, []).append(name)
+        return dict(sorted(groups.items(), key=self._rank))
+
+    def _rank(self, group: tuple[tuple[Any, ...], list[str]]) -> tuple[Any, ...]:
+        model, dataset, batch, variant = group[0]
+        spec = self.config["models"][model]
+        return (
+            "fcn" not in spec,
+            dataset != "mnist",
+            len(next(iter(spec.values()), ())),
+            batch,
+            variant,
+            model,
+            dataset,
+        )
+
+    def path(self, run: str, name: str) -> Path:
+        return self.folder / "runs" / run / name
+
+    def dataset(self, run: str) -> Path:
+        return self.folder / "data" / f"{self.runs[run]['dataset']}.safetensors"
+
+    def table(self, name: str) -> Path:
+        return self.folder / "tables" / f"{name}.parquet"
+
+    def is_there(self, run: str, files: Iterable[str]) -> bool:
+        return all(self.path(run, name).exists() for name in files)
+
+    def precision(self, run: str) -> str:
+        """Convolutions are in TF32 on a GPU: in float32 they take three times as long."""
+        convolutional = "cnn" in self.config["models"][self.runs[run]["model"]]
+        return "tf32" if convolutional and self.config["device"] != "cpu" else self.config["precision"]
+
+    def settings(self, run: str, **more: Any) -> dict[str, Any]:
+        """What a run's network and its arithmetic depend on, as rules have it."""
+        row, config = self.runs[run], self.config
+        common = {"device": config["device"], "precision": self.precision(run)}
+        return {
+            "run": {"run": run, **row},
+            "model": config["models"][row["model"]],
+            "threads": config["resources"]["threads"],
+            **common,
+            **more,
+        }
+
+    def stage_settings(self, stage: str, run: str, fleet: Fleet) -> dict[str, Any]:
+        """The settings of a run's training or averaging."""
+        slots = {} if self.config["device"] == "cpu" else {"slots": fleet.slots}
+        average = {"average": self.config["average"]} if stage == "average" else {}
+        return self.settings(run, stop=self.config["stop"], **average, **slots)
+
+    @cache  # noqa: B019  # a process has one plan
+    def code(self, name: str) -> str:
+        factories = {spec.get("factory", "").rpartition(".")[0] for spec in self.config["models"].values()}
+        return provenance.code(f"workflow/scripts/{name}.py", factories, BASE, {})
+
+    def params(self, stage: str, settings: Any) -> SimpleNamespace:
+        code, checkpoints = self.code(stage), str(self.folder / "checkpoints")
+        return SimpleNamespace(
+            settings=json.dumps(settings, sort_keys=True), code=code, checkpoints=checkpoints, stage=stage
+        )
+
+    def store(self, stage: str, runs: Iterable[str], fleet: Fleet) -> stages.Store:
+        """Checkpoints of runs in a stage; of averaging only once training has written its files."""
+        runs = list(runs)
+        settings = {run: self.stage_settings(stage, run, fleet) for run in runs}
+        files = [{run: str(self.dataset(run)) for run in runs}]
+        if stage == "average":
+            files.append({run: str(self.path(run, "converged.safetensors")) for run in runs})
+        return stages.store(stage, settings, self.params(stage, settings), *files)
+
+    def job(self, name: str, log: str, **parts: Any) -> SimpleNamespace:
+        """What a script's ``main`` and ``jobs.run`` take: ``parts`` are input, output, params, and wildcards."""
+        return SimpleNamespace(config=self.config, log=[str(self.folder / "logs" / f"{log}.log")], **parts)
+
+    def pruning(self, run: str) -> dict[str, Any]:
+        """The settings of a run's pruning, as the rule has them."""
+        how, models = self.config["pruning"], self.config["models"]
+        spec = models[self.runs[run]["model"]]
+        used = [models[row["model"]] for row in self.runs.values()]
+        more = {
+            "methods": {method: how[method] for method in grid.pruning_methods(spec, how)},
+            "exempt": prunable_layers.of_model(how["exempt"], spec, used),
+            **{key: how[key] for key in ("weights", "evaluate", "own", "adaptive", "centring")},
+        }
+        return self.settings(run, **more)

@@ -1,0 +1,76 @@
+"""The tables of a study on one GPU, from the files of the runs that are finished, whenever that is."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Fleet, Plan
+from sgdtails import grid, network_index, parquet, run_schemas, tables
+from sgdtails.network_index import Index
+
+PROGRESS = run_schemas.schema(
+    run_schemas.RUN,
+    ("fleet", run_schemas.TEXT, "", "runs that train side by side"),
+    (
+        "stage",
+        run_schemas.TEXT,
+        "",
+        "waiting, training, trained (not averaged yet), averaged (not analysed yet), analysed or pruned: finished",
+    ),
+    ("iterations", run_schemas.COUNT, "steps", "SGD steps of training that are done and saved"),
+    ("precision", run_schemas.TEXT, "", "fp32 or tf32"),
+    ("problem", run_schemas.TEXT, "", "what went wrong with its fleet, in one sentence; empty where nothing did"),
+)
+
+
+def progress(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row of every run of the plan; ``problems`` by fleet."""
+    return [
+        {"run": run, "fleet": fleet.name, **_stage(plan, run, fleet), "precision": plan.precision(run)}
+        | {"problem": problems.get(fleet.name, "")}
+        for fleet in plan.fleets
+        for run in fleet.runs
+    ]
+
+
+def _stage(plan: Plan, run: str, fleet: Fleet) -> dict[str, Any]:
+    if plan.is_there(run, TRAINED):
+        (row,) = parquet.read(plan.path(run, "training.parquet")).to_pylist()
+        stages = {"trained": (), "averaged": AVERAGED, "analysed": ANALYSED, "pruned": PRUNED}
+        stage = [name for name, files in stages.items() if plan.is_there(run, files)][-1]
+        return {"stage": stage, "iterations": row["iterations"]}
+    if not plan.dataset(run).exists():
+        return {"stage": "waiting", "iterations": 0}
+    record = plan.store("train", [run], fleet)[run].record()
+    return {"stage": "training" if record else "waiting", "iterations": record.get("iteration", 0)}
+
+
+def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Write all tables anew, each by itself whole or not at all; the rows of ``progress``."""
+    rows = progress(plan, problems)
+    unfinished = sum(row["stage"] != "pruned" for row in rows)
+    provenance = {"settings": plan.config, "code": plan.code("runs"), "unfinished": unfinished}
+    parquet.write(PROGRESS, rows, plan.table("progress"), provenance=provenance)
+    shapes = {model: grid.width_and_depth(spec) for model, spec in plan.config["models"].items()}
+    joined = network_index.with_index(_joined(plan), _there(plan, "tails"), Index(**plan.config["index"]), shapes)
+    tables.write("runs", joined, plan.table("runs"), provenance=provenance)
+    for name in ("history", "tails", "readings", "compression"):
+        tables.concatenate(name, _there(plan, name), plan.table(name), provenance=provenance)
+    pruned = tables.with_status(_there(plan, "pruned"), tables.read(plan.table("runs")))
+    tables.write("pruning", pruned, plan.table("pruning"), provenance=provenance)
+    return rows
+
+
+def _there(plan: Plan, name: str, among: Iterable[str] | None = None) -> list[Path]:
+    paths = [plan.path(run, f"{name}.parquet") for run in among or plan.runs if plan.is_there(run, TRAINED)]
+    return [path for path in paths if path.exists()]
+
+
+def _joined(plan: Plan) -> list[dict[str, Any]]:
+    """Rows of table ``runs`` less the index; of runs that are not averaged yet, without what averaging gives."""
+    trained = [run for run in plan.runs if plan.is_there(run, TRAINED)]
+    averaged = [run for run in trained if plan.is_there(run, AVERAGED)]
+    both = [[plan.path(run, f"{name}.parquet") for run in averaged] for name in ("training", "averaging")]
+    nothing = {name: None for name, *_ in run_schemas.AVERAGES}
+    rest = [plan.path(run, "training.parquet") for run in trained if run not in averaged]
+    return tables.joined_runs(*both) + [row | nothing for path in rest for row in parquet.read(path).to_pylist()]

@@ -1,0 +1,37 @@
+"""The array API's functions for numpy and torch: of array-api-compat, or of the copy that SciPy or scikit-learn carry.
+
+So training runs in an image for GPUs that has these and not the package itself.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sgdtails.errors import InputError
+
+_PLACES = (
+    "array_api_compat",
+    "scipy._lib.array_api_compat",
+    "scipy._external.array_api_compat",
+    "sklearn.externals.array_api_compat",
+)
+
+
+def _found() -> Any:
+    for place in _PLACES:
+        try:
+            return import_module(place)
+        except ModuleNotFoundError:
+            continue
+    raise InputError(
+        "Python has no array-api-compat, nor SciPy or scikit-learn, which carry it; install array-api-compat."
+    )
+
+
+if TYPE_CHECKING:
+    from array_api_compat import array_namespace, device, is_torch_array, to_device
+else:
+    _compat = _found()
+    array_namespace, device = _compat.array_namespace, _compat.device
+    is_torch_array, to_device = _compat.is_torch_array, _compat.to_device
+
+__all__ = ["array_namespace", "device", "is_torch_array", "to_device"]
