@@ -308,7 +308,7 @@ def test_one_sentence_after_another_is_reworded_and_nothing_runs_again(copy):
         ("storage", "or it is damaged", "or it has been damaged"),
         ("contents", "to see whether they have changed", "for changes"),
         ("gates", "One run's look at its training set.", "One run looks at its training set."),
-        ("gates", "_ROUNDING", "_ROUNDED"),
+        ("gates", "_REPRESENTABLE", "_IN_RANGE"),
         ("storage", "_replacing", "_in_place_of"),
     ]:
         path = copy / f"sgdtails/{name}.py"
@@ -323,8 +323,8 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
     for name, old, new, some, others in [
         (
             "gates",
-            "_ROUNDING = 1e-4",
-            "_ROUNDING = 1e-3",
+            "_REPRESENTABLE = 1e30",
+            "_REPRESENTABLE = 1e29",
             {"train.py", "average.py", "fleet.py"},
             {"tails.py", "figure.py"},
         ),

@@ -106,7 +106,7 @@ def test_a_table_is_sorted_by_keyboard(page, alone):
 
 def test_what_is_missing_comes_last_either_way(page, alone):
     page.open(alone, width=1280, height=900)
-    average = column(page, "runs", "Acc. of average") + 1
+    average = column(page, "runs", "Test acc., average") + 1
     for _ in range(2):
         page.click(f"#runs th:nth-child({average}) button")
         values = page.evaluate(NUMBERS.replace("COLUMN", str(average - 1)))
