@@ -21,11 +21,13 @@ SETTINGS = {"seed": 0, "entries": 2**24, "epsilon": [0.1], "nulls": {"replicates
 
 def test_what_is_looked_for():
     rows = [
-        {"a": 1.0, "a_low": 0.5, "a_high": 2.0},
-        {"a": 3.0, "a_low": 0.5, "a_high": 2.0},
-        {"a": None, "a_low": 1.0, "a_high": None},
+        {"alpha": 1.0, "alpha_low": 0.5, "alpha_high": 2.0},
+        {"alpha": 3.0, "alpha_low": 0.5, "alpha_high": 2.0},
+        {"alpha": None, "alpha_low": 1.0, "alpha_high": None},
     ]
-    assert outside(pa.Table.from_pylist(rows)) == [("a", rows[1])]
+    assert outside(pa.Table.from_pylist(rows)) == [("alpha", rows[1])]
+    for name in ("entries_alpha", "rows_near", "entries_far"):
+        assert outside(pa.Table.from_pylist([{key.replace("alpha", name): value for key, value in rows[1].items()}]))
 
 
 @pytest.mark.parametrize("study", sorted(path.parent.name for path in (ROOT / "studies").glob("*/config.yaml")))
