@@ -97,10 +97,7 @@ METHODS = {
 OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
-SHAPES = {
-    model: grid.width_and_depth(config["models"][model])
-    for model in sorted({row["model"] for row in RUNS.values()})
-}
+SHAPES = {name: grid.width_and_depth(model) for name, model in USED.items()}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 

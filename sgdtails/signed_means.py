@@ -18,8 +18,8 @@ from sgdtails.permutations import random_order
 
 ORDERS = 5
 LEVEL = uncertainty.LEVEL
-# Resamples and draws come from the same seed for every sample, so that they add no noise to comparisons.
 _SHARES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_SEED = 0  # of resamples and draws, the same for every sample: so they add no noise to comparisons
 _DRAWS = 2000  # of the aggregate's error
 _TRACKED = 2**15  # observations that show the covariance between orders
 _PREFIX = 2**17  # observations that show correlations between K1s
@@ -62,9 +62,6 @@ class SignedMeans:
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self._lengths = list(lengths)
-        self._rng = np.random.default_rng(
-            0
-        )  # of resamples: alike for all samples, so that these add no noise to comparisons
         self._means: list[list[float]] = []
         self._variances = np.zeros(len(lengths))  # sums over orders of the variance of one order's mean
         self._pools: list[list[NDArray]] = [[] for _ in lengths]
@@ -138,7 +135,7 @@ class SignedMeans:
         from scipy.special import stdtrit
 
         pool, size = np.concatenate(self._pools[number]), min(blocks, _RESAMPLED)
-        chosen = pool[np.random.default_rng(0).integers(0, len(pool), (_RESAMPLES, size))]
+        chosen = pool[np.random.default_rng(_SEED).integers(0, len(pool), (_RESAMPLES, size))]
         deviations = chosen.mean(axis=1, dtype=np.float64) - pool.mean(dtype=np.float64)
         errors = chosen.std(axis=1, ddof=1) / math.sqrt(size)
         known = errors > 0
@@ -154,7 +151,7 @@ class SignedMeans:
         values, vectors = np.linalg.eigh(self._correlations)
         root = vectors * np.sqrt(np.maximum(values, 0))
         normal = (
-            np.random.default_rng(0).standard_normal((_DRAWS, len(freedom))) @ root.T / np.linalg.norm(root, axis=1)
+            np.random.default_rng(_SEED).standard_normal((_DRAWS, len(freedom))) @ root.T / np.linalg.norm(root, axis=1)
         )
         # Margins of Student's t, since few blocks know little of their own spread.
         return stdtrit(freedom, np.clip(ndtr(normal), 1e-12, 1 - 1e-12))
