@@ -18,6 +18,7 @@ configfile: workflow.source_path("config/config.yaml")
 include: "rules/common.smk"
 include: "rules/targets.smk"
 include: "rules/checks.smk"
+include: "rules/networks.smk"
 
 
 container: IMAGE  # of every rule, with --sdm apptainer
@@ -35,6 +36,7 @@ include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/audit.smk"
 include: "rules/report.smk"
+include: "rules/batches.smk"
 
 
 rule all:

@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from benchmarks import gpu_check, study_jobs, study_tables
-from benchmarks.study_plan import ANALYSED, AVERAGED, BASE, PRUNED, TRAINED, Fleet, Plan, read_config
+from benchmarks.study_plan import ANALYSED, AVERAGED, BASE, PRUNED, TRAINED, Fleet, Plan, read_config, script
 from benchmarks.study_process import Job, alone, check_memory, interruptible
-from sgdtails import devices, parquet, stages
+from sgdtails import batches, devices, parquet, storage
 from sgdtails.errors import InputError
 
 EVERY = 60.0  # s between two tables
@@ -107,7 +108,8 @@ class Study:
     def _is_through(self, fleet: Fleet, stage: str) -> bool:
         files = {"train": TRAINED, "average": AVERAGED, "prune": PRUNED}.get(stage)
         if files is None:
-            return self.plan.dataset(fleet.runs[0]).exists()
+            starts = (self.plan.initial(run).exists() for run in fleet.runs)
+            return self.plan.dataset(fleet.runs[0]).exists() and all(starts)
         return all(self.plan.is_there(run, files) for run in fleet.runs)
 
     def _close(self, fleet: Fleet, stage: str) -> None:
@@ -137,27 +139,45 @@ class Study:
             self._last = self._clock()
 
     def _tend_run(self, fleet: Fleet, run: str) -> None:
-        if not all(study_jobs.written(self.plan, stage, run, fleet) for stage in ("train", "average")):
+        if not (self.plan.is_there(run, TRAINED) and self.plan.is_there(run, AVERAGED)):
             return
-        result = self._analyses.get(run)
-        if result is None and not self.plan.is_there(run, ANALYSED):
-            if self._over():
-                return
-            result = self._analyses[run] = self._analyse(run)
-        if result is not None and not isinstance(result, str):
-            if not result.ready():
-                return
-            result = self._analyses[run] = result.get()
-        self._done.add(run)
-        if result:
-            self._complain(fleet, result)
+        start = self.plan.initial(run)
+        waits = [
+            self._analysed(fleet, run, name, initial=name != run, there=there)
+            for name, there in (
+                (run, self.plan.is_there(run, ANALYSED)),
+                (start.parent.name, all((start.parent / each).exists() for each in ANALYSED)),
+            )
+        ]
+        if not any(waits):
+            self._done.add(run)
 
-    def _analyse(self, run: str) -> Any:
+    def _analysed(self, fleet: Fleet, run: str, name: str, *, initial: bool, there: bool) -> bool:
+        """Have a run or an initial network analysed, once; whether that has to be waited for."""
+        result = self._analyses.get(name)
+        if result is None:
+            if there:
+                return False
+            if self._over():
+                return True
+            result = self._analyses[name] = self._analyse(run, initial)
+            if isinstance(result, str) and result:
+                self._complain(fleet, result)
+        if isinstance(result, str):
+            return False
+        if result.ready():
+            found = self._analyses[name] = result.get()
+            if found:
+                self._complain(fleet, found)
+            return False
+        return True
+
+    def _analyse(self, run: str, initial: bool) -> Any:
         if not self._workers:
-            return study_jobs.analyse(self.plan.as_json(), run)
+            return study_jobs.analyse(self.plan.as_json(), run, initial)
         if self._pool is None:
             self._pool = multiprocessing.get_context("spawn").Pool(self._workers, signal.signal, _IGNORED)
-        return self._pool.apply_async(study_jobs.analyse, (self.plan.as_json(), run))
+        return self._pool.apply_async(study_jobs.analyse, (self.plan.as_json(), run, initial))
 
     def verdict(self) -> tuple[str, int]:
         """What became of it, in one sentence, and the exit status."""
@@ -193,26 +213,33 @@ def forget_outdated(plan: Plan, fleet: Fleet) -> None:
         return  # it is made first
     made_by = ((ANALYSED[:2], "tails"), (ANALYSED[2:], "compression"), (PRUNED, "prune"))
     for run in fleet.runs:
+        if not _current(plan.initial(run), plan.code("initial")):
+            _remove(plan.initial(run).parent, ("weights.safetensors", *ANALYSED))
+            continue
         for stage, files in (("train", TRAINED), ("average", AVERAGED)):
             if plan.is_there(run, files):
-                paths = [str(plan.path(run, name)) for name in files]
-                if not stages.written(paths, paths[1], plan.store(stage, [run], fleet)[run]):
-                    _remove(plan, run, (*files, *AVERAGED, *ANALYSED, *PRUNED))
-        for names, script in made_by:
-            if not all(_current(plan.path(run, name), plan.code(script)) for name in names):
-                _remove(plan, run, names)
+                inputs, outputs = plan.files(stage, [run])
+                (network,) = batches.networks(SimpleNamespace(input=inputs, output=outputs))
+                if not script(stage).written(network, plan.store(stage, [run], fleet)[run]):
+                    _remove(plan.path(run, ""), (*files, *AVERAGED, *ANALYSED, *PRUNED))
+        for names, name in made_by:
+            for folder in (plan.path(run, ""), plan.initial(run).parent):
+                if not all(_current(folder / each, plan.code(name)) for each in names):
+                    _remove(folder, names)
 
 
 def _current(path: Path, code: str) -> bool:
     try:
+        if path.suffix == ".safetensors":
+            return storage.made_by(path).get("code") == code
         return parquet.read_record(path).get("code") == code
     except (InputError, OSError):
         return False
 
 
-def _remove(plan: Plan, run: str, names: tuple[str, ...]) -> None:
+def _remove(folder: Path, names: tuple[str, ...]) -> None:
     for name in names:
-        plan.path(run, name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 def arguments(given: list[str] | None) -> argparse.Namespace:

@@ -9,7 +9,7 @@ device's memory. What goes wrong is one sentence on stderr, and exit status 1.
 import json
 import sys
 from collections.abc import Callable
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Files, Fleet, Plan, script
@@ -17,14 +17,27 @@ from sgdtails import devices, jobs
 
 
 def dataset(plan: Plan, fleet: Fleet) -> None:
-    """The images of a fleet, unless they are there."""
-    path = plan.dataset(fleet.runs[0])
-    if path.exists():
-        return
+    """The images of a fleet, and the networks that it starts from, unless they are there."""
+    if not plan.dataset(fleet.runs[0]).exists():
+        _images(plan, plan.dataset(fleet.runs[0]))
+    starts = {plan.initial(run): run for run in fleet.runs if not plan.initial(run).exists()}
+    if starts:
+        first = next(iter(starts.values()))
+        _run(
+            plan,
+            "initial",
+            f"initial-{fleet.name}",
+            input=Files(dataset=str(plan.dataset(first))),
+            output=Files(weights=[str(path) for path in starts]),
+            params=plan.params("initial", plan.initial_settings(first)),
+        )
+
+
+def _images(plan: Plan, path: Path) -> None:
     name = path.stem
     settings = {"name": name, "source": plan.config["datasets"]["sources"][name], "contents": _contents(plan, name)}
     params = plan.params("dataset", settings)
-    _run(plan, "dataset", f"dataset-{name}", input=SimpleNamespace(), output=[str(path)], params=params)
+    _run(plan, "dataset", f"dataset-{name}", input=Files(), output=[str(path)], params=params)
 
 
 def _contents(plan: Plan, name: str) -> str:
@@ -37,89 +50,54 @@ def _contents(plan: Plan, name: str) -> str:
 
 
 def together(plan: Plan, fleet: Fleet, stage: str) -> None:
-    """Bring those of a fleet's runs through a stage that have no files of it, side by side."""
+    """Bring those of a fleet's runs through a stage that have no files of it, side by side; each has its files when it ends."""
     files = TRAINED if stage == "train" else AVERAGED
     left = [run for run in fleet.runs if not plan.is_there(run, files)]
     if stage == "average":
         left = [run for run in left if plan.is_there(run, TRAINED)]
     if not left:
         return
-    inputs = SimpleNamespace(dataset=str(plan.dataset(left[0])), converged=_paths(plan, left, "converged.safetensors"))
-    params = plan.params(stage, {run: plan.stage_settings(stage, run, fleet) for run in left})
-    job = plan.job("fleet", f"{stage}-{fleet.name}", input=inputs, output=[], params=params)
-    job.config = plan.config | {"slots": fleet.slots, "runs_per_job": fleet.slots}
-    jobs.run(script("fleet").main, job)
+    inputs, outputs = plan.files(stage, left)
+    params = plan.params(stage, plan.stage_settings(stage, fleet))
+    job = plan.job(stage, f"{stage}-{fleet.name}", input=inputs, output=outputs, params=params)
+    job.config = plan.config | {"slots": fleet.slots}
+    jobs.run(script(stage).main, job)
 
 
 def prune(plan: Plan, fleet: Fleet) -> None:
     """Prune those of a fleet's runs that are averaged and not pruned, in one process."""
-    for run in fleet.runs:
-        if plan.is_there(run, AVERAGED) and not plan.is_there(run, PRUNED):
-            inputs = Files(dataset=str(plan.dataset(run)), **_weights(plan, run))
-            params = plan.params("prune", plan.pruning(run))
-            output = [str(plan.path(run, PRUNED[0]))]
-            _run(plan, "prune", f"prune-{run}", input=inputs, output=output, params=params)
-
-
-def _weights(plan: Plan, run: str) -> dict[str, str]:
-    kinds = {"initial": "initial", "trained": plan.config["pruning"]["weights"], "average": "average"}
-    return {kind: str(plan.path(run, f"{name}.safetensors")) for kind, name in kinds.items()}
+    left = [run for run in fleet.runs if plan.is_there(run, AVERAGED) and not plan.is_there(run, PRUNED)]
+    if left:
+        trained = f"{plan.config['pruning']['weights']}.safetensors"
+        inputs = Files(dataset=str(plan.dataset(left[0])), trained=_paths(plan, left, trained))
+        outputs = Files(pruned=_paths(plan, left, PRUNED[0]))
+        params = plan.params("prune", plan.pruning(left[0]))
+        _run(plan, "prune", f"prune-{fleet.name}", input=inputs, output=outputs, params=params)
 
 
 def _paths(plan: Plan, runs: list[str], name: str) -> list[str]:
     return [str(plan.path(run, name)) for run in runs]
 
 
-def written(plan: Plan, stage: str, run: str, fleet: Fleet) -> bool:
-    """Make the files of a run that has come to the end of a stage, from its checkpoint; whether they are there.
-
-    The fleet may still hold the locks of its runs: what has ended it does not touch any more.
-    """
-    files = TRAINED if stage == "train" else AVERAGED
-    if plan.is_there(run, files):
-        return True
-    outputs = Files(**{_output(stage, name): str(plan.path(run, name)) for name in files})
-    inputs = Files(dataset=str(plan.dataset(run)), converged=str(plan.path(run, "converged.safetensors")))
-    settings, module = plan.stage_settings(stage, run, fleet), script(stage)
-    job = plan.job(stage, f"{stage}-{run}", input=inputs, output=outputs, params=plan.params(stage, settings))
-    if stage == "average" and not _converged(plan, run):
-        module.main(job)
-        return True
-    checkpoints = plan.store(stage, [run], fleet)[run]
-    if not checkpoints.record().get("outcome"):
-        return False
-    arrays, record = checkpoints.load() or ({}, {})
-    if not record.get("outcome"):
-        return False  # damaged: the next start brings the run to its end again
-    module.write(job, settings, arrays, record, checkpoints.key)
-    return True
-
-
-def _output(stage: str, name: str) -> str:
-    return "row" if name in ("training.parquet", "averaging.parquet") else name.partition(".")[0]
-
-
-def _converged(plan: Plan, run: str) -> bool:
-    from sgdtails import average_stage
-
-    return average_stage.converged(str(plan.path(run, "converged.safetensors")))
-
-
-def analyse(text: str, run: str) -> str:
-    """Tails, readings and compression of an averaged run; a sentence about what went wrong, or nothing. ``text``: the plan."""
+def analyse(text: str, run: str, initial: bool) -> str:
+    """Tails, readings and compression of an averaged run, or of the network that it starts from; a sentence about what went
+    wrong, or nothing. ``text``: the plan."""
     plan = Plan.from_json(text)
-    how, weights = plan.config["pruning"], _weights(plan, run)
-    inputs = Files(**weights)
-    tails, readings, compression = (str(plan.path(run, name)) for name in ANALYSED)
-    params = plan.params("tails", {"weights": how["weights"], **plan.config["tails"]})
-    settings = {"weights": how["weights"], "centring": how["centring"], **plan.config["compression"]}
+    how, place = plan.config["pruning"], plan.initial if initial else plan.path
+    tails, readings, compression = (str(place(run, name)) for name in ANALYSED)
+    weights = {"average": str(plan.path(run, "average.safetensors"))}
+    trained = {"trained": str(plan.path(run, f"{how['weights']}.safetensors"))}
+    kind = {"weights": how["weights"]}
+    if initial:
+        weights, kind = {}, {}
+        trained = {"initial": str(plan.initial(run))}
+    params = plan.params("tails", {**kind, **plan.config["tails"]})
+    settings = {**kind, "centring": how["centring"], **plan.config["compression"]}
     try:
-        if not plan.is_there(run, ANALYSED[:2]):
-            script("tails").main(
-                plan.job("tails", run, input=inputs, output=Files(tails=tails, readings=readings), params=params)
-            )
-        more = {"params": plan.params("compression", settings), "wildcards": SimpleNamespace(run=run)}
-        script("compression").main(plan.job("compression", run, input=inputs, output=[compression], **more))
+        outputs = Files(tails=tails, readings=readings)
+        script("tails").main(plan.job("tails", run, input=Files(**trained, **weights), output=outputs, params=params))
+        job = {"output": Files(compression=compression), "params": plan.params("compression", settings)}
+        script("compression").main(plan.job("compression", run, input=Files(**trained), **job))
     except Exception as error:  # a sentence for the driver, whose other runs go on
         return f"{run}: {f'{error}' or type(error).__name__}".partition("\n")[0]
     return ""

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from sgdtails import grid, planning, provenance, prunable_layers, stages
+from sgdtails import grid, planning, provenance, prunable_layers, run_ids, stages
 
 BASE = Path(__file__).parent.parent
 SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a fleet; of convolutional networks a fleet takes minutes
-TRAINED = ("initial.safetensors", "converged.safetensors", "history.parquet", "training.parquet")
+TRAINED = ("converged.safetensors", "history.parquet", "training.parquet")
 AVERAGED = ("last.safetensors", "average.safetensors", "averaging.parquet")
 ANALYSED = ("tails.parquet", "readings.parquet", "compression.parquet")
 PRUNED = ("pruned.parquet",)
@@ -67,21 +67,14 @@ class Fleet:
     slots: int
 
 
-class Files(list[str]):
-    """Paths in their order and by their names, as attributes or keys: what Snakemake calls a Namedlist."""
+class Files(SimpleNamespace):
+    """Paths, or lists of them, by name: what Snakemake calls a Namedlist."""
 
-    def __init__(self, **paths: str) -> None:
-        super().__init__(paths.values())
-        self._paths = paths
+    def __getitem__(self, key: str | int) -> Any:
+        return getattr(self, key) if isinstance(key, str) else [*vars(self).values()][key]
 
-    def __getattr__(self, name: str) -> str:
-        try:
-            return self.__dict__["_paths"][name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._paths[key] if isinstance(key, str) else super().__getitem__(key)
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return vars(self).items()
 
 
 class Plan:
@@ -139,6 +132,10 @@ class Plan:
     def path(self, run: str, name: str) -> Path:
         return self.folder / "runs" / run / name
 
+    def initial(self, run: str, name: str = "weights.safetensors") -> Path:
+        """A file of the initial network that a run starts from."""
+        return self.folder / "initial" / run_ids.initial_id(run) / name
+
     def dataset(self, run: str) -> Path:
         return self.folder / "data" / f"{self.runs[run]['dataset']}.safetensors"
 
@@ -153,23 +150,31 @@ class Plan:
         convolutional = "cnn" in self.config["models"][self.runs[run]["model"]]
         return "tf32" if convolutional and self.config["device"] != "cpu" else self.config["precision"]
 
-    def settings(self, run: str, **more: Any) -> dict[str, Any]:
-        """What a run's network and its arithmetic depend on, as rules have it."""
+    def settings(self, run: str, *columns: str, **more: Any) -> dict[str, Any]:
+        """What a run's network and its arithmetic depend on, as rules have it, with columns of its row."""
         row, config = self.runs[run], self.config
-        common = {"device": config["device"], "precision": self.precision(run)}
         return {
-            "run": {"run": run, **row},
+            "run": {column: row[column] for column in ("dataset", "model", *columns)},
             "model": config["models"][row["model"]],
+            "device": config["device"],
+            "precision": self.precision(run),
             "threads": config["resources"]["threads"],
-            **common,
             **more,
         }
 
-    def stage_settings(self, stage: str, run: str, fleet: Fleet) -> dict[str, Any]:
-        """The settings of a run's training or averaging."""
+    def stage_settings(self, stage: str, fleet: Fleet) -> dict[str, Any]:
+        """The settings of training or averaging a fleet's runs."""
+        run = fleet.runs[0]
         slots = {} if self.config["device"] == "cpu" else {"slots": fleet.slots}
         average = {"average": self.config["average"]} if stage == "average" else {}
-        return self.settings(run, stop=self.config["stop"], **average, **slots)
+        columns = set(self.runs[run]) - {"dataset", "model", "step_size", "seed"}
+        return self.settings(run, *sorted(columns), stop=self.config["stop"], **average, **slots)
+
+    def initial_settings(self, run: str) -> dict[str, Any]:
+        """The settings of the initial network of a run."""
+        row = self.runs[run]
+        model = self.config["models"][row["model"]]
+        return {"dataset": row["dataset"], "name": row["model"], "model": model}
 
     @cache  # noqa: B019  # a process has one plan
     def code(self, name: str) -> str:
@@ -177,19 +182,27 @@ class Plan:
         return provenance.code(f"workflow/scripts/{name}.py", factories, BASE, {})
 
     def params(self, stage: str, settings: Any) -> SimpleNamespace:
-        code, checkpoints = self.code(stage), str(self.folder / "checkpoints")
-        return SimpleNamespace(
-            settings=json.dumps(settings, sort_keys=True), code=code, checkpoints=checkpoints, stage=stage
-        )
+        return SimpleNamespace(settings=json.dumps(settings, sort_keys=True), code=self.code(stage))
+
+    def files(self, stage: str, runs: Iterable[str]) -> tuple[Files, Files]:
+        """What training or averaging runs reads and writes."""
+        runs = list(runs)
+        outputs = TRAINED if stage == "train" else AVERAGED
+        written = {_short(name): [str(self.path(run, name)) for run in runs] for name in outputs}
+        if stage == "train":
+            inputs = {"initial": [str(self.initial(run)) for run in runs]}
+        else:
+            inputs = {"converged": [str(self.path(run, "converged.safetensors")) for run in runs]}
+        return Files(dataset=str(self.dataset(runs[0])), **inputs), Files(**written)
 
     def store(self, stage: str, runs: Iterable[str], fleet: Fleet) -> stages.Store:
         """Checkpoints of runs in a stage; of averaging only once training has written its files."""
-        runs = list(runs)
-        settings = {run: self.stage_settings(stage, run, fleet) for run in runs}
-        files = [{run: str(self.dataset(run)) for run in runs}]
-        if stage == "average":
-            files.append({run: str(self.path(run, "converged.safetensors")) for run in runs})
-        return stages.store(stage, settings, self.params(stage, settings), *files)
+        runs, common = list(runs), self.stage_settings(stage, fleet)
+        inputs, outputs = self.files(stage, runs)
+        job = SimpleNamespace(input=inputs, output=outputs, params=self.params(stage, common))
+        each = [dict.fromkeys(runs, inputs.dataset)]
+        each += [dict(zip(runs, paths, strict=True)) for name, paths in inputs.items() if name != "dataset"]
+        return stages.store(stage, {run: stages.of_run(common, run) for run in runs}, job, *each)
 
     def job(self, name: str, log: str, **parts: Any) -> SimpleNamespace:
         """What a script's ``main`` and ``jobs.run`` take: ``parts`` are input, output, params, and wildcards."""
@@ -206,3 +219,8 @@ class Plan:
             **{key: how[key] for key in ("weights", "evaluate", "own", "adaptive", "centring")},
         }
         return self.settings(run, **more)
+
+
+def _short(name: str) -> str:
+    """The name that a rule gives to a file of a run."""
+    return "row" if name in ("training.parquet", "averaging.parquet") else name.partition(".")[0]

@@ -39,7 +39,7 @@ def _stage(plan: Plan, run: str, fleet: Fleet) -> dict[str, Any]:
         stages = {"trained": (), "averaged": AVERAGED, "analysed": ANALYSED, "pruned": PRUNED}
         stage = [name for name, files in stages.items() if plan.is_there(run, files)][-1]
         return {"stage": stage, "iterations": row["iterations"]}
-    if not plan.dataset(run).exists():
+    if not plan.dataset(run).exists() or not plan.initial(run).exists():
         return {"stage": "waiting", "iterations": 0}
     record = plan.store("train", [run], fleet)[run].record()
     return {"stage": "training" if record else "waiting", "iterations": record.get("iteration", 0)}
@@ -55,7 +55,8 @@ def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
     joined = network_index.with_index(_joined(plan), _there(plan, "tails"), Index(**plan.config["index"]), shapes)
     tables.write("runs", joined, plan.table("runs"), provenance=provenance)
     for name in ("history", "tails", "readings", "compression"):
-        tables.concatenate(name, _there(plan, name), plan.table(name), provenance=provenance)
+        initial = tables.by_initial(_initial(plan, name))
+        tables.concatenate(name, _there(plan, name), plan.table(name), initial=initial, provenance=provenance)
     pruned = tables.with_status(_there(plan, "pruned"), tables.read(plan.table("runs")))
     tables.write("pruning", pruned, plan.table("pruning"), provenance=provenance)
     return rows
@@ -64,6 +65,10 @@ def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
 def _there(plan: Plan, name: str, among: Iterable[str] | None = None) -> list[Path]:
     paths = [plan.path(run, f"{name}.parquet") for run in among or plan.runs if plan.is_there(run, TRAINED)]
     return [path for path in paths if path.exists()]
+
+
+def _initial(plan: Plan, name: str) -> list[Path]:
+    return sorted({path for run in plan.runs if (path := plan.initial(run, f"{name}.parquet")).exists()})
 
 
 def _joined(plan: Plan) -> list[dict[str, Any]]:

@@ -13,14 +13,16 @@ NOTES = Path(".snakemake").absolute()
 
 def results():
     """All that this config's rules make in this study and in its audits: rule, wildcards and files of each job."""
-    of_run, others = [], []
+    names, of_networks, others = {"run": RUNS, "initial": INITIALS}, [], []
     for maker in workflow.rules:
         patterns = [strip_wildcard_constraints(pattern) for pattern in maker.output]
-        of_a_run = maker.wildcard_names == {"run"}
-        (of_run if of_a_run else others).append((maker, patterns))
-    for maker, patterns in of_run:
-        for run in RUNS:
-            yield maker, {"run": run}, [each.format(run=run) for each in patterns]
+        of_one = len(maker.wildcard_names) == 1 and maker.wildcard_names <= set(names)
+        (of_networks if of_one else others).append((maker, patterns))
+    for maker, patterns in of_networks:
+        (kind,) = maker.wildcard_names
+        for name in names[kind]:
+            fields = {kind: name}
+            yield maker, fields, [each.format(**fields) for each in patterns]
     seen = set()
     for file in other_results():
         for maker, patterns in others:

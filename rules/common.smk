@@ -5,18 +5,19 @@ import json
 import os
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import sgdtails
 import yaml
 from sgdtails import (
     audit_inputs,
+    batches,
     containers,
     contents,
     grid,
     planning,
     prunable_layers,
     provenance,
+    run_ids,
     source_settings,
 )
 from sgdtails.errors import InputError, unknown
@@ -66,33 +67,27 @@ try:
 except InputError as error:
     raise WorkflowError(f"{error}") from None
 
+# The networks that runs start from: one of each model, dataset and seed. Each has a row of the run table that starts from it.
+INITIALS = {}
+for name, row in RUNS.items():
+    INITIALS.setdefault(run_ids.initial_id(name), row)
+
 # Which runs a table is made of stands in the table too.
 RUN_NAMES = hashlib.sha256(" ".join(sorted(RUNS)).encode()).hexdigest()[:16]
 
 STUDY = f"results/{config['study']}"
 LOGS = f"{STUDY}/logs"
 RUN = f"{STUDY}/runs/{{run}}"
+INITIAL = f"{STUDY}/initial/{{initial}}"
 DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
 TABLE = f"{STUDY}/tables/{{table}}.parquet"
 FIGURE = f"{STUDY}/figures/{{figure}}"
 CHECKPOINTS = f"{STUDY}/checkpoints"
 # What much else waits for begins first, and no analysis keeps a GPU waiting for a core.
-PRIORITY = {"dataset": 3, "train": 2, "average": 1}  # analyses: 0
-
-# On a GPU the number of slots decides which kernels compute a step, to the last bit.
-SLOTS = (
-    {}
-    if config["device"] == "cpu"
-    else {"slots": min(config["slots"], config["runs_per_job"])}
-)
-
-# Jobs of one run that a cluster gets as one; those that use a GPU apart from those that do not.
-ANALYSIS = "analysis_{run}"
-PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
+PRIORITY = {"dataset": 4, "initial": 3, "train": 2, "average": 1}  # analyses: 0
 
 METHODS = {
-    run: grid.pruning_methods(USED[row["model"]], config["pruning"])
-    for run, row in RUNS.items()
+    name: grid.pruning_methods(model, config["pruning"]) for name, model in USED.items()
 }
 OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
@@ -103,6 +98,7 @@ CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["mod
 
 wildcard_constraints:
     run="[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    initial="[A-Za-z0-9][A-Za-z0-9_-]*",
     dataset="[A-Za-z0-9][A-Za-z0-9_]*",
     table="[a-z]+[0-9]?",
     figure="[a-z]+[0-9]*",
@@ -111,6 +107,11 @@ wildcard_constraints:
 def per_run(pattern):
     """One file of every run."""
     return expand(pattern, run=RUNS)
+
+
+def per_initial(pattern):
+    """One file of every initial network."""
+    return expand(pattern, initial=INITIALS)
 
 
 def known(kind, name, names):
@@ -127,10 +128,6 @@ def known(kind, name, names):
     raise WorkflowError(error)
 
 
-def dataset_of(wildcards):
-    return DATASET.format(dataset=known("run", wildcards.run, RUNS)["dataset"])
-
-
 @cache
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository; jobs check it."""
@@ -142,88 +139,9 @@ def own_modules(functions):
     return sorted({path.rpartition(".")[0] for path in functions})
 
 
-def model_code(wildcards, script, *modules):
-    """The digest of a script that builds a model, with the user's own module if it lies in this repository."""
-    factory = config["models"][RUNS[wildcards.run]["model"]].get("factory", "")
-    return code(script, factory.rpartition(".")[0], *modules)
-
-
 def settings(**values):
     """A rule's settings as one string: Snakemake compares parameters without their names."""
     return json.dumps(values, sort_keys=True)
-
-
-def run_settings(wildcards, **more):
-    """What a run's network and its arithmetic depend on."""
-    run = RUNS[wildcards.run]
-    return settings(
-        run={"run": wildcards.run, **run},
-        model=config["models"][run["model"]],
-        device=config["device"],
-        precision=config["precision"],
-        threads=config["resources"]["threads"],
-        **more,
-    )
-
-
-def pruned_weights(_):
-    """The trained weights that are pruned."""
-    return f"{RUN}/{config['pruning']['weights']}.safetensors"
-
-
-def one_run_per_panel(_):
-    """Initial weights of the first run of each panel."""
-    first = {}
-    for run, row in RUNS.items():
-        first.setdefault((row["dataset"], row["model"], row["variant"]), run)
-    return expand(f"{RUN}/initial.safetensors", run=first.values())
-
-
-def stage_settings(stage, run):
-    """The settings of a run's training or averaging job."""
-    run = SimpleNamespace(run=run)
-    if stage == "train":
-        return run_settings(run, stop=config["stop"], **SLOTS)
-    return run_settings(run, average=config["average"], stop=config["stop"], **SLOTS)
-
-
-def stage_code(stage, run):
-    """The digest of what computes it."""
-    return model_code(SimpleNamespace(run=run), f"{stage}.py")
-
-
-def fleet_mark(stage, run):
-    """An empty file that says that a fleet has brought the run to the end of a stage; named after what that depends on."""
-    dataset = known("run", run, RUNS)["dataset"]
-    source = config["datasets"]["sources"][dataset]
-    before = ("train",) if stage == "train" else ("train", "average")
-    parts = [settings(**source), source_contents(dataset), code("dataset.py")]
-    parts += [
-        part(each, run) for each in before for part in (stage_settings, stage_code)
-    ]
-    key = " ".join(parts)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return f"{STUDY}/fleets/{stage}/{run}-{digest}"
-
-
-def fleet_marks(stage):
-    """The input of a training or averaging job that has to wait for a fleet."""
-    if config["runs_per_job"] == 1:
-        return []
-    return lambda wildcards: fleet_mark(stage, wildcards.run)
-
-
-def fleets():
-    """Stage, name and runs of jobs that bring several runs through a stage: only those that no fleet has finished.
-
-    So a new row of the run table trains alone. The name is the same whatever is finished: a cluster's job reads this anew.
-    """
-    if config["runs_per_job"] == 1:
-        return
-    for stage in ("train", "average"):
-        for name, runs in grid.fleets(RUNS, config["runs_per_job"]).items():
-            if left := [r for r in runs if not Path(fleet_mark(stage, r)).exists()]:
-                yield stage, name, sorted(left)
 
 
 def known_dataset(wildcards):
@@ -258,6 +176,15 @@ def source_contents(dataset):
     if found.away and prepared.exists():
         UNMADE[dataset] = f"{contents.needed(dataset, found.away, prepared)}"
     return found.digest
+
+
+def dataset_settings(dataset):
+    """What a prepared dataset depends on."""
+    return settings(
+        name=dataset,
+        source=config["datasets"]["sources"][dataset],
+        contents=source_contents(dataset),
+    )
 
 
 # In the working directory, else beside the Snakefile.

@@ -19,11 +19,7 @@ rule dataset:
         mem_mb=retried(4000),
         runtime=retried(60),
     params:
-        settings=lambda wildcards: settings(
-            name=wildcards.dataset,
-            source=config["datasets"]["sources"][wildcards.dataset],
-            contents=source_contents(wildcards.dataset),
-        ),
+        settings=lambda wildcards: dataset_settings(wildcards.dataset),
         code=code("dataset.py"),
     script:
         "../workflow/scripts/dataset.py"

@@ -28,7 +28,7 @@ rule figure:
 rule paper_table:
     input:
         runs=TABLE.format(table="runs"),
-        initial=one_run_per_panel,
+        initial=one_initial_per_panel,
     output:
         table=TABLE,
         text=f"{STUDY}/tables/{{table}}.md",
@@ -39,6 +39,7 @@ rule paper_table:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(runs=RUN_NAMES),
         code=code("paper_table.py"),
     script:
         "../workflow/scripts/paper_table.py"

@@ -1,15 +1,15 @@
 """How compressible networks are: by relative error, by what a pruned network still does, and by time.
 
-Outputs: runs/<run>/compression.parquet and pruned.parquet; tables/pruning.parquet and latency.parquet.
+Outputs: compression.parquet and pruned.parquet of each run, compression.parquet of each initial network, and with
+pruning.initial pruned.parquet of these; tables/pruning.parquet and latency.parquet.
 """
 
 
 rule compression:
     input:
-        initial=f"{RUN}/initial.safetensors",
         trained=pruned_weights,
     output:
-        f"{RUN}/compression.parquet",
+        compression=f"{RUN}/compression.parquet",
     log:
         f"{LOGS}/compression/{{run}}.log",
     benchmark:
@@ -32,13 +32,33 @@ rule compression:
         "../workflow/scripts/compression.py"
 
 
+rule initial_compression:
+    input:
+        initial=f"{INITIAL}/weights.safetensors",
+    output:
+        compression=f"{INITIAL}/compression.parquet",
+    log:
+        f"{LOGS}/initial_compression/{{initial}}.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=retried(2000),
+        runtime=retried(30),
+    params:
+        settings=settings(
+            centring=config["pruning"]["centring"], **config["compression"]
+        ),
+        code=code("compression.py"),
+    script:
+        "../workflow/scripts/compression.py"
+
+
 rule prune:
     input:
         dataset=dataset_of,
-        initial=f"{RUN}/initial.safetensors",
         trained=pruned_weights,
     output:
-        f"{RUN}/pruned.parquet",
+        pruned=f"{RUN}/pruned.parquet",
     log:
         f"{LOGS}/prune/{{run}}.log",
     benchmark:
@@ -53,29 +73,43 @@ rule prune:
         mem_mb=retried(3000),
         runtime=retried(60),
     params:
-        settings=lambda wildcards: run_settings(
-            wildcards,
-            weights=config["pruning"]["weights"],
-            evaluate=config["pruning"]["evaluate"],
-            methods={
-                method: config["pruning"][method] for method in METHODS[wildcards.run]
-            },
-            own=config["pruning"]["own"],
-            adaptive=config["pruning"]["adaptive"],
-            centring=config["pruning"]["centring"],
-            exempt=EXEMPT[RUNS[wildcards.run]["model"]],
+        settings=lambda wildcards: prune_settings(
+            wildcards, weights=config["pruning"]["weights"]
         ),
-        code=lambda wildcards: model_code(
-            wildcards, "prune.py", *own_modules(OWN_METHODS.values())
-        ),
+        code=prune_code,
     script:
         "../workflow/scripts/prune.py"
+
+
+if config["pruning"]["initial"]:
+
+    rule initial_prune:
+        input:
+            dataset=dataset_of,
+            initial=f"{INITIAL}/weights.safetensors",
+        output:
+            pruned=f"{INITIAL}/pruned.parquet",
+        log:
+            f"{LOGS}/initial_prune/{{initial}}.log",
+        conda:
+            "../envs/sgdtails.yaml"
+        threads: config["resources"]["threads"]
+        resources:
+            gpu=int(config["device"] != "cpu"),
+            mem_mb=retried(3000),
+            runtime=retried(60),
+        params:
+            settings=prune_settings,
+            code=prune_code,
+        script:
+            "../workflow/scripts/prune.py"
 
 
 rule pruning:
     input:
         runs=TABLE.format(table="runs"),
         parts=per_run(f"{RUN}/pruned.parquet"),
+        initial=per_initial(f"{INITIAL}/pruned.parquet") * config["pruning"]["initial"],
     output:
         TABLE.format(table="pruning"),
     log:
@@ -83,6 +117,7 @@ rule pruning:
     conda:
         "../envs/sgdtails.yaml"
     params:
+        settings=settings(runs=RUN_NAMES, initial=config["pruning"]["initial"]),
         code=code("pruning.py"),
     script:
         "../workflow/scripts/pruning.py"
@@ -108,6 +143,7 @@ rule latency:
         runtime=retried(30),
     params:
         settings=settings(
+            runs=RUN_NAMES,
             p=config["pruning"]["node"]["p"],
             centring=config["pruning"]["centring"],
             weights=config["pruning"]["weights"],

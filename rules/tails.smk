@@ -1,12 +1,11 @@
-"""Tail indices of every layer of every run, and the histograms behind figure 2.
+"""Tail indices of every layer of every network, and the histograms behind figure 2.
 
-Outputs: runs/<run>/tails.parquet and readings.parquet; tables/histograms.parquet and profiles.parquet.
+Outputs: tails.parquet and readings.parquet of each run and each initial network; tables/histograms.parquet and profiles.parquet.
 """
 
 
 rule tails:
     input:
-        initial=f"{RUN}/initial.safetensors",
         trained=pruned_weights,
         average=f"{RUN}/average.safetensors",
     output:
@@ -30,6 +29,26 @@ rule tails:
         "../workflow/scripts/tails.py"
 
 
+rule initial_tails:
+    input:
+        initial=f"{INITIAL}/weights.safetensors",
+    output:
+        tails=f"{INITIAL}/tails.parquet",
+        readings=f"{INITIAL}/readings.parquet",
+    log:
+        f"{LOGS}/initial_tails/{{initial}}.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=retried(1000),
+        runtime=retried(30),
+    params:
+        settings=settings(**config["tails"]),
+        code=code("tails.py", *own_modules(config["tails"]["own"].values())),
+    script:
+        "../workflow/scripts/tails.py"
+
+
 rule histograms:
     input:
         runs=TABLE.format(table="runs"),
@@ -42,7 +61,7 @@ rule histograms:
     conda:
         "../envs/sgdtails.yaml"
     params:
-        settings=settings(**config["histograms"]),
+        settings=settings(study=RUN_NAMES, **config["histograms"]),
         code=code("histograms.py"),
     script:
         "../workflow/scripts/histograms.py"
@@ -53,7 +72,7 @@ rule profiles:
         runs=TABLE.format(table="runs"),
         readings=TABLE.format(table="readings"),
         average=per_run(f"{RUN}/average.safetensors"),
-        initial=per_run(f"{RUN}/initial.safetensors"),
+        initial=per_initial(f"{INITIAL}/weights.safetensors"),
     output:
         TABLE.format(table="profiles"),
     log:
@@ -65,6 +84,7 @@ rule profiles:
         runtime=retried(60),
     params:
         settings=settings(
+            study=RUN_NAMES,
             **config["profiles"],
             tails={
                 key: config["tails"][key]

@@ -31,7 +31,7 @@ rule perturbation:
         training=f"{RUN}/training.parquet",
         averaging=f"{RUN}/averaging.parquet",
     output:
-        f"{RUN}/perturbation.parquet",
+        perturbation=f"{RUN}/perturbation.parquet",
     log:
         f"{LOGS}/perturbation/{{run}}.log",
     benchmark:
@@ -63,7 +63,7 @@ rule bounds:
         training=f"{RUN}/training.parquet",
         averaging=f"{RUN}/averaging.parquet",
     output:
-        f"{RUN}/bounds.parquet",
+        bounds=f"{RUN}/bounds.parquet",
     log:
         f"{LOGS}/bounds/{{run}}.log",
     benchmark:
@@ -78,7 +78,7 @@ rule bounds:
     params:
         settings=lambda wildcards: settings(
             weights=config["pruning"]["weights"],
-            fully_connected=wildcards.run in CHAINS,
+            fully_connected="fcn" in USED[RUNS[wildcards.run]["model"]],
             bounds=config["bounds"],
         ),
         code=code("bounds.py"),
@@ -88,7 +88,7 @@ rule bounds:
 
 rule collect_theory:
     input:
-        lambda wildcards: expand(
+        runs=lambda wildcards: expand(
             f"{RUN}/{{table}}.parquet",
             run=CHAINS if wildcards.table == "perturbation" else RUNS,
             table=wildcards.table,

@@ -1,52 +1,35 @@
-"""Networks trained to the stop rule, their ergodic averages and the last iterates of these.
+"""Initial networks, networks trained to the stop rule, their ergodic averages and the last iterates of these.
 
-Outputs: runs/<run>/initial, converged, last and average.safetensors; training, history and averaging.parquet beside them.
-With runs_per_job above 1 runs train side by side in fleets first, and a run's own job only writes its files.
+Outputs: initial/<initial network>/weights.safetensors; runs/<run>/converged, last and average.safetensors; training,
+history and averaging.parquet beside them.
 """
 
-for stage, fleet, members in fleets():
 
-    rule:
-        name:
-            f"{stage}_{fleet}"
-        input:
-            dataset=DATASET.format(dataset=RUNS[members[0]]["dataset"]),
-            converged=(
-                expand(f"{RUN}/converged.safetensors", run=members)
-                if stage == "average"
-                else []
-            ),
-        output:
-            [fleet_mark(stage, run) for run in members],
-        log:
-            f"{LOGS}/fleets/{stage}_{fleet}.log",
-        benchmark:
-            f"{LOGS}/fleets/{stage}_{fleet}.tsv"
-        priority: PRIORITY[stage]
-        conda:
-            "../envs/sgdtails.yaml"
-        threads: config["resources"]["threads"]
-        resources:
-            gpu=int(config["device"] != "cpu"),
-            mem_mb=retried(config["resources"]["mem_mb"]),
-            runtime=retried(config["resources"]["runtime"]),
-        params:
-            stage=stage,
-            settings=settings(
-                **{run: json.loads(stage_settings(stage, run)) for run in members}
-            ),
-            code=stage_code(stage, members[0]),
-            checkpoints=CHECKPOINTS,
-        script:
-            "../workflow/scripts/fleet.py"
+rule initial:
+    input:
+        dataset=dataset_of,
+    output:
+        weights=f"{INITIAL}/weights.safetensors",
+    log:
+        f"{LOGS}/initial/{{initial}}.log",
+    priority: PRIORITY["initial"]
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=retried(2000),
+        runtime=retried(30),
+    params:
+        settings=initial_settings,
+        code=lambda wildcards: model_code(wildcards, "initial.py"),
+    script:
+        "../workflow/scripts/initial.py"
 
 
 rule train:
     input:
-        fleet_marks("train"),
         dataset=dataset_of,
+        initial=initial_of,
     output:
-        initial=f"{RUN}/initial.safetensors",
         converged=f"{RUN}/converged.safetensors",
         history=f"{RUN}/history.parquet",
         row=f"{RUN}/training.parquet",
@@ -63,16 +46,14 @@ rule train:
         mem_mb=retried(config["resources"]["mem_mb"]),
         runtime=retried(config["resources"]["runtime"]),
     params:
-        settings=lambda wildcards: stage_settings("train", wildcards.run),
-        code=lambda wildcards: stage_code("train", wildcards.run),
-        checkpoints=CHECKPOINTS,
+        settings=lambda wildcards: step_settings(wildcards, stop=config["stop"]),
+        code=lambda wildcards: model_code(wildcards, "train.py"),
     script:
         "../workflow/scripts/train.py"
 
 
 rule average:
     input:
-        fleet_marks("average"),
         dataset=dataset_of,
         converged=f"{RUN}/converged.safetensors",
     output:
@@ -92,9 +73,10 @@ rule average:
         mem_mb=retried(config["resources"]["mem_mb"]),
         runtime=retried(config["resources"]["runtime"]),
     params:
-        settings=lambda wildcards: stage_settings("average", wildcards.run),
-        code=lambda wildcards: stage_code("average", wildcards.run),
-        checkpoints=CHECKPOINTS,
+        settings=lambda wildcards: step_settings(
+            wildcards, average=config["average"], stop=config["stop"]
+        ),
+        code=lambda wildcards: model_code(wildcards, "average.py"),
     script:
         "../workflow/scripts/average.py"
 
@@ -119,7 +101,9 @@ rule runs:
 
 rule collect:
     input:
-        per_run(f"{RUN}/{{{{table}}}}.parquet"),
+        runs=per_run(f"{RUN}/{{{{table}}}}.parquet"),
+        initial=lambda wildcards: per_initial(f"{INITIAL}/{wildcards.table}.parquet")
+        * (wildcards.table != "history"),
     output:
         TABLE,
     log:

@@ -1,6 +1,6 @@
 """Averaging jobs: converged runs brought to their ergodic average, from wherever their checkpoints are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,15 @@ GROUPS = ("state", "sums", "mean")  # of arrays in a checkpoint
 def average(
     settings: Mapping[str, stages.Settings],
     store: stages.Store,
-    dataset: str,
-    trained: Mapping[str, str],
     *,
+    trained: Mapping[str, str],
+    dataset: str,
     slots: int,
     minutes: float,
+    on_end: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Average the iterates of converged runs, whose trained weights are in files ``trained``, as far as they are not finished."""
-    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
+    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes, on_end))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _average(settings, todo, trained, slots, *setup()))
 
 

@@ -110,7 +110,7 @@ def refuse_an_unused_gpu() -> None:
     """InputError if this process may use a GPU that torch cannot use: on the CPU a study would take weeks, unasked."""
     import torch
 
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles") or not (node := _gpu_node()):
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles") or not (node := gpu_node()):
         return
     try:
         torch.cuda.init()
@@ -123,7 +123,7 @@ def refuse_an_unused_gpu() -> None:
     )
 
 
-def _gpu_node() -> Path | None:
+def gpu_node() -> Path | None:
     """A GPU's device node that this process may open: not one that a scheduler keeps from it, nor one without a driver."""
     for node in sorted(_DEVICES.glob("nvidia[0-9]*")):
         try:

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from sgdtails import inputs, planning
 from sgdtails.errors import InputError, unknown
 from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
+from sgdtails.run_ids import run_id
 
 Run = dict[str, Any]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
@@ -112,26 +112,6 @@ def read_runs(
     return table
 
 
-def fleets(runs: Mapping[str, Run], size: int) -> dict[str, list[str]]:
-    """Runs that can train side by side, by a name for each group of at most ``size``: equal but for step size and seed."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, run in runs.items():
-        group = (run["model"], run["dataset"], f"b{run['batch_size']}", run["variant"])
-        groups.setdefault(group, []).append(name)
-    found: dict[str, list[str]] = {}
-    named: Counter[str] = Counter()  # fcn_x on digits and fcn on x_digits have one name, and go on counting
-    for parts, members in groups.items():
-        text = "_".join(filter(None, parts))
-        for part in _batched(members, size):
-            found[f"{text}_{named[text]}"] = part
-            named[text] += 1
-    return found
-
-
-def _batched(items: list[str], size: int) -> Iterable[list[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
 def width_and_depth(model: Mapping[str, Any]) -> dict[str, int | None]:
     """Width of the widest hidden layer and number of hidden layers of an entry of config key ``models``; None of a factory's."""
     layers = model.get("fcn") or [layer for layer in model.get("cnn", ()) if layer != "M"]
@@ -154,12 +134,6 @@ def check_scheme(pruning: Mapping[str, Any]) -> None:
         raise InputError(
             "config key pruning.scheme is error, but pruning.adaptive.epsilon is empty; give relative errors there, or draw by ratio."
         )
-
-
-def run_id(run: Mapping[str, Any]) -> str:
-    """The short, stable name of a run, such as ``fcn4-mnist-b50-lr0.1-s0``, or ``fcn4-mnist-b50-lr0.1-m0.9-s0``."""
-    parts = (run["model"], run["dataset"], f"b{run['batch_size']}", f"lr{run['step_size']:.12g}", run["variant"])
-    return "-".join(filter(None, (*parts, f"s{run['seed']}")))
 
 
 def _variant(run: Mapping[str, Any]) -> str:
@@ -239,6 +213,7 @@ def _parsed(raw: Mapping[str, Any], where: str) -> Run:
         raise InputError(
             f"{where}: step_size is {run['step_size']}; single precision has room for {_STEP_SIZES[0]:g} to {_STEP_SIZES[1]:g}."
         )
+    run["step_size"] = float(f"{run['step_size']:.12g}")  # as in the run's id, from which jobs read it
     if run["batch_size"] < 1:
         raise InputError(f"{where}: batch_size is {run['batch_size']}; it must be at least 1.")
     if run["seed"] < 0:

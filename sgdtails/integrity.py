@@ -178,7 +178,7 @@ def _is_result(path: Path) -> bool:
             return storage.read_seal(path) is not None
         except OSError:
             return True  # who reads it will say so
-    if path.stem in ("initial", "final", "average") and path.parent.parent.name == "runs":
+    if path.stem in ("weights", "converged", "last", "average") and path.parent.parent.name in ("initial", "runs"):
         return True
     try:
         storage.digest(path)

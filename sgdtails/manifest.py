@@ -13,7 +13,7 @@ NAME = ".manifest"
 ASIDE = ".damaged"  # the folder of a study that damaged files are moved to
 AUDITS = "audit"  # the name of the folder beside studies' that holds a folder per checkpoint
 # What a study's folder holds for good: checkpoints are checked by who reads them, logs by nobody.
-FOLDERS = ("data", "runs", "calibration", "tables", "figures")
+FOLDERS = ("data", "initial", "runs", "calibration", "tables", "figures")
 REPORT = "report.html"
 _HEADING = "# files of this study, as the last start that ended well left them; read by make verify"
 

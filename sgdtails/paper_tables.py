@@ -5,13 +5,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from sgdtails import layers, tables
+from sgdtails import layers, run_ids, tables
 
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Rows of table ``table1``; ``initial`` gives a file of weights for at least one run of each panel."""
+    """Rows of table ``table1``; ``initial`` gives files of weights by initial network: those of at least one run of each panel."""
     for rows in tables.panels(runs.to_pylist()).values():
-        path = next(initial[row["run"]] for row in rows if row["run"] in initial)
+        path = next(initial[name] for row in rows if (name := run_ids.initial_id(row["run"])) in initial)
         weights, _ = layers.read(path)
         yield tables.panel(rows[0]) | {"parameters": sum(weight.size for weight in weights.values())}
 

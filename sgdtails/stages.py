@@ -1,7 +1,6 @@
 """What training and averaging jobs do: bring runs to their end, from wherever their checkpoints are, and leave them finished.
 
-A finished run stays a checkpoint until its own job makes the run's files of it. So several runs can share a process
-(``workflow/scripts/fleet.py``) while Snakemake still sees one job per run.
+A finished run stays a checkpoint until the job makes the run's files of it: Snakemake removes the files of a job that fails.
 """
 
 import dataclasses
@@ -9,14 +8,14 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtails import data, devices, storage
+from sgdtails import batches, data, devices, run_ids, storage
 from sgdtails.checkpoints import Arrays, Checkpoints
 from sgdtails.errors import InputError, out_of_memory
 
@@ -38,8 +37,15 @@ class Keeper:
 
     SHARE = 0.02
 
-    def __init__(self, store: Store, pack: Callable[[Any], Packed], minutes: float) -> None:
-        self._store, self._pack, self._seconds = store, pack, 60 * minutes
+    def __init__(
+        self,
+        store: Store,
+        pack: Callable[[Any], Packed],
+        minutes: float,
+        on_end: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``on_end`` is called with a run's name once its last checkpoint is on the disk."""
+        self._store, self._pack, self._seconds, self._on_end = store, pack, 60 * minutes, on_end
         self._last, self._spent = time.monotonic(), 0.0
         self.interrupted = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
@@ -63,22 +69,29 @@ class Keeper:
     def ended(self, run: Any) -> None:
         self.save(run)
         run.release()
+        self._on_end(run.name)
 
 
-def store(stage: str, settings: Mapping[str, Settings], params: Any, *files: Mapping[str, str]) -> Store:
-    """Checkpoints of runs, by name: below the folder ``params.checkpoints``, of code ``params.code``, from ``files`` by run."""
+def of_run(common: Settings, run: str) -> dict[str, Any]:
+    """The settings of a run: those that a job's runs have in common, and what the run's id says."""
+    return {**common, "run": {"run": run, **common["run"], **run_ids.steps(run)}}
+
+
+def store(stage: str, settings: Mapping[str, Settings], smk: Any, *files: Mapping[str, str]) -> Store:
+    """Checkpoints of runs, by name: in the study of a job's outputs, of its code, from ``files`` by run."""
+    folder = Path(batches.networks(smk)[0].output.row).parents[2] / "checkpoints"
     checkpoints = {}
     for run, values in settings.items():
         inputs = [storage.digest(paths[run]) for paths in files]
-        # Another torch may compute another last digit, and other initial weights.
-        depends = {"settings": values, "code": params.code, "inputs": inputs, "torch": version("torch")}
-        checkpoints[run] = Checkpoints(Path(params.checkpoints), stage, run, depends=depends)
+        # Another torch may compute another last digit.
+        depends = {"settings": values, "code": smk.params.code, "inputs": inputs, "torch": version("torch")}
+        checkpoints[run] = Checkpoints(folder, stage, run, depends=depends)
     return checkpoints
 
 
 def limits(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a job takes from the config that changes no result."""
-    return {"slots": min(config["slots"], config["runs_per_job"]), "minutes": config["checkpoint_minutes"]}
+    return {"slots": config["slots"], "minutes": config["checkpoint_minutes"]}
 
 
 @contextmanager
@@ -90,28 +103,49 @@ def locked(store: Store) -> Iterator[None]:
         yield
 
 
-def finished(checkpoints: Checkpoints, work: Callable[[], None]) -> Packed:
-    """Arrays, by group and name, and record of a run that ``work`` has brought to its end.
+Bring = Callable[..., None]  # called with settings, store and on_end: brings these runs to their ends
+
+
+def through(
+    bring: Bring, settings: Mapping[str, Settings], store: Store, write: Callable[[str, Arrays, dict[str, Any]], None]
+) -> None:
+    """Bring runs to the end of a stage, and ``write`` each as soon as it has ended, from its last checkpoint.
 
     What was damaged in between is done again, up to three times; then InputError.
     """
-    for _ in range(3):
-        work()
-        loaded = checkpoints.load()
+    written = set()
+
+    def on_end(run: str) -> None:
+        loaded = store[run].load()
         if loaded and loaded[1]["outcome"]:
-            return loaded
-    raise InputError(f"{checkpoints.folder} cannot be read back as it was written; check the disk, then run again.")
+            write(run, *loaded)
+            written.add(run)
+
+    for _ in range(3):
+        for run in settings.keys() - written:
+            if store[run].record().get("outcome"):  # a job that was killed has left it
+                on_end(run)
+        left = [run for run in settings if run not in written]
+        if not left:
+            return
+        bring({run: settings[run] for run in left}, {run: store[run] for run in left}, on_end=on_end)
+    if left := sorted(settings.keys() - written):
+        raise InputError(
+            f"{store[left[0]].folder} cannot be read back as it was written; check the disk, then run again."
+        )
 
 
-def written(outputs: Iterable[str], weights: str, checkpoints: Checkpoints) -> bool:
+def written(outputs: Any, weights: str, checkpoints: Checkpoints) -> bool:
     """Whether the process that had the lock before has written a run's files, of the same settings, code and inputs.
 
     It may be a job that outlived its driver. Snakemake removes the files before a job starts, so they are not older ones.
+    ``outputs`` has the paths by name; those of ``weights`` say what they depend on.
     """
-    if not all(Path(path).exists() for path in outputs):
+    paths = vars(outputs)
+    if not all(Path(path).exists() for path in paths.values()):
         return False
     try:
-        return storage.read_record(weights).get("depends") == checkpoints.key
+        return storage.read_record(paths[weights]).get("depends") == checkpoints.key
     except InputError:
         return False
 

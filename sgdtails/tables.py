@@ -1,13 +1,14 @@
 """Tables by name, and what they have in common: who converged, what is published."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sgdtails import parquet
+from sgdtails import parquet, run_ids
 from sgdtails.run_schemas import AVERAGES, PANEL
 from sgdtails.schemas import SCHEMAS
 
@@ -19,11 +20,37 @@ def write(name: str, rows: Iterable[Mapping[str, Any]], path: str | Path, *, pro
     parquet.write(SCHEMAS[name], rows, path, provenance=provenance)
 
 
-def concatenate(name: str, parts: Iterable[str | Path], path: str | Path, *, provenance: Mapping[str, Any]) -> None:
-    """Write the tables at ``parts``, one after the other, as one table ``name``."""
+Initial = Mapping[str, pa.Table]  # tables of initial networks, by these
+
+
+def by_initial(parts: Iterable[str | Path]) -> dict[str, pa.Table]:
+    """Tables of initial networks by their names, from files in folders of these names."""
+    return {Path(part).parent.name: read(part) for part in parts}
+
+
+def concatenate(
+    name: str,
+    parts: Iterable[str | Path],
+    path: str | Path,
+    *,
+    initial: Initial = MappingProxyType({}),
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the tables of runs at ``parts``, one after the other, as one table ``name``; before each the rows of the network
+    that it starts from, if ``initial`` has it, as rows of the run."""
     schema = SCHEMAS[name]
-    found = [read(part).select(schema.names).cast(schema) for part in parts]
+    each = (table for part in parts for table in _with_initial(part, initial))
+    found = [table.select(schema.names).cast(schema) for table in each]
     parquet.store(pa.concat_tables(found) if found else schema.empty_table(), path, provenance=provenance)
+
+
+def _with_initial(part: str | Path, initial: Initial) -> Iterator[pa.Table]:
+    """The rows of a run's initial network, if they are known, and the run's own."""
+    run = Path(part).parent.name
+    if initial and (start := initial.get(run_ids.initial_id(run))) is not None:
+        column = start.schema.get_field_index("run")
+        yield start.set_column(column, start.schema.field("run"), pa.array([run] * len(start), pa.string()))
+    yield read(part)
 
 
 def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path]) -> list[dict[str, Any]]:
@@ -50,10 +77,13 @@ def accuracy_of(run: Mapping[str, Any], weights: str) -> Any:
     return run[_ACCURACIES[weights]]
 
 
-def with_status(parts: Iterable[str | Path], runs: pa.Table) -> list[dict[str, Any]]:
-    """Rows of table ``pruning`` from the files of single runs and methods: each row gets its run's status."""
+def with_status(
+    parts: Iterable[str | Path], runs: pa.Table, *, initial: Initial = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Rows of table ``pruning`` from the files of single runs, and of ``initial`` as in ``concatenate``: each gets its run's status."""
     status = {row["run"]: row["status"] for row in runs.select(["run", "status"]).to_pylist()}
-    return [row | {"status": status[row["run"]]} for part in parts for row in read(part).to_pylist()]
+    each = (table for part in parts for table in _with_initial(part, initial))
+    return [row | {"status": status[row["run"]]} for table in each for row in table.to_pylist()]
 
 
 def panel(row: Mapping[str, Any]) -> dict[str, str]:

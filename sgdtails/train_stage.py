@@ -1,58 +1,55 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sgdtails import stages
+from sgdtails import stages, storage
 
 if TYPE_CHECKING:
     from sgdtails.training import Run
 
 
 def train(
-    settings: Mapping[str, stages.Settings], store: stages.Store, dataset: str, *, slots: int, minutes: float
+    settings: Mapping[str, stages.Settings],
+    store: stages.Store,
+    *,
+    initial: Mapping[str, str],
+    dataset: str,
+    slots: int,
+    minutes: float,
+    on_end: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Train runs equal but for step size and seed, by name, as far as they are not finished."""
-    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
-    stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
-
-
-def layer_keys(settings: stages.Settings, dataset: str, state: Iterable[str]) -> list[str]:
-    """The keys of a network's ``state`` that are its layers, the head last: of networks of ours all of them."""
-    spec = settings["model"]
-    if "factory" not in spec:
-        return list(state)
-    from sgdtails import data, models
-
-    read, name = data.read(dataset), settings["run"]["model"]
-    model = models.build(name, read.shape, len(read.classes), {name: spec})
-    return models.layer_keys(name, spec, model, read.shape, len(read.classes))
+    """Train runs equal but for step size and seed, by name, from the weights in files ``initial``, as far as they are not finished."""
+    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes, on_end))
+    stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, initial, slots, *setup()))
 
 
 def _train(
     settings: Mapping[str, stages.Settings],
     todo: Mapping[str, stages.Packed],
+    initial: Mapping[str, str],
     slots: int,
     bench: stages.Bench,
     keeper: stages.Keeper,
 ) -> None:
-    from sgdtails import models, training
+    from sgdtails import training
     from sgdtails.progress import Progress
 
     runs = []
     for name, (arrays, record) in todo.items():
         state = stages.group(arrays, "state") or None
         runs.append(training.Run(name, **stages.steps(settings[name]), state=state, **record))
+    by_seed = {settings[name]["run"]["seed"]: initial[name] for name in todo}
     task = training.Task(
         bench.train,
         bench.test,
         batch_size=bench.batch_size,
         stop=training.Stop(**bench.settings["stop"]),
-        build=lambda seed: models.state(bench.model(seed)),
+        build=lambda seed: storage.load_arrays(by_seed[seed])[0],
     )
     fleet = training.Fleet(bench.lanes(slots, len(runs)), task, keeper, Progress(task.stop.budget))
     fleet.train(runs)
 
 
 def _packed(run: "Run") -> stages.Packed:
-    return stages.packed(run, ("initial", "state"), ("iteration", "gated", "history", "seconds", "outcome"))
+    return stages.packed(run, ("state",), ("iteration", "gated", "history", "seconds", "outcome"))

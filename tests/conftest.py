@@ -2,8 +2,10 @@
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -45,6 +47,16 @@ def config() -> dict:
 @pytest.fixture
 def schema() -> dict:
     return yaml.safe_load((ROOT / "config/config.schema.yaml").read_text())
+
+
+class Files(SimpleNamespace):
+    """Files by name, or lists of them: what Snakemake gives to a script."""
+
+    def __getitem__(self, key: str | int) -> Any:
+        return getattr(self, key) if isinstance(key, str) else [*vars(self).values()][key]
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return vars(self).items()
 
 
 def script(name: str) -> ModuleType:

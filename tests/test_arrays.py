@@ -17,7 +17,7 @@ import sys
 for name in {WITHOUT}:
     sys.modules[name] = None
 from benchmarks import gpu_check, gpu_study, study_jobs, study_plan
-for name in ("dataset", "train", "average", "fleet", "tails", "compression", "prune"):
+for name in ("dataset", "initial", "train", "average", "tails", "compression", "prune"):
     study_plan.script(name)
 gpu_check.stages()
 from sgdtails import average_stage, averaging, lane_builder, train_stage, training

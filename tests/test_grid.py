@@ -58,11 +58,6 @@ def test_blocks_are_multiplied_out():
     assert "cnn-mnist-b50-lr1e-05-s1" in table
 
 
-def test_run_id_is_short_and_stable():
-    run = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.19399999999999998, "seed": 0} | PLAIN
-    assert grid.run_id(run) == "fcn4-mnist-b50-lr0.194-s0"
-
-
 def test_columns_that_change_sgd_can_be_left_out():
     block = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.1, "seed": 0}
     (plain,) = runs([block]).values()
@@ -79,32 +74,10 @@ def test_empty_cells_of_columns_that_can_be_left_out(tmp_path):
     assert [run["momentum"] for run in runs(str(table)).values()] == [0.0, 0.9]
 
 
-def test_fleets_hold_runs_of_one_variant():
-    block = {
-        "dataset": "mnist",
-        "model": "fcn4",
-        "batch_size": 50,
-        "step_size": [0.1, 0.2],
-        "momentum": [0, 0.9],
-        "seed": 0,
-    }
-    assert grid.fleets(runs([block]), 8) == {
-        "fcn4_mnist_b50_0": ["fcn4-mnist-b50-lr0.1-s0", "fcn4-mnist-b50-lr0.2-s0"],
-        "fcn4_mnist_b50_m0.9_0": ["fcn4-mnist-b50-lr0.1-m0.9-s0", "fcn4-mnist-b50-lr0.2-m0.9-s0"],
-    }
-
-
 def test_names_that_differ_in_case_only():
     blocks = [{"dataset": "digits", "model": m, "batch_size": 5, "step_size": 0.1, "seed": 0} for m in ("net", "Net")]
     with pytest.raises(InputError, match="model Net differs from net in case only; rename one"):
         grid.read_runs(blocks, datasets=["digits"], models=["net", "Net"])
-
-
-def test_fleets_of_names_that_run_into_each_other_stay_apart():
-    common = {"batch_size": 10, "step_size": 0.1, "variant": ""}
-    pairs = {"a": ("fcn", "x_digits"), "b": ("fcn_x", "digits")}
-    table = {name: {"model": model, "dataset": dataset} | common for name, (model, dataset) in pairs.items()}
-    assert grid.fleets(table, 4) == {"fcn_x_digits_b10_0": ["a"], "fcn_x_digits_b10_1": ["b"]}
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_the_list_grows_and_forgets_only_what_no_rule_makes_any_more(study):
     before = manifest.read(study)
     for name in ("report.html", "runs/a/tails.parquet"):
         (study / name).unlink()
-    manifest.write(study, ["figures/fig02.png", "fleets/train/a-0123456789abcdef"], ["report.html"])
+    manifest.write(study, ["figures/fig02.png", "logs/train/a.log"], ["report.html"])
     assert manifest.read(study) == before - {"runs/a/tails.parquet"} | {"figures/fig02.png"}
 
 

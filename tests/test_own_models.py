@@ -25,7 +25,7 @@ from sgdtails import (
     tables,
 )
 from sgdtails.errors import InputError, UserCodeError
-from tests.conftest import PLAIN, script
+from tests.conftest import PLAIN, Files, script
 
 SHAPE = (1, 8, 8)
 STOP = {"train_nll": 1e-9, "train_accuracy": 1.0, "gate": 5, "budget": 10}
@@ -199,15 +199,6 @@ def test_a_file_says_what_its_layers_are(tmp_path):
     assert layers.read(tmp_path / "none.safetensors")[0] == {}
 
 
-class Files(list):
-    def __init__(self, **names):
-        super().__init__(names.values())
-        self.__dict__.update(names)
-
-    def __getitem__(self, key):
-        return self.__dict__[key] if isinstance(key, str) else super().__getitem__(key)
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """One run of the tied network through the scripts: training, average, tails, compression and pruning."""
@@ -217,62 +208,64 @@ def study(tmp_path_factory):
         return str(folder / name)
 
     data.write(sources.load("digits", {"kind": "digits"}, root=folder, download=False), file("digits.safetensors"))
-    run = {"run": "a", "dataset": "digits", "model": "own", "batch_size": 50, "step_size": 0.1, "seed": 0} | PLAIN
-    common = {"run": run, "device": "cpu", "precision": "fp32", "threads": 1}
-    common["model"] = {"factory": f"{__name__}.net", "arguments": {"tied": True}}
-    weights = {kind: file(f"{kind}.safetensors") for kind in ("initial", "converged", "last", "average")}
-    limits = {"slots": 1, "runs_per_job": 1, "checkpoint_minutes": 5}
+    run = "own-digits-b50-lr0.1-s0"
+    spec = {"factory": f"{__name__}.net", "arguments": {"tied": True}}
+    row = {"dataset": "digits", "model": "own", "batch_size": 50} | PLAIN
+    common = {"run": row, "model": spec, "device": "cpu", "precision": "fp32", "threads": 1}
+    kinds = ("converged", "last", "average")
+    weights = {"initial": file("initial/own-digits-s0/weights.safetensors")}
+    weights |= {kind: file(f"runs/{run}/{kind}.safetensors") for kind in kinds}
 
     def job(name, settings, inputs, **outputs):
-        params = types.SimpleNamespace(settings=json.dumps(settings), code="c", checkpoints=file("checkpoints"))
-        smk = {"input": inputs, "output": Files(**outputs), "params": params, "config": limits}
-        script(name).main(types.SimpleNamespace(wildcards=types.SimpleNamespace(run="a"), **smk))
+        params = types.SimpleNamespace(settings=json.dumps(settings), code="c")
+        smk = {"input": inputs, "params": params, "config": {"slots": 1, "checkpoint_minutes": 5}}
+        script(name).main(types.SimpleNamespace(output=Files(**outputs), **smk))
+
+    def parquet(name):
+        return file(f"runs/{run}/{name}.parquet")
 
     dataset = {"dataset": file("digits.safetensors")}
-    two_files = {"initial": weights["initial"], "converged": weights["converged"]}
+    start = {"dataset": "digits", "name": "own", "model": spec}
+    job("initial", start, Files(**dataset), weights=weights["initial"])
     stop = STOP | {"train_nll": 5.0, "train_accuracy": 0.0}  # converged at once
-    job(
-        "train",
-        common | {"stop": stop},
-        Files(**dataset),
-        **two_files,
-        history=file("h.parquet"),
-        row=file("t.parquet"),
-    )
+    outputs = {"converged": weights["converged"], "history": parquet("history"), "row": parquet("training")}
+    job("train", common | {"stop": stop}, Files(**dataset, initial=weights["initial"]), **outputs)
     average = common | {"average": {"burn_in": 2, "length": 3, "until_converged": True}, "stop": stop}
-    inputs = Files(**dataset, converged=weights["converged"])
-    job("average", average, inputs, average=weights["average"], last=weights["last"], row=file("v.parquet"))
-    inputs = Files(initial=weights["initial"], trained=weights["last"], average=weights["average"])
-    job(
-        "tails",
-        {"seed": 0, "own": {}, "weights": "last"},
-        inputs,
-        tails=file("tails.parquet"),
-        readings=file("readings.parquet"),
-    )
-    trained = Files(**dataset, initial=weights["initial"], trained=weights["average"])
-    compression = {"weights": "average", "p": [2.0], "epsilon": [0.1]}
-    job("compression", compression, trained, table=file("compression.parquet"))
+    outputs = {"last": weights["last"], "average": weights["average"], "row": parquet("averaging")}
+    job("average", average, Files(**dataset, converged=weights["converged"]), **outputs)
+    tails = {"seed": 0, "own": {}}
+    trained = Files(trained=weights["last"], average=weights["average"])
+    job("tails", tails | {"weights": "last"}, trained, tails=parquet("tails"), readings=parquet("readings"))
+    tables = {name: file(f"initial/own-digits-s0/{name}.parquet") for name in ("tails", "readings", "compression")}
+    compression = {"p": [2.0], "epsilon": [0.1]}
+    job("compression", compression, Files(initial=weights["initial"]), compression=tables.pop("compression"))
+    job("tails", tails, Files(initial=weights["initial"]), **tables)
+    trained = Files(trained=weights["average"])
+    job("compression", compression | {"weights": "average"}, trained, compression=parquet("compression"))
     how = {"methods": {"layer_magnitude": {"ratios": [0, 1]}}, "own": {}, "weights": "average", "evaluate": ["test"]}
     how |= {"centring": "median", "exempt": ["first_convolution", "head"], "adaptive": {"epsilon": []}}
-    job("prune", common | how, trained, table=file("pruned.parquet"))
+    job("prune", common | how, Files(**dataset, trained=weights["average"]), pruned=parquet("pruned"))
     return folder
 
 
-def test_every_table_has_parameters_alone_and_the_head_last(study):
+OF_RUN, OF_INITIAL = "runs/own-digits-b50-lr0.1-s0", "initial/own-digits-s0"
+
+
+@pytest.mark.parametrize("place", [OF_RUN, OF_INITIAL])
+def test_every_table_has_parameters_alone_and_the_head_last(study, place):
     for table in ("tails", "readings", "compression"):
-        rows = tables.read(study / f"{table}.parquet").to_pylist()
+        rows = tables.read(study / f"{place}/{table}.parquet").to_pylist()
         assert list(dict.fromkeys(row["layer_name"] for row in rows)) == ["first", "inner", "out"], table
     (head,) = {
         (row["observations"], row["dimension"])
-        for row in tables.read(study / "tails.parquet").to_pylist()
+        for row in tables.read(study / f"{place}/tails.parquet").to_pylist()
         if row["layer_name"] == "out" and row["estimator"] == "mmo_multivariate"
     }
     assert head == (12, 10)  # an observation of a head is what one input gives to all classes
 
 
 def test_tied_layers_are_pruned_together_and_counted_once(study):
-    whole, pruned = tables.read(study / "pruned.parquet").to_pylist()[-2:]
+    whole, pruned = tables.read(study / f"{OF_RUN}/pruned.parquet").to_pylist()[-2:]
     assert whole["parameters_left"] == 64 * 12 + 12 * 12 + 12 * 10
     assert pruned["parameters_left"] == 12 * 10
     model = models.build("own", SHAPE, 10, {"own": {"factory": f"{__name__}.net", "arguments": {"tied": True}}})

@@ -7,7 +7,7 @@ import torch
 
 from sgdtails import architectures, data, latency, layers, models, prunability, pruning, sources, storage, tables
 from sgdtails.errors import InputError
-from tests.conftest import script
+from tests.conftest import Files, script
 
 CPU = torch.device("cpu")
 CONFIG = {"fcn": {"fcn": [24, 16]}, "cnn": {"cnn": [4, "M", 6, 8, "M"]}}
@@ -104,32 +104,32 @@ def test_the_job_prunes_by_what_the_config_says(digits, tmp_path):
     rng = np.random.default_rng(0)
     weights = {"fc1.weight": (16, 64), "head.weight": (10, 16)}
     state = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in weights.items()}
-    for name in ("initial", "final"):
-        storage.save_arrays(tmp_path / name, state, {"run": "a", "status": "averaged"})
+    storage.save_arrays(tmp_path / "last", state, {"run": "a", "status": "averaged"})
     data.write(digits, tmp_path / "digits")
     methods = ("layer_magnitude", "global_magnitude", "row")
     settings = {
         "run": {"run": "a", "model": "fcn"},
         **{"model": {"fcn": [16]}, "device": "cpu", "precision": "fp32", "threads": 1},
-        **{"weights": "final", "evaluate": ["test"], "own": {}, "centring": "none", "exempt": []},
+        **{"weights": "last", "evaluate": ["test"], "own": {}, "centring": "none", "exempt": []},
         **{"adaptive": {"epsilon": [0.1]}, "methods": {method: {"ratios": [0.5]} for method in methods}},
     }
     smk = SimpleNamespace(
         params=SimpleNamespace(settings=json.dumps(settings), code=""),
-        input=SimpleNamespace(dataset=tmp_path / "digits", initial=tmp_path / "initial", trained=tmp_path / "final"),
-        output=[tmp_path / "out.parquet"],
+        input=Files(dataset=str(tmp_path / "digits"), trained=str(tmp_path / "last")),
+        output=Files(pruned=str(tmp_path / "runs/a/pruned.parquet")),
     )
     script("prune").main(smk)
-    found = [row for row in tables.read(tmp_path / "out.parquet").to_pylist() if row["weights"] == "final"]
+    found = tables.read(smk.output.pruned).to_pylist()
+    assert {row["weights"] for row in found} == {"last"}
     asked = {(row["method"], row["ratio"], row["epsilon"]) for row in found}
     assert asked == {(method, 0.5, None) for method in methods} | {(m, None, 0.1) for m in methods if "global" not in m}
     entries = next(row for row in found if row["method"] == "layer_magnitude" and row["ratio"])
     assert entries["parameters_left"] == (16 * 64 + 16 * 10) / 2
     assert entries["stored_parameters"] == 2 * entries["parameters_left"]  # no medians
     state["fc1.weight"][0, 0] = np.nan
-    storage.save_arrays(tmp_path / "final", state, {"run": "a", "status": "averaged"})
+    storage.save_arrays(tmp_path / "last", state, {"run": "a", "status": "averaged"})
     script("prune").main(smk)
-    missing = tables.read(tmp_path / "out.parquet").to_pylist()
+    missing = tables.read(smk.output.pruned).to_pylist()
     assert {(row["method"], row["ratio"], row["epsilon"]) for row in missing} == asked
     assert {row["test_accuracy"] for row in missing} == {None}
 
@@ -148,23 +148,22 @@ def test_files_of_another_model():
 def test_a_network_that_starts_with_equal_weights_is_compressed_where_it_was_trained(tmp_path):
     rng = np.random.default_rng(0)
     weights = {"fc1.weight": rng.standard_normal((6, 5)), "head.weight": rng.standard_normal((3, 6))}
-    storage.save_arrays(
-        tmp_path / "initial", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a", "status": "averaged"}
-    )
-    storage.save_arrays(tmp_path / "last", weights, {"run": "a", "status": "averaged"})
-    smk = SimpleNamespace(
-        params=SimpleNamespace(settings='{"weights": "last", "p": [2.0], "epsilon": [0.1]}', code=""),
-        input=SimpleNamespace(initial=tmp_path / "initial", trained=tmp_path / "last"),
-        wildcards=SimpleNamespace(run="a"),
-        output=[tmp_path / "out.parquet"],
-    )
-    script("compression").main(smk)
-    assert set(tables.read(tmp_path / "out.parquet")["weights"].to_pylist()) == {"last"}
-    storage.save_arrays(
-        tmp_path / "last", weights | {"head.weight": np.zeros((3, 6))}, {"run": "a", "status": "averaged"}
-    )
-    with pytest.raises(InputError, match="last: layer 'head'"):
+    equal = weights | {"head.weight": np.zeros((3, 6))}
+    smk = SimpleNamespace(params=SimpleNamespace(settings='{"weights": "last", "p": [2.0], "epsilon": [0.1]}', code=""))
+
+    def found(kind, state):
+        storage.save_arrays(tmp_path / kind, state, {"run": "a", "status": "averaged"})
+        name = "initial" if kind == "initial" else "trained"
+        smk.input = Files(**{name: str(tmp_path / kind)})
+        smk.output = Files(compression=str(tmp_path / "runs/a/compression.parquet"))
         script("compression").main(smk)
+        return tables.read(smk.output.compression)["weights"].to_pylist()
+
+    assert found("initial", equal) == []
+    assert set(found("initial", weights)) == {"initial"}
+    assert set(found("last", weights)) == {"last"}
+    with pytest.raises(InputError, match="last: layer 'head'"):
+        found("last", equal)
 
 
 def test_without_a_centre_the_smaller_network_is_the_pruned_one(digits):

@@ -325,7 +325,7 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
             "gates",
             "_REPRESENTABLE = 1e30",
             "_REPRESENTABLE = 1e29",
-            {"train.py", "average.py", "fleet.py"},
+            {"train.py", "average.py"},
             {"tails.py", "figure.py"},
         ),
         (

@@ -42,7 +42,7 @@ def test_a_module_of_the_host_is_not_found_inside(image, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "host"))
     runs = [{"dataset": "digits", "model": "own", "batch_size": 50, "step_size": 0.1, "seed": 0}]
     study = TINY | {"runs": runs, "models": {"own": {"factory": "hosts_own.build"}}}
-    weights = "results/tiny/runs/own-digits-b50-lr0.1-s0/initial.safetensors"
+    weights = "results/tiny/initial/own-digits-s0/weights.safetensors"
     inside = contained.run(study, *INSIDE, "--", weights)
     assert inside.returncode != 0
     assert "cannot import 'hosts_own.build' (No module named 'hosts_own')" in inside.stdout

@@ -30,7 +30,7 @@ TARGETS = [
     f"{RESULTS}/{name}"
     for name in ("figures/fig01.pdf", "figures/fig01.png", "tables/runs.parquet", "tables/tails.parquet")
 ] + [f"{RESULTS}/tables/table2.{kind}" for kind in ("parquet", "md")]
-KINDS = ("data", "runs", "tables", "figures", "fleets")
+KINDS = ("data", "initial", "runs", "tables", "figures")
 LONG = 1800  # seconds: a start that takes longer hangs
 TIMED = ("runs.parquet", "training.parquet", "averaging.parquet")  # have a column of seconds
 
@@ -39,7 +39,7 @@ def config(runs_per_job: int) -> dict:
     """Two narrow networks, with checkpoints at every gate that is looked at."""
     small = copy.deepcopy(TINY)
     small["runs"][0]["step_size"] = [0.1, 0.3]
-    return small | {"runs_per_job": runs_per_job, "slots": runs_per_job, "checkpoint_minutes": 0.001}
+    return small | {"runs_per_job": runs_per_job, "checkpoint_minutes": 0.001}
 
 
 class Study:

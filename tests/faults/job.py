@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,12 @@ from typing import Any
 
 class Named(list):
     """A list whose items have names too, as Snakemake's inputs and outputs."""
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return self.__dict__.items()
+
+    def get(self, name: str, default: Any) -> Any:
+        return self.__dict__.get(name, default)
 
     def __init__(self, items: dict[str, Any] | list[str]) -> None:
         super().__init__(items.values() if isinstance(items, dict) else items)

@@ -17,7 +17,8 @@ from tests.conftest import PLAIN, ROOT
 from tests.faults.harness import Study, content
 
 CODES = {5: "Input/output error", 28: "No space left on device"}
-RUN = "fcn4-digits-b50-lr0.1-s0"
+RUN, INITIAL = "fcn4-digits-b50-lr0.1-s0", "fcn4-digits-s0"
+OUTPUTS = f"study/runs/{RUN}"
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,7 @@ def jobs(study: Study) -> dict[str, dict]:
     """Jobs that write every kind of file, on the inputs of a finished study."""
     done = study.results
     settings = {
-        "run": {"run": RUN, **study.config["runs"][0], "step_size": 0.1, **PLAIN},
+        "run": {"dataset": "digits", "model": "fcn4", "batch_size": 50, **PLAIN},
         "model": study.config["models"]["fcn4"],
         **{"device": "cpu", "precision": "fp32", "threads": 1},
         "stop": {"train_accuracy": 1.0, "chance_accuracy": 0.1, **study.config["stop"]},
@@ -43,7 +44,10 @@ def jobs(study: Study) -> dict[str, dict]:
     tables = {name: str(done / f"tables/{name}.parquet") for name in ("runs", "tails")}
     return {
         "collect": {
-            "input": [str(done / f"runs/{RUN}/tails.parquet")],
+            "input": {
+                "runs": [str(done / f"runs/{RUN}/tails.parquet")],
+                "initial": [str(done / f"initial/{INITIAL}/tails.parquet")],
+            },
             "output": ["tails.parquet"],
             "params": {"settings": "{}"},
         },
@@ -51,6 +55,7 @@ def jobs(study: Study) -> dict[str, dict]:
             "input": tables | {"initial": []},
             "output": {"table": "table2.parquet", "text": "table2.md"},
             "wildcards": {"table": "table2"},
+            "params": {"settings": "{}"},
         },
         "figure": {
             "input": [tables["runs"]],
@@ -59,20 +64,24 @@ def jobs(study: Study) -> dict[str, dict]:
             "params": {"settings": "{}"},
         },
         "train": {
-            "input": {"dataset": str(done / "data/digits.safetensors")},
-            "output": {
-                **{key: f"{key}.safetensors" for key in ("initial", "converged")},
-                **{"history": "history.parquet", "row": "training.parquet"},
+            "input": {
+                "dataset": str(done / "data/digits.safetensors"),
+                "initial": str(done / f"initial/{INITIAL}/weights.safetensors"),
             },
-            "params": {"settings": json.dumps(settings), "checkpoints": "checkpoints"},
-            "config": {"slots": 1, "runs_per_job": 1, "checkpoint_minutes": 0.001},
+            "output": {
+                "converged": "converged.safetensors",
+                "history": "history.parquet",
+                "row": "training.parquet",
+            },
+            "params": {"settings": json.dumps(settings)},
+            "config": {"slots": 1, "checkpoint_minutes": 0.001},
         },
     }
 
 
 def run(script, description, folder, **environment):
-    """The job in a folder; files below ``tables``, for the sake of integrity, are its outputs."""
-    outputs = folder / "study/tables"
+    """The job in a folder; its outputs are in a run's folder."""
+    outputs = folder / OUTPUTS
     outputs.mkdir(parents=True, exist_ok=True)
     place = {name: str(outputs / name) for name in _names(description["output"])}
     described = {"params": {}, "config": {}, "wildcards": {}, **description}
@@ -82,8 +91,6 @@ def run(script, description, folder, **environment):
         else [place[name] for name in description["output"]]
     )
     described["params"] = {"code": "c", **described["params"]}
-    if "checkpoints" in described["params"]:
-        described["params"]["checkpoints"] = str(outputs / "checkpoints")
     described["log"] = [str(outputs / "job.log")]
     (folder / "job.json").write_text(json.dumps(described))
     command = [
@@ -102,14 +109,14 @@ def _names(output):
 
 def made(folder, description):
     """What those of the job's outputs hold that are there."""
-    paths = [folder / "study/tables" / name for name in _names(description["output"])]
+    paths = [folder / OUTPUTS / name for name in _names(description["output"])]
     return {path.name: content(path) for path in paths if path.exists()}
 
 
 @pytest.mark.parametrize(("script", "draws"), [("collect", 6), ("paper_table", 6), ("figure", 2), ("train", 2)])
 def test_a_call_that_fails_is_one_sentence_and_nothing_is_half_written(undisturbed, failing, tmp_path, script, draws):
     description, rng = jobs(undisturbed)[script], random.Random(script)
-    watched = {"LD_PRELOAD": str(failing), "FAIL_COUNT": str(tmp_path / "count"), "FAIL_BELOW": "/study/tables/"}
+    watched = {"LD_PRELOAD": str(failing), "FAIL_COUNT": str(tmp_path / "count"), "FAIL_BELOW": "/study/"}
     whole = run(script, description, tmp_path / "whole", **watched, FAIL_AT="0", FAIL_ERRNO="5")
     assert whole.returncode == 0, whole.stderr
     calls = int((tmp_path / "count").read_text())
@@ -124,7 +131,9 @@ def test_a_call_that_fails_is_one_sentence_and_nothing_is_half_written(undisturb
         sentence = rf"sgdtails: {CODES[code]}: \S+; make room or grant access, then run again\.\n"
         assert re.fullmatch(sentence, failed.stderr), (number, failed.stderr)
         assert made(folder, description).items() <= reference.items()
-        assert not [path for path in (folder / "study").rglob(".*") if path.suffix != ".sha256"]
+        assert not [
+            path for path in (folder / "study").rglob(".*") if path.suffix != ".sha256" and path.name != ".done"
+        ]
         again = run(script, description, folder)
         assert again.returncode == 0, again.stderr
         assert made(folder, description) == reference

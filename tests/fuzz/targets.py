@@ -20,7 +20,18 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgdtails import archives, checkpoints, claims_file, grid, inputs, source_settings, sources, storage
+from sgdtails import (
+    archives,
+    batches,
+    checkpoints,
+    claims_file,
+    grid,
+    inputs,
+    run_ids,
+    source_settings,
+    sources,
+    storage,
+)
 from sgdtails.errors import InputError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -64,7 +75,9 @@ def study(config: Any) -> dict[str, grid.Run]:
     for name, source in config["datasets"]["sources"].items():
         source_settings.check(name, source)
     runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
-    grid.fleets(runs, config["runs_per_job"])
+    for run, row in runs.items():
+        run_ids.steps(run)
+        batches.runs_per_job(config["runs_per_job"], config["models"][row["model"]], gpu=True)
     return runs
 
 

@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from sgdtails import batches
 from tests.conftest import ROOT
 
 TINY = {
@@ -20,6 +22,7 @@ TINY = {
     "stop": {"train_nll": 0.05, "gate": 100, "budget": 4000, "chance_after": 500, "history": 5},
     "average": {"burn_in": 20, "length": 30},
     "profiles": {"replicates": 2},
+    "pruning": {"initial": True, "evaluate": ["test", "train"]},
     "calibration": {"shapes": [[32, 8]], "alpha": [1.8], "layers": 2},
     "confusion": {"shapes": [[64, 16]], "layers": 1},
     "synthetic": {"draws": 3, "size": 50},
@@ -38,6 +41,10 @@ TINY = {
     },
     "device": "cpu",
 }
+
+
+STAGES = ("initial", "train", "average", *batches.ANALYSES)
+BATCH = re.compile(rf"((?:initial_)?(?:{'|'.join(STAGES)}))_.+_\d+")
 
 
 class Workflow:
@@ -62,14 +69,19 @@ class Workflow:
         return subprocess.Popen(command, cwd=self.folder, text=True, **{"env": environment} | streams | options)  # type: ignore[call-overload]
 
     def planned(self, config: dict, *arguments: str) -> dict[str, int]:
-        """How many jobs of each rule a dry run plans; targets left out."""
+        """How many jobs of each rule a dry run plans; targets left out. Jobs of several networks are ``<rule>, several``."""
         result = self.run(config, "--dry-run", *arguments)
         assert result.returncode == 0, result.stdout
         if "Nothing to be done" in result.stdout:
             return {}
         table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", result.stdout, re.S)
         assert table, result.stdout
-        return {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines()) if rule != "all"}
+        found: Counter[str] = Counter()
+        for rule, count in (line.split() for line in table[1].splitlines()):
+            batch = BATCH.fullmatch(rule)
+            found[f"{batch[1]}, several" if batch else rule] += int(count)
+        del found["all"]
+        return dict(found)
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def test_code_that_changes_while_a_study_runs(workflow):
     assert result.returncode != 0
     assert "error of the program" not in result.stdout
     assert "sgdtails: config key models.bad: my_net.broken raised KeyError: 'width' (my_net.py:15)" in result.stdout
-    log = workflow.folder / "results/tiny/logs/train" / "bad-digits-b50-lr0.1-s0.log"
+    log = workflow.folder / "results/tiny/logs/initial/bad-digits-s0.log"
     assert 'raise KeyError("width")' in log.read_text()
     assert "the code of workflow/scripts/tails.py in" in result.stdout
     assert not (workflow.folder / tails).exists()

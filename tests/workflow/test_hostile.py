@@ -69,7 +69,7 @@ def test_claims_that_are_wrong_are_said_before_anything_is_planned(planned):
 
 
 def test_a_model_of_another_kind_than_the_default_of_its_name(planned):
-    assert planned.planned(TINY | {"models": {"fcn4": {"cnn": [4, "M"]}}})["train"] == 3
+    assert planned.planned(TINY | {"models": {"fcn4": {"cnn": [4, "M"]}}})["train, several"] == 1
 
 
 def test_a_bomb_of_aliases(planned):

@@ -1,42 +1,49 @@
-"""Go on from a converged network and average its iterates, unless a fleet has done so; write the average and the last iterate."""
+"""Go on from converged networks and average their iterates; write the averages and the last iterates."""
 
 import json
 from functools import partial
 from typing import Any
 
-from sgdtails import average_stage, jobs, parquet, run_schemas, stages, storage
+from sgdtails import average_stage, batches, jobs, parquet, run_schemas, stages, storage
 
 SKIPPED = {"status": "skipped", **dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)}
 
 
 def main(smk: Any) -> None:
-    settings = json.loads(smk.params.settings)
-    name = settings["run"]["run"]
-    trained = {name: smk.input.converged}
-    arrays: dict[str, Any] = {}
-    record: dict[str, Any] = {"outcome": SKIPPED, "seconds": 0.0}
-    store = stages.store("average", {name: settings}, smk.params, {name: smk.input.dataset}, trained)
+    runs = {run.name: run for run in batches.networks(smk)}
+    settings = {name: stages.of_run(json.loads(smk.params.settings), name) for name in runs}
+    (dataset,) = {run.input.dataset for run in runs.values()}
+    trained = {name: run.input.converged for name, run in runs.items()}
+    store = stages.store("average", settings, smk, dict.fromkeys(runs, dataset), trained)
     with stages.locked(store):
-        if not stages.written(smk.output, smk.output.average, store[name]):
-            if average_stage.converged(smk.input.converged):
-                one, limits = {name: settings}, stages.limits(smk.config)
-                work = partial(average_stage.average, one, store, smk.input.dataset, trained, **limits)
-                arrays, record = stages.finished(store[name], work)
-            write(smk, settings, arrays, record, store[name].key)
-        store[name].remove()
+        write = partial(_write, smk, runs, store)
+        bring = partial(average_stage.average, trained=trained, dataset=dataset, **stages.limits(smk.config))
+        todo = {name: settings[name] for name, run in runs.items() if not written(run, store[name])}
+        for name in [name for name in todo if not average_stage.converged(trained[name])]:
+            write(name, {}, {"outcome": SKIPPED, "seconds": 0.0})
+            del todo[name]
+        stages.through(bring, todo, store, write)
+        for checkpoints in store.values():
+            checkpoints.remove()
+    batches.finish(smk, "average")
 
 
-def write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: dict[str, Any], depends: str) -> None:
+def written(run: Any, checkpoints: Any) -> bool:
+    """Whether a run's files are there already."""
+    return stages.written(run.output, "average", checkpoints)
+
+
+def _write(smk: Any, runs: Any, store: stages.Store, name: str, arrays: dict[str, Any], record: dict[str, Any]) -> None:
     """Make a run's files of what its last checkpoint holds."""
-    run, outcome = settings["run"]["run"], record["outcome"]
-    provenance = {"run": run, "code": smk.params.code, "settings": settings}
+    run, outcome, depends = runs[name], record["outcome"], store[name].key
+    provenance = {"run": name, "code": smk.params.code, "settings": json.loads(smk.params.settings)}
     state = {"status": outcome["status"], "iterations": outcome["last_iterations"], "depends": depends}
-    state["layers"] = storage.read_record(smk.input.converged).get("layers")
-    for path, group in ((smk.output.last, "state"), (smk.output.average, "mean")):
+    state["layers"] = storage.read_record(run.input.converged)["layers"]
+    for path, group in ((run.output.last, "state"), (run.output.average, "mean")):
         found = stages.group(arrays, group) if outcome["status"] == "averaged" else {}
         storage.save_arrays(path, found, provenance | state)
-    row = {"run": run, "seconds": record["seconds"], **outcome}
-    parquet.write(run_schemas.SCHEMAS["averaging"], [row], smk.output.row, provenance=provenance)
+    row = {"run": name, "seconds": record["seconds"], **outcome}
+    parquet.write(run_schemas.SCHEMAS["averaging"], [row], run.output.row, provenance=provenance)
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""Put the parts of one table below each other."""
+"""Put the parts of one table below each other, those of each run's initial network before its own."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ from sgdtails import jobs, tables
 
 def main(smk: Any) -> None:
     provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
-    tables.concatenate(Path(smk.output[0]).stem, smk.input, smk.output[0], provenance=provenance)
+    initial = tables.by_initial(smk.input.get("initial", ()))
+    tables.concatenate(Path(smk.output[0]).stem, smk.input.runs, smk.output[0], initial=initial, provenance=provenance)
 
 
 if "snakemake" in globals():

@@ -10,7 +10,7 @@ from sgdtails import histograms, jobs, tables
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     averages = {Path(file).parent.name: file for file in smk.input.averages}
-    settings["chosen"] = settings.pop("runs")
+    settings["chosen"], _ = settings.pop("runs"), settings.pop("study")
     rows = histograms.rows(tables.read(smk.input.runs), tables.read(smk.input.tails), averages, **settings)
     tables.write(
         "histograms",

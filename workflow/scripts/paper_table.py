@@ -1,5 +1,6 @@
 """Write Table 1 (parameters) or Table 2 (ranges of eta/b), as Parquet and Markdown."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ def main(smk: Any) -> None:
     name, runs = smk.wildcards.table, tables.read(smk.input.runs)
     initial = {Path(path).parent.name: path for path in smk.input.initial}
     rows = list(paper_tables.parameters(runs, initial) if name == "table1" else paper_tables.ranges(runs))
-    tables.write(name, rows, smk.output.table, provenance={"code": smk.params.code})
+    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
+    tables.write(name, rows, smk.output.table, provenance=provenance)
     with storage.atomic(smk.output.text) as temporary:
         temporary.write_text(paper_tables.markdown(rows, paper_tables.CELLS[name]), encoding="utf-8")
 

@@ -1,28 +1,34 @@
-"""Measure how far pruning moves one fully connected network's outputs, against the bounds of Lemma 1."""
+"""Measure how far pruning moves the outputs of fully connected networks, against the bounds of Lemma 1."""
 
 import json
 from typing import Any
 
-from sgdtails import data, jobs, layers, perturbation, tables
+from sgdtails import batches, data, jobs, layers, perturbation, tables
 from sgdtails.errors import InputError
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    weights, _ = layers.read(smk.input.trained)
-    (run,) = tables.joined_runs([smk.input.training], [smk.input.averaging])
-    rows = []
-    if run["status"] != "diverged" and layers.finite(weights):
-        _, test = data.splits(data.read(smk.input.dataset), None)
-        try:
-            how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
-            found = list(perturbation.rows(weights, test, **how))
-        except InputError as error:
-            raise InputError(f"{smk.input.trained}: {error}") from error
-        common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
-        rows = [common | row for row in found]
-    provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
-    tables.write("perturbation", rows, smk.output[0], provenance=provenance)
+    for network in batches.networks(smk):
+        provenance = {"run": network.name, "code": smk.params.code, "settings": settings}
+        rows = _rows(settings, network.input)
+        tables.write("perturbation", rows, network.output.perturbation, provenance=provenance)
+    batches.finish(smk, "perturbation")
+
+
+def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
+    weights, _ = layers.read(files.trained)
+    (run,) = tables.joined_runs([files.training], [files.averaging])
+    if run["status"] == "diverged" or not layers.finite(weights):
+        return []
+    _, test = data.splits(data.read(files.dataset), None)
+    how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
+    try:
+        found = list(perturbation.rows(weights, test, **how))
+    except InputError as error:
+        raise InputError(f"{files.trained}: {error}") from error
+    common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
+    return [common | row for row in found]
 
 
 if "snakemake" in globals():

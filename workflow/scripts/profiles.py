@@ -4,21 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import jobs, nulls, tables
+from sgdtails import jobs, nulls, run_ids, tables
 from sgdtails.block_estimates import Settings
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    files: dict[str, dict[str, str]] = {}
-    for kind in ("average", "initial"):
-        for file in smk.input[kind]:
-            files.setdefault(Path(file).parent.name, {})[kind] = file
+    averages, initials = (_by_folder(smk.input[kind]) for kind in ("average", "initial"))
+    files = {run: {"average": path, "initial": initials[run_ids.initial_id(run)]} for run, path in averages.items()}
     runs, readings = (tables.read(smk.input[name]) for name in ("runs", "readings"))
     provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
-    how = Settings(**settings.pop("tails"))
+    how, _ = Settings(**settings.pop("tails")), settings.pop("study")
     rows = nulls.rows(runs, readings, files, **settings, settings=how)
     tables.write("profiles", rows, smk.output[0], provenance=provenance)
+
+
+def _by_folder(files: Any) -> dict[str, str]:
+    return {Path(file).parent.name: file for file in files}
 
 
 if "snakemake" in globals():

@@ -1,35 +1,37 @@
-"""Prune one run's initial and trained network by each method, at all its ratios and relative errors."""
+"""Prune networks by each method, at all its ratios and relative errors."""
 
 import json
 import math
 from typing import Any
 
-from sgdtails import architectures, data, devices, dotted, jobs, layers, prunability, pruning, storage, tables
+from sgdtails import architectures, batches, data, devices, dotted, jobs, layers, prunability, pruning, storage, tables
 from sgdtails.errors import InputError
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained}
-    loaded = {kind: storage.load_arrays(path) for kind, path in files.items()}
-    weights = {kind: layers.weights(state, record.get("layers")) for kind, (state, record) in loaded.items()}
-    rows: list[dict[str, Any]] = []
-    if layers.finite(weights[settings["weights"]]):
-        dataset, device = data.read(smk.input.dataset), _device(settings)
-        for kind, path in files.items():
-            if kind == "initial" and layers.constant(weights[kind]):
-                found = _missing(settings, "a layer whose weights are all equal")
-            else:
-                pruned = _pruned(settings, loaded[kind][0], weights[kind], path, dataset, device)
-                found = [{"reason": None} | row for row in pruned]
-            rows += [{"weights": kind} | row for row in found]
-    else:
-        skipped = loaded[settings["weights"]][1]["status"] == "skipped"
+    for network in batches.networks(smk):
+        provenance = {"run": network.name, "code": smk.params.code, "settings": settings}
+        files = {kind: path for kind, path in vars(network.input).items() if kind != "dataset"}
+        ((kind, path),) = files.items()
+        kind = settings["weights"] if kind == "trained" else kind
+        found = _rows(settings, kind, path, network.input.dataset)
+        rows = [{"run": network.name, "weights": kind} | row for row in found]
+        tables.write("pruned", rows, network.output.pruned, provenance=provenance)
+    batches.finish(smk, "prune")
+
+
+def _rows(settings: dict[str, Any], kind: str, path: str, dataset: str) -> list[dict[str, Any]]:
+    state, record = storage.load_arrays(path)
+    weights = layers.weights(state, record.get("layers"))
+    if not layers.finite(weights):
+        skipped = record["status"] == "skipped"
         reason = "never averaged: training did not converge" if skipped else "weights that are not finite"
-        rows += [{"weights": settings["weights"]} | row for row in _missing(settings, reason)]
-    run = settings["run"]["run"]
-    provenance = {"run": run, "code": smk.params.code, "settings": settings}
-    tables.write("pruned", [{"run": run} | row for row in rows], smk.output[0], provenance=provenance)
+        return _missing(settings, reason)
+    if kind == "initial" and layers.constant(weights):
+        return _missing(settings, "a layer whose weights are all equal")
+    pruned = _pruned(settings, state, weights, path, data.read(dataset), _device(settings))
+    return [{"reason": None} | row for row in pruned]
 
 
 def _pruned(

@@ -1,4 +1,4 @@
-"""Runs that share a job: the same bytes, and jobs per run as far as Snakemake is concerned."""
+"""Networks that share a job: the same bytes, and what is made again is what would be without."""
 
 import contextlib
 import copy
@@ -14,15 +14,16 @@ from sgdtails import storage, tables
 from tests.workflow.conftest import TINY, Workflow
 
 RUNS = "results/tiny/tables/runs.parquet"
-FLEETS = TINY | {"runs_per_job": 2, "slots": 2}
+PAIRS = TINY | {"runs_per_job": 2}
 
 
 def weights(workflow):
     """All weights as bytes, by path."""
-    folder = workflow.folder / "results/tiny/runs"
+    folder = workflow.folder / "results/tiny"
     return {
         str(path.relative_to(folder)): {name: array.tobytes() for name, array in storage.load_arrays(path)[0].items()}
-        for path in folder.rglob("*.safetensors")
+        for part in ("initial", "runs")
+        for path in (folder / part).rglob("*.safetensors")
     }
 
 
@@ -38,38 +39,37 @@ def trained(folder, config):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("alone"), TINY)
+def alone(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("alone"), TINY | {"runs_per_job": 1})
 
 
 @pytest.fixture(scope="module")
-def fleets(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("fleets"), FLEETS)
+def pairs(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("pairs"), PAIRS)
 
 
-def test_runs_in_fleets_have_the_bytes_of_runs_alone(fleets, finished):
-    assert rows(fleets) == rows(finished)
-    assert weights(fleets) == weights(finished)
-    assert not list((fleets.folder / "results/tiny/checkpoints").rglob("*.safetensors"))
+def test_runs_side_by_side_have_the_bytes_of_runs_alone(pairs, alone):
+    assert rows(pairs) == rows(alone)
+    assert weights(pairs) == weights(alone)
+    assert not list((pairs.folder / "results/tiny/checkpoints").rglob("*.safetensors"))
 
 
-def test_nothing_is_left_to_do(fleets):
-    assert fleets.planned(FLEETS, "--", RUNS) == {}
+def test_nothing_is_left_to_do_by_one_run_a_job_or_several(pairs):
+    for number in (1, 2, 3, "auto"):
+        assert pairs.planned(PAIRS | {"runs_per_job": number}, "--", RUNS) == {}
 
 
-def test_a_new_row_trains_one_run(fleets):
-    config = copy.deepcopy(FLEETS)
+def test_a_new_row_trains_one_run(pairs):
+    config = copy.deepcopy(PAIRS)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
-    fleet = "fcn4_digits_b50_1"
-    expected = {f"train_{fleet}": 1, "train": 1, f"average_{fleet}": 1, "average": 1, "tails": 1, "runs": 1}
-    assert fleets.planned(config, "--", RUNS) == expected
+    assert pairs.planned(config, "--", RUNS) == {"train": 1, "average": 1, "tails": 1, "runs": 1}
+    config["runs"][-1]["seed"] = 1
+    assert pairs.planned(config, "--", RUNS) == {"initial": 1, "train": 1, "average": 1, "tails": 1, "runs": 1}
 
 
-def test_a_changed_setting_of_the_average_trains_nothing(fleets):
-    config = FLEETS | {"average": {"burn_in": 20, "length": 31}}
-    planned = fleets.planned(config, "--", RUNS)
-    fleets = {"average_fcn4_digits_b50_0": 1, "average_fcn4_digits_b50_1": 1}
-    assert planned == fleets | {"average": 3, "tails": 3, "runs": 1}  # a network's tail index is in its row
+def test_a_changed_setting_of_the_average_trains_nothing(pairs):
+    config = PAIRS | {"average": {"burn_in": 20, "length": 31}}
+    assert pairs.planned(config, "--", RUNS) == {"average, several": 1, "average": 1, "tails, several": 1, "runs": 1}
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,31 @@ def test_a_changed_setting_of_the_average_trains_nothing(fleets):
         {"stop": TINY["stop"] | {"budget": 4001}},
     ],
 )
-def test_what_training_depends_on_brings_the_fleets_of_both_stages_back(fleets, edit):
-    planned = fleets.planned(FLEETS | edit, "--", RUNS)
-    expected = {f"{stage}_fcn4_digits_b50_{number}" for stage in ("train", "average") for number in (0, 1)}
-    assert {rule for rule in planned if "fcn4" in rule} == expected
+def test_what_training_depends_on_is_made_again_side_by_side(pairs, edit):
+    planned = pairs.planned(PAIRS | edit, "--", RUNS)
+    stages = {"train, several": 1, "train": 1, "average, several": 1, "average": 1, "tails, several": 1}
+    assert planned == stages | {"runs": 1} | ({"dataset": 1, "initial": 1} if "datasets" in edit else {})
 
 
-def test_a_lost_file_retrains_its_run_alone(fleets):
-    target = "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/training.parquet"
-    path = fleets.folder / target
-    aside = path.rename(path.with_suffix(".aside"))
+def test_lost_files_are_made_again_without_those_of_others(pairs):
+    """The first two runs share a job; the third has one of its own."""
+    for steps, planned in {("0.1",): {"train": 1}, ("0.1", "0.3"): {"train, several": 1}}.items():
+        lost = [f"results/tiny/runs/fcn4-digits-b50-lr{step}-s0/training.parquet" for step in steps]
+        aside = {path: path.rename(path.with_suffix(".aside")) for path in (pairs.folder / name for name in lost)}
+        try:
+            assert pairs.planned(PAIRS, "--", *lost) == planned
+        finally:
+            for path, there in aside.items():
+                there.rename(path)
+
+
+def test_without_notes_of_what_is_done_nothing_is_made_again(pairs, tmp_path):
+    done = pairs.folder / "results/tiny/.done"
+    done.rename(tmp_path / "done")
     try:
-        assert fleets.planned(FLEETS, "--", target) == {"train": 1}
+        assert pairs.planned(PAIRS, "--", RUNS) == {}
     finally:
-        aside.rename(path)
+        (tmp_path / "done").rename(done)
 
 
 def catches(pid, number):

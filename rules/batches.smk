@@ -1,0 +1,112 @@
+"""Jobs of several small networks: each makes the files of several runs that a rule makes of one.
+
+A network whose files are there, and of the present settings and code, has no part in a batch: only the rule of single runs
+could make them again. Snakemake prefers these rules, which have no wildcards, and compares parameters, which are the same.
+"""
+
+from snakemake.io import is_flagged, temp
+
+DONE = batches.Done(Path(STUDY))
+OF_RUNS = ("train", "average", *batches.ANALYSES)
+OF_INITIALS = ("initial", "initial_tails", "initial_compression", "initial_prune")
+# Environment variable: what the driver has found. The jobs of a cluster read this file on other machines.
+ON_GPUS = "SGDTAILS_ON_GPUS"
+if workflow.is_main_process:
+    found = config["device"] != "cpu" and devices.gpu_node() is not None
+    os.environ[ON_GPUS] = str(int(config["device"] == "cuda" or found))
+
+
+@cache
+def shared(stage, kind, name):
+    """What the networks of a batch have in common, a text for the batch's name, and the most of them; ``name``: one of the kind."""
+    one = workflow.get_rule(stage)
+    wildcards = Wildcards(fromdict=dict.fromkeys(one.wildcard_names, name))
+    row = row_of(wildcards)
+    model = config["models"][row["model"]]
+    text, most = [row["model"], row["dataset"]], batches.analyses_per_job(model)
+    if stage in ("train", "average"):
+        text += filter(None, [f"b{row['batch_size']}", row["variant"]])
+        gpu = os.environ.get(ON_GPUS) == "1"
+        most = batches.runs_per_job(config["runs_per_job"], model, gpu=gpu)
+    asked = tuple(present_params(one, dict(wildcards.items())).values())
+    if stage in ("initial", "train"):
+        asked += dataset_settings(row["dataset"]), code("dataset.py")
+    return (asked, *text), "_".join(text), most
+
+
+def groups(stage):
+    """``shared`` of each network that a stage is about, by name."""
+    rows = INITIALS if stage in OF_INITIALS else RUNS
+    first, found = {}, {}
+    for name, row in rows.items():
+        if stage != "perturbation" or name in CHAINS:
+            kind = tuple(row[key] for key in row if key not in ("step_size", "seed"))
+            found[name] = shared(stage, kind, first.setdefault(kind, name))
+    return found
+
+
+def left(stage, asked, name):
+    """Whether a network's files of a stage, or any that they are made from, are to be made."""
+    before = (each for each, after in batches.AFTER.items() if stage in after)
+    file = for_one(workflow.get_rule(stage).output[0], name)
+    return not Path(file).exists() or any(
+        not DONE.has(each, asked[each][name][0][0], name) for each in (stage, *before)
+    )
+
+
+def small_networks():
+    """Rule, batch and members of each job of several."""
+    stages = [each for each in (*OF_INITIALS, *OF_RUNS) if workflow.is_rule(each)]
+    asked = {stage: groups(stage) for stage in stages}
+    for stage, of_stage in asked.items():
+        for batch, members in batches.split(of_stage, of_stage).items():
+            found = [name for name in members if left(stage, asked, name)]
+            if len(found) > 1:
+                yield workflow.get_rule(stage), f"{stage}_{batch}", found
+
+
+def of_all(files, members):
+    """A rule's files by name, of all members of a batch: lists in their order, or the one file that they share."""
+    found = {}
+    for name, file in files.items():
+        each = [for_one(file, member) for member in members]
+        found[name] = each if len(set(each)) > 1 else each[0]
+        if is_flagged(file, "temp"):
+            found[name] = temp(found[name])
+    return found
+
+
+def for_one(file, name):
+    """What an input or output of a rule is, for one network."""
+    file = file(Wildcards(fromdict={"run": name})) if callable(file) else file
+    return strip_wildcard_constraints(file).format(run=name, initial=name)
+
+
+def make_rule(one, batch, members):
+    """The rule of one batch; in a function, since Snakemake looks at `one` when the job runs."""
+
+    rule:
+        name:
+            batch
+        input:
+            **of_all(one.input, members),
+        output:
+            **of_all(one.output, members),
+        log:
+            f"{LOGS}/{one.name}/{batch.removeprefix(f'{one.name}_')}.log",
+        benchmark:
+            f"{LOGS}/{one.name}/{batch.removeprefix(f'{one.name}_')}.tsv"
+        priority: one.priority
+        conda:
+            "../envs/sgdtails.yaml"
+        threads: one.ruleinfo.threads or 1
+        resources:
+            **one.ruleinfo.resources[1],
+        params:
+            **present_params(one, dict.fromkeys(one.wildcard_names, members[0])),
+        script:
+            f"../workflow/scripts/{one.name.removeprefix('initial_')}.py"
+
+
+for one, batch, members in small_networks():
+    make_rule(one, batch, members)

@@ -1,0 +1,95 @@
+"""Runs and their initial networks: what their jobs depend on. No rules.
+
+Parameters of these jobs do not say which run they are of: a run's id does. So runs of one model, dataset and batch size
+have equal ones, and may share a job today and have one each tomorrow.
+"""
+
+# Jobs of one run that a cluster gets as one; those that use a GPU apart from those that do not.
+ANALYSIS = "analysis_{run}"
+PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
+# On a GPU the number of slots decides which kernels compute a step, to the last bit.
+SLOTS = {} if config["device"] == "cpu" else {"slots": config["slots"]}
+
+
+def row_of(wildcards):
+    """The row of the run table that a job of a run, or of an initial network, is about."""
+    if "run" in wildcards.keys():
+        return known("run", wildcards.run, RUNS)
+    return known("initial network", wildcards.initial, INITIALS)
+
+
+def dataset_of(wildcards):
+    return DATASET.format(dataset=row_of(wildcards)["dataset"])
+
+
+def initial_of(wildcards):
+    """The weights that a run starts from."""
+    known("run", wildcards.run, RUNS)
+    return f"{INITIAL}/weights.safetensors".format(
+        initial=run_ids.initial_id(wildcards.run)
+    )
+
+
+def model_code(wildcards, script, *modules):
+    """The digest of a script that builds a model, with the user's own module if it lies in this repository."""
+    factory = config["models"][row_of(wildcards)["model"]].get("factory", "")
+    return code(script, factory.rpartition(".")[0], *modules)
+
+
+def initial_settings(wildcards):
+    """What an initial network depends on, beside its seed."""
+    row = row_of(wildcards)
+    model = config["models"][row["model"]]
+    return settings(dataset=row["dataset"], name=row["model"], model=model)
+
+
+def network_settings(wildcards, *columns, **more):
+    """What a network and its arithmetic depend on: its model, and columns of the run table."""
+    row = row_of(wildcards)
+    return settings(
+        run={column: row[column] for column in ("dataset", "model", *columns)},
+        model=config["models"][row["model"]],
+        device=config["device"],
+        precision=config["precision"],
+        threads=config["resources"]["threads"],
+        **more,
+    )
+
+
+def step_settings(wildcards, **more):
+    """What the steps of a run depend on, beside step size and seed."""
+    columns = set(row_of(wildcards)) - {"dataset", "model", "step_size", "seed"}
+    return network_settings(wildcards, *sorted(columns), **more, **SLOTS)
+
+
+def prune_settings(wildcards, **more):
+    """What pruning a network depends on."""
+    how, row = config["pruning"], row_of(wildcards)
+    return network_settings(
+        wildcards,
+        evaluate=how["evaluate"],
+        methods={method: how[method] for method in METHODS[row["model"]]},
+        own=how["own"],
+        adaptive=how["adaptive"],
+        centring=how["centring"],
+        exempt=EXEMPT[row["model"]],
+        **more,
+    )
+
+
+def prune_code(wildcards):
+    return model_code(wildcards, "prune.py", *own_modules(OWN_METHODS.values()))
+
+
+def pruned_weights(_):
+    """The trained weights that are pruned."""
+    return f"{RUN}/{config['pruning']['weights']}.safetensors"
+
+
+def one_initial_per_panel(_):
+    """Initial weights of the first run of each panel."""
+    first = {}
+    for run, row in RUNS.items():
+        panel = (row["dataset"], row["model"], row["variant"])
+        first.setdefault(panel, run_ids.initial_id(run))
+    return expand(f"{INITIAL}/weights.safetensors", initial=sorted(set(first.values())))

@@ -1,0 +1,28 @@
+"""Draw the initial weights of networks: one of each model, dataset and seed, from which all its runs start."""
+
+import json
+from typing import Any
+
+from sgdtails import batches, data, jobs, run_ids, storage
+
+
+def main(smk: Any) -> None:
+    from sgdtails import models
+
+    settings = json.loads(smk.params.settings)
+    made_by = {"code": smk.params.code, "settings": settings}
+    name, specs = settings["name"], {settings["name"]: settings["model"]}
+    found = batches.networks(smk)
+    dataset = data.read(found[0].input.dataset)
+    shape, classes = dataset.shape, len(dataset.classes)
+    for network in found:
+        model = models.build(name, shape, classes, specs, seed=run_ids.seed(network.name))
+        layers = models.layer_keys(name, settings["model"], model, shape, classes)
+        record = {"run": network.name, "layers": layers}
+        # What made it stands beside the record: the same weights by another version of the code train nothing again.
+        storage.save_arrays(network.output.weights, models.state(model), record, made_by=made_by)
+    batches.finish(smk, "initial", *batches.made_by(storage.made_by(found[0].input.dataset)))
+
+
+if "snakemake" in globals():
+    jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821
