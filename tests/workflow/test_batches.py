@@ -114,7 +114,7 @@ def catches(pid, number):
 
 def trainer(driver):
     """The training process below a driver, once it is ready to be interrupted."""
-    for _ in range(300):
+    for _ in range(3000):
         for child in psutil.Process(driver.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error, OSError):
                 if "train.py" in child.cmdline()[-1] and catches(child.pid, signal.SIGTERM):
