@@ -36,7 +36,7 @@ rule calibration_sample:
 
 rule calibration:
     input:
-        [
+        parts=[
             SAMPLE.format(
                 structure=structure, observations=shape[0], dimension=shape[1]
             )

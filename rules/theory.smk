@@ -88,7 +88,7 @@ rule bounds:
 
 rule collect_theory:
     input:
-        runs=lambda wildcards: expand(
+        parts=lambda wildcards: expand(
             f"{RUN}/{{table}}.parquet",
             run=CHAINS if wildcards.table == "perturbation" else RUNS,
             table=wildcards.table,

@@ -101,7 +101,7 @@ rule runs:
 
 rule collect:
     input:
-        runs=per_run(f"{RUN}/{{{{table}}}}.parquet"),
+        parts=per_run(f"{RUN}/{{{{table}}}}.parquet"),
         initial=lambda wildcards: per_initial(f"{INITIAL}/{wildcards.table}.parquet")
         * (wildcards.table != "history"),
     output:

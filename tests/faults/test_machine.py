@@ -45,7 +45,7 @@ def jobs(study: Study) -> dict[str, dict]:
     return {
         "collect": {
             "input": {
-                "runs": [str(done / f"runs/{RUN}/tails.parquet")],
+                "parts": [str(done / f"runs/{RUN}/tails.parquet")],
                 "initial": [str(done / f"initial/{INITIAL}/tails.parquet")],
             },
             "output": ["tails.parquet"],

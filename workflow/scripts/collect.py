@@ -10,7 +10,7 @@ from sgdtails import jobs, tables
 def main(smk: Any) -> None:
     provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
     initial = tables.by_initial(smk.input.get("initial", ()))
-    tables.concatenate(Path(smk.output[0]).stem, smk.input.runs, smk.output[0], initial=initial, provenance=provenance)
+    tables.concatenate(Path(smk.output[0]).stem, smk.input.parts, smk.output[0], initial=initial, provenance=provenance)
 
 
 if "snakemake" in globals():
