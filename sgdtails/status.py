@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sgdtails import grid, inputs, parquet, planning, status_log, storage
+from sgdtails import grid, inputs, parquet, planning, status_log, storage, study_size
 from sgdtails.errors import InputError
 from sgdtails.status_log import Line, Log
 
@@ -39,6 +39,7 @@ class Overview:
     """Rows of finished stages by run, jobs at work, the last iterations of paused runs, and what stopped jobs have said."""
 
     study: str
+    disk: str  # one sentence
     runs: Mapping[str, grid.Run]
     ended: dict[str, dict[str, dict[str, Any]]]
     jobs: list[Job] = field(default_factory=list)
@@ -80,7 +81,10 @@ def overview(config: Config, results: Path = Path("results"), *, now: float | No
         for stage, file in STAGES.items()
     }
     found = Overview(
-        config["study"], runs, {stage: {r: v for r, v in rows.items() if v} for stage, rows in ended.items()}
+        config["study"],
+        str(study_size.measure(config, runs, study)),
+        runs,
+        {stage: {r: v for r, v in rows.items() if v} for stage, rows in ended.items()},
     )
     for stage in STAGES:
         logs = status_log.recent(study / "logs" / stage, moment, passed=found.ended[stage])
@@ -208,6 +212,7 @@ def lines(found: Overview) -> Iterator[str]:
     yield f"  averaged  {averaged['averaged']:6,}   of {status['converged']} converged{more}"
     yield f"  running   {len(found.jobs):6,}   {working['train']} training, {working['average']} averaging"
     yield f"  waiting   {waiting:6,}   {sum(run not in train for run in found.paused)} of them with a checkpoint"
+    yield f"  disk      {found.disk}"
     if found.jobs:
         yield ""
         heard_of = [job for job in found.jobs if job.line]
