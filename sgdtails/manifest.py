@@ -58,8 +58,8 @@ def forget(study: Path, passing: Iterable[str]) -> None:
         before = read(study)
     except InputError:
         return
-    if before and not before.isdisjoint(passing := set(passing)):
-        _replace(study, before - passing)
+    if before and (names := before.difference(passing)) != before:
+        _replace(study, names)
 
 
 def _replace(study: Path, names: set[str]) -> None:
