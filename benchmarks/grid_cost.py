@@ -1,79 +1,167 @@
-"""What the paper's 215 runs cost, from the seconds of a step and the number of iterations.
+"""What a study costs, before it is made: iterations, hours and disk of each panel; of the paper's 215 runs if no config is given.
 
-    python -m benchmarks.grid_cost [--iterations 35000] [--steps results/benchmarks/training.json] [--flops F --bandwidth B]
+    python -m benchmarks.grid_cost [--configfile FILE] [--steps results/benchmarks/training.json] [--flops F --bandwidth B]
 
-Seconds of a step are those measured at width 2048 by ``benchmarks.training`` (its file is ``--steps``), or, given a device's
-peaks in FLOP/s and byte/s, the least that its arithmetic and its memory allow: a bound, not a measurement. A run takes
-``--iterations`` until it converges (assumed: no run at full width has been made here), and 10,000 more for its average.
+*Iterations* until runs converge are those of ``benchmarks.iterations``, which was fitted on narrow networks on MNIST, at
+most ``stop.budget``; ``--iterations N`` takes N for all instead. A run that converges is then averaged (``average.burn_in``
+and ``length``), pruned and analysed; one at its budget is not.
+
+*Seconds of a step* are those measured at width 2048 by ``benchmarks.training`` (its file is ``--steps``), or, given a
+device's peaks in FLOP/s and byte/s, the least that its arithmetic and its memory allow: a bound, not a measurement.
+
+*Pruning* evaluates a network once for each method and ratio, or relative error, on each image of ``pruning.evaluate``: each
+image costs a third of a step's share of it (with peaks: its products forward), for each of ``--networks`` of a run.
+*Analyses* (tails, compression, perturbation, bounds) take ``--analysis`` core-seconds for a million weights.
+*GB* are weights on disk, as many at one time as config key ``weights.keep`` lets there be.
 """
 
 import argparse
 import json
-from collections import Counter, defaultdict
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks import roofline
-from sgdtails import grid
+from benchmarks import iterations, roofline
+from sgdtails import grid, status, study_size
 
 BASE = Path(__file__).parent.parent
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+IMAGES = {"mnist": {"train": 60_000, "test": 10_000}, "cifar10": {"train": 50_000, "test": 10_000}}
 NAMES = {"fcn4": "FCN4-2048", "fcn6": "FCN6-2048", "cnn": "CNN-64..512"}
-AVERAGING = 10_000
+CLASSES = 10
+ANALYSIS = 12.7  # core-seconds per million weights: 180 for an FCN4-2048, docs/performance.md
+NOT_ADAPTIVE = "global_magnitude"
+Config = dict[str, Any]
+Layers = list[tuple[int, int]]
 
 
-def microseconds(
-    run: grid.Run, config: dict[str, Any], measured: list[dict[str, Any]], peaks: tuple[float, float] | None
-) -> float | None:
-    """Of one step of a run: the fastest measured one of its network and batch size, or the bound from a device's peaks."""
-    if peaks:
-        layers = roofline.matrices(config["models"][run["model"]], SHAPES[run["dataset"]], 10)
-        return 1e6 * max(roofline.flops(layers, run["batch_size"]) / peaks[0], roofline.traffic(layers) / peaks[1])
-    fitting = [
-        row["ours"] for row in measured if (row["network"], row["b"]) == (NAMES[run["model"]], run["batch_size"])
-    ]
-    return min(fitting, default=None)
+@dataclass(frozen=True)
+class How:
+    """What times are made of: measured steps, or peaks in FLOP/s and byte/s; ``fixed`` iterations for all runs, or laws by model."""
+
+    measured: Sequence[Mapping[str, Any]] = ()
+    peaks: tuple[float, float] | None = None
+    laws: Mapping[str, iterations.Law] | None = None
+    fixed: int | None = None
+    networks: int = 1
+    analysis: float = ANALYSIS
 
 
-def table(
-    iterations: int, measured: list[dict[str, Any]], peaks: tuple[float, float] | None
-) -> list[tuple[str, int, float | None]]:
-    """Panel, runs, and hours on one device; None where no step of the panel was measured."""
-    config = yaml.safe_load((BASE / "config/config.yaml").read_text())
-    runs = grid.read_runs(
-        str(BASE / config["runs"]), datasets=config["datasets"]["sources"], models=config["models"], base=BASE
+@dataclass(frozen=True)
+class Cost:
+    """Of one run: iterations to convergence or to its budget; seconds, None where no step like its own was measured."""
+
+    iterations: float
+    at_budget: bool
+    training: float | None
+    pruning: float | None
+    analysis: float
+
+
+def run_cost(run: grid.Run, layers: Layers, config: Config, how: How) -> Cost:
+    """What one run takes; ``layers``: those of its network, by ``layers_of``."""
+    spec, budget = config["models"][run["model"]], config["stop"]["budget"]
+    wanted = how.fixed or _law(run, how).iterations(run["step_size"], run["batch_size"])
+    at_budget = wanted >= budget
+    averaged = 0 if at_budget else config["average"]["burn_in"] + config["average"]["length"]
+    step, image = seconds(run, layers, how)
+    forwards = 0 if at_budget else how.networks * evaluations(spec, config["pruning"]) * _images(run, config)
+    weights = sum(count for count, _ in layers)
+    return Cost(
+        iterations=min(wanted, budget),
+        at_budget=at_budget,
+        training=None if step is None else (min(wanted, budget) + averaged) * step,
+        pruning=None if image is None else forwards * image,
+        analysis=0.0 if at_budget else how.analysis * weights / 1e6,
     )
-    hours: dict[str, float] = defaultdict(float)
-    counts: Counter[str] = Counter()
-    unknown = set()
-    for run in runs.values():
-        panel = f"{run['model'].upper()}, {run['dataset'].upper()}"
-        counts[panel] += 1
-        step = microseconds(run, config, measured, peaks)
-        if step is None:
-            unknown.add(panel)
-        else:
-            hours[panel] += (iterations + AVERAGING) * step / 3.6e9
-    return [(panel, count, None if panel in unknown else hours[panel]) for panel, count in counts.items()]
+
+
+def layers_of(run: grid.Run, config: Config) -> Layers:
+    """(weights, output positions of one image) of each layer of a run's network."""
+    return roofline.matrices(config["models"][run["model"]], SHAPES[run["dataset"]], CLASSES)
+
+
+def _law(run: grid.Run, how: How) -> iterations.Law:
+    if not how.laws or run["model"] not in how.laws:
+        raise SystemExit(f"no study says how many iterations {run['model']} takes; give --iterations, or its --tables.")
+    return how.laws[run["model"]]
+
+
+def seconds(run: grid.Run, layers: Layers, how: How) -> tuple[float | None, float | None]:
+    """Of one step, and of one image forward: the fastest measured step of its network and batch size, or bounds from peaks."""
+    if how.peaks:
+        flops, bandwidth = how.peaks
+        step = max(roofline.flops(layers, run["batch_size"]) / flops, roofline.traffic(layers) / bandwidth)
+        return step, sum(2 * weights * positions for weights, positions in layers) / flops
+    name = NAMES.get(run["model"])
+    fitting = [row["ours"] for row in how.measured if (row["network"], row["b"]) == (name, run["batch_size"])]
+    if not fitting:
+        return None, None
+    return min(fitting) / 1e6, min(fitting) / 1e6 / run["batch_size"] / 3
+
+
+def evaluations(spec: Mapping[str, Any], pruning: Mapping[str, Any]) -> int:
+    """How often a network is evaluated while it is pruned: once for each method's ratios and relative errors."""
+    methods = grid.pruning_methods(spec, pruning)
+    adaptive = len(pruning["adaptive"]["epsilon"]) * sum(method != NOT_ADAPTIVE for method in methods)
+    own = sum(len(method["ratios"]) for method in pruning["own"].values())
+    return sum(len(pruning[method]["ratios"]) for method in methods) + adaptive + own
+
+
+def _images(run: grid.Run, config: Config) -> int:
+    return sum(IMAGES[run["dataset"]][split] for split in config["pruning"]["evaluate"])
+
+
+def table(config: Config, how: How) -> list[str]:
+    """A line of Markdown for each panel and for all of them."""
+    sources = config["datasets"]["sources"]
+    runs = grid.read_runs(config["runs"], datasets=sources, models=config["models"], base=BASE)
+    panels: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        panels.setdefault(f"{run['model'].upper()}, {run['dataset'].upper()}", []).append(name)
+    costs: dict[str, Cost] = {}
+    for names in panels.values():
+        layers = layers_of(runs[names[0]], config)
+        costs |= {name: run_cost(runs[name], layers, config, how) for name in names}
+    lines = [
+        "| panel | runs | iterations, median | at the budget | h training | h pruning | core-h analyses | GB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for panel, names in [*panels.items(), ("all", list(runs))]:
+        some = [costs[name] for name in names]
+        size = study_size.measure(config, {name: runs[name] for name in names}, Path("nowhere")).most
+        lines.append(f"| {panel} | {len(names)} | {_counts(some)} | {_hours(some)} | {size / 1e9:,.1f} |")
+    return lines
+
+
+def _counts(costs: Sequence[Cost]) -> str:
+    share = sum(cost.at_budget for cost in costs) / len(costs)
+    return f"{statistics.median(cost.iterations for cost in costs):,.0f} | {share:.0%}"
+
+
+def _hours(costs: Sequence[Cost]) -> str:
+    parts = [[getattr(cost, name) for cost in costs] for name in ("training", "pruning", "analysis")]
+    return " | ".join("not measured" if None in part else f"{sum(part) / 3600:,.2f}" for part in parts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--iterations", type=int, default=35_000)
-    parser.add_argument("--steps", default=str(BASE / "results/benchmarks/training.json"))
+    parser.add_argument("--configfile", type=Path, help="of a study on MNIST and CIFAR10")
+    parser.add_argument("--iterations", type=int)
+    parser.add_argument("--tables", type=Path, nargs="+", default=iterations.TABLES, help="runs.parquet of studies")
+    parser.add_argument("--steps", type=Path, default=BASE / "results/benchmarks/training.json")
     parser.add_argument("--flops", type=float)
     parser.add_argument("--bandwidth", type=float)
-    arguments = parser.parse_args()
-    peaks = (arguments.flops, arguments.bandwidth) if arguments.flops and arguments.bandwidth else None
-    measured = [] if peaks else json.loads(Path(arguments.steps).read_text(encoding="utf-8"))["steps"]
-    rows = table(arguments.iterations, measured, peaks)
-    print("| panel | runs | hours |\n|---|---|---|")
-    for panel, count, hours in rows:
-        print(f"| {panel} | {count} | {'not measured' if hours is None else f'{hours:,.2f}'} |")
-    if all(hours is not None for *_, hours in rows):
-        print(f"| all | {sum(count for _, count, _ in rows)} | {sum(hours or 0 for *_, hours in rows):,.2f} |")
+    parser.add_argument("--networks", type=int, default=1, help="of each run that are pruned")
+    parser.add_argument("--analysis", type=float, default=ANALYSIS, help="core-seconds per million weights")
+    given = parser.parse_args()
+    peaks = (given.flops, given.bandwidth) if given.flops and given.bandwidth else None
+    measured = [] if peaks else json.loads(given.steps.read_text(encoding="utf-8"))["steps"]
+    laws = None if given.iterations else iterations.laws(iterations.read(given.tables))
+    how = How(measured, peaks, laws, given.iterations, given.networks, given.analysis)
+    print(*table(status.read_config(given.configfile), how), sep="\n")
 
 
 if __name__ == "__main__":

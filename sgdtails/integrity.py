@@ -16,6 +16,7 @@ from typing import Any
 
 from sgdtails import manifest, storage
 from sgdtails.errors import InputError
+from sgdtails.study_size import KINDS
 
 _REDRAWN = (".pdf", ".png", ".md", ".html")
 
@@ -178,8 +179,9 @@ def _is_result(path: Path) -> bool:
             return storage.read_seal(path) is not None
         except OSError:
             return True  # who reads it will say so
-    if path.stem in ("weights", "converged", "last", "average") and path.parent.parent.name in ("initial", "runs"):
-        return True
+    place = path.parent.parent.name  # of weights: of a run, or initial ones that runs share
+    if (place == "runs" and path.stem in KINDS) or (place == "initial" and path.stem == "weights"):
+        return True  # however damaged
     try:
         storage.digest(path)
     except (InputError, OSError):

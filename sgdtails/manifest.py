@@ -29,10 +29,11 @@ def read(study: Path) -> set[str] | None:
     return set(names)
 
 
-def write(study: Path, made: Iterable[str], known: Iterable[str]) -> str:
+def write(study: Path, made: Iterable[str], known: Iterable[str], passing: Iterable[str] = ()) -> str:
     """List the files that a start has made or found there, and those listed before, by their names within the study.
 
-    What is no longer there stays listed while it is one of the ``known`` files of the study's config. A list that is
+    What is no longer there stays listed while it is one of the ``known`` files of the study's config. Those ``passing``,
+    which Snakemake removes when nothing needs them any more, are not listed, though they may be there. A list that is
     damaged, or somebody else's file, is moved aside; a sentence then, else none. OSError.
     """
     known, said = set(known), ""
@@ -42,11 +43,28 @@ def write(study: Path, made: Iterable[str], known: Iterable[str]) -> str:
         before = None
         said = f"{study / NAME} is not a list of this study's files; it is moved to {set_aside(study / NAME, study)}."
     kept = {name for name in before or () if name in known or (study / name).exists()}
-    names = kept | {name for name in made if _lasts(name)}
+    names = (kept | {name for name in made if _lasts(name)}).difference(passing)
     if names != before:
-        with storage.atomic(study / NAME) as temporary:
-            temporary.write_text("\n".join([_HEADING, *sorted(names), ""]), encoding="utf-8")
+        _replace(study, names)
     return said
+
+
+def forget(study: Path, passing: Iterable[str]) -> None:
+    """Take files off a study's list before a start removes them: else, until it ends well, they would count as missing.
+
+    A list that is damaged is left to ``write``. OSError.
+    """
+    try:
+        before = read(study)
+    except InputError:
+        return
+    if before and (names := before.difference(passing)) != before:
+        _replace(study, names)
+
+
+def _replace(study: Path, names: set[str]) -> None:
+    with storage.atomic(study / NAME) as temporary:
+        temporary.write_text("\n".join([_HEADING, *sorted(names), ""]), encoding="utf-8")
 
 
 def set_aside(path: Path, study: Path) -> Path:

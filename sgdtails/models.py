@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sgdtails import initial_laws, own_models
-from sgdtails.architectures import fully_connected_shapes
+from sgdtails.architectures import affordable_pools, fully_connected_shapes
 from sgdtails.errors import unknown
-
-POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
 
 
 def build(
@@ -60,18 +58,6 @@ def _fcn(input_shape: tuple[int, int, int], classes: int, hidden: list[int], dra
         if name != "head":
             modules[f"relu{name.removeprefix('fc')}"] = nn.ReLU()
     return nn.Sequential(modules)
-
-
-def affordable_pools(layers: list[int | str], side: int) -> list[int | str]:
-    """The list without its first pools, as many as a small image cannot be halved: MNIST's 28 pixels lose one of five."""
-    surplus = max(0, layers.count(POOL) - (side.bit_length() - 1))
-    kept: list[int | str] = []
-    for layer in layers:
-        if layer == POOL and surplus:
-            surplus -= 1
-        else:
-            kept.append(layer)
-    return kept
 
 
 def _cnn(input_shape: tuple[int, int, int], classes: int, layers: list[int | str], draws: Draws) -> nn.Sequential:

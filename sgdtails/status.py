@@ -12,9 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sgdtails import grid, inputs, parquet, planning, status_log, storage
+from sgdtails import grid, inputs, parquet, planning, status_log, storage, study_size
 from sgdtails.errors import InputError
-from sgdtails.status_log import Line
+from sgdtails.status_log import Line, Log
 
 BASE = Path(__file__).parent.parent
 STAGES = {"train": "training", "average": "averaging"}  # and the name of the file that it ends with
@@ -28,7 +28,7 @@ class Job:
 
     run: str
     stage: str
-    log: Path
+    log: Path | None  # of its job, or of one that works on several runs; None before that says anything of this run
     line: Line | None
     age: float
     seen: bool  # its lock
@@ -39,6 +39,7 @@ class Overview:
     """Rows of finished stages by run, jobs at work, the last iterations of paused runs, and what stopped jobs have said."""
 
     study: str
+    disk: str  # one sentence
     runs: Mapping[str, grid.Run]
     ended: dict[str, dict[str, dict[str, Any]]]
     jobs: list[Job] = field(default_factory=list)
@@ -80,13 +81,16 @@ def overview(config: Config, results: Path = Path("results"), *, now: float | No
         for stage, file in STAGES.items()
     }
     found = Overview(
-        config["study"], runs, {stage: {r: v for r, v in rows.items() if v} for stage, rows in ended.items()}
+        config["study"],
+        str(study_size.measure(config, runs, study)),
+        runs,
+        {stage: {r: v for r, v in rows.items() if v} for stage, rows in ended.items()},
     )
-    logs = status_log.logs(study / "logs", runs, config["runs_per_job"])
     for stage in STAGES:
+        logs = status_log.recent(study / "logs" / stage, moment, passed=found.ended[stage])
         for run in runs:
             if run not in found.ended[stage]:
-                _unfinished(found, study, stage, run, logs[stage][run], moment)
+                _unfinished(found, study, stage, run, logs.get(run), moment)
     return found
 
 
@@ -98,23 +102,22 @@ def _ended(path: Path, run: str) -> tuple[str, dict[str, Any]]:
         return run, {}
 
 
-def _unfinished(found: Overview, study: Path, stage: str, run: str, logs: list[Path], now: float) -> None:
+def _unfinished(found: Overview, study: Path, stage: str, run: str, log: Log | None, now: float) -> None:
     """Note whether a process works on a run's stage, or what is left of one that did."""
     folder = study / "checkpoints" / stage
     held = _held(folder / f"{run}.lock")
-    log = max((path for path in logs if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
-    text, age = (status_log.tail(log), now - log.stat().st_mtime) if log else ("", float("inf"))
+    age = now - log.changed if log else float("inf")
     record = _checkpoint(folder / run)
-    if outcome := record.get("outcome"):  # its files are written when its job, or all of its fleet, has ended
+    if outcome := record.get("outcome"):  # its files are written when its job, of all its runs, has ended
         found.ended[stage][run] = {"seconds": record["seconds"], **outcome}
         return
     if held or (held is False and age < FRESH):
-        line = status_log.progress(text).get(run)
+        line = log.progress.get(run) if log else None
         if line and line.nll is None:
             line = status_log.measured(line, record.get("history") or [])
-        found.jobs.append(Job(run, stage, log or logs[0], line, age, bool(held)))
+        found.jobs.append(Job(run, stage, log.path if log else None, line, age, bool(held)))
         return
-    if sentence := status_log.sentence(text):
+    if log and (sentence := status_log.sentence(log.text)):
         found.stopped[run] = sentence
     if record:
         found.paused[run] = record.get("iteration", record.get("taken", 0))
@@ -171,7 +174,12 @@ def time_left(found: Overview) -> tuple[float, int]:
                 seconds += line.left.total_seconds()
             else:
                 unknown += 1
-    return seconds / max(1, len({job.log for job in found.jobs})), unknown
+    return seconds / max(1, _at_once(found)), unknown
+
+
+def _at_once(found: Overview) -> int:
+    """Jobs at work, of which one may work on several runs; those that no log speaks of yet are not counted beside others."""
+    return len({job.log for job in found.jobs if job.log}) or int(bool(found.jobs))
 
 
 def _kind(row: Mapping[str, Any]) -> tuple:
@@ -204,15 +212,25 @@ def lines(found: Overview) -> Iterator[str]:
     yield f"  averaged  {averaged['averaged']:6,}   of {status['converged']} converged{more}"
     yield f"  running   {len(found.jobs):6,}   {working['train']} training, {working['average']} averaging"
     yield f"  waiting   {waiting:6,}   {sum(run not in train for run in found.paused)} of them with a checkpoint"
+    yield f"  disk      {found.disk}"
     if found.jobs:
         yield ""
         heard_of = [job for job in found.jobs if job.line]
         yield from _table(heard_of) if heard_of else ()
         if silent := len(found.jobs) - len(heard_of):
             yield f"{silent} more begin, or wait for a slot in their job: their logs have no line of theirs yet."
-    for run, sentence in found.stopped.items():
-        yield f"{run} stopped: {sentence}"
+    yield from _stopped(found)
     yield from _left(found)
+
+
+def _stopped(found: Overview) -> Iterator[str]:
+    """A line for each sentence that jobs have ended with: that of a fleet is the same for all its runs."""
+    runs: dict[str, list[str]] = {}
+    for run, sentence in found.stopped.items():
+        runs.setdefault(sentence, []).append(run)
+    for sentence, (first, *others) in runs.items():
+        more = f" and {len(others):,} more" if others else ""
+        yield f"{first}{more} stopped: {sentence}"
 
 
 def _table(jobs: list[Job]) -> Iterator[str]:
@@ -239,7 +257,7 @@ def _left(found: Overview) -> Iterator[str]:
         yield "All runs are trained and averaged."
         return
     seconds, unknown = time_left(found)
-    at_once = len({job.log for job in found.jobs})
+    at_once = _at_once(found)
     yield ""
     if seconds and any(found.ended.values()):  # before that there is only the time that budgets allow
         how = f"with {at_once} job{'s' * (at_once > 1)} at once" if at_once else "one job at a time"

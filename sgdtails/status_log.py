@@ -1,14 +1,14 @@
 """What the logs of training and averaging jobs say: the lines of ``progress.Progress``, and how a job ended."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sgdtails import grid
-
+_RECENT = 86_400.0  # seconds
 _TAIL = 2**18  # bytes: half an hour of lines and more
 _LINE = re.compile(
     r"(?P<run>\S+): iteration (?P<iteration>[\d,]+)(?:  NLL (?P<nll>\S+)  accuracy (?P<accuracy>\S+))?"
@@ -28,20 +28,33 @@ class Line:
     accuracy: float | None = None
 
 
-def logs(folder: Path, runs: Mapping[str, grid.Run], runs_per_job: int) -> dict[str, dict[str, list[Path]]]:
-    """The logs that may speak of a run, by stage and run: that of its own job, and that of its fleet."""
-    fleets = grid.fleets(runs, runs_per_job) if runs_per_job > 1 else {}
-    fleet_of = {run: name for name, members in fleets.items() for run in members}
-    return {
-        stage: {
-            run: [
-                folder / stage / f"{run}.log",
-                *([folder / "fleets" / f"{stage}_{fleet_of[run]}.log"] if run in fleet_of else []),
-            ]
-            for run in runs
-        }
-        for stage in ("train", "average")
-    }
+@dataclass(frozen=True)
+class Log:
+    """The end of a job's log, and when it last changed, in seconds since the epoch."""
+
+    path: Path
+    changed: float
+    text: str
+    progress: Mapping[str, Line]
+
+
+def recent(folder: Path, now: float, *, passed: Container[str] = ()) -> dict[str, Log]:
+    """The newest log in ``folder`` that speaks of each run, by run: of its own job, or of one that works on several.
+
+    Logs that have not changed within a day are passed over, and those named after a run that has ``passed`` this stage.
+    """
+    changed = {}
+    for path in folder.glob("*.log"):
+        with suppress(OSError):  # it has just gone
+            if path.stem not in passed and (moment := path.stat().st_mtime) > now - _RECENT:
+                changed[path] = moment
+    found: dict[str, Log] = {}
+    for path in sorted(changed, key=changed.__getitem__, reverse=True):
+        text = tail(path)
+        log = Log(path, changed[path], text, progress(text))
+        for run in (*log.progress, path.stem):
+            found.setdefault(run, log)
+    return found
 
 
 def tail(path: Path) -> str:

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from benchmarks import checkpoints, grid_cost, pruning, roofline, training
-from sgdtails import data, sources
+from benchmarks import checkpoints, grid_cost, iterations, planning, pruning, roofline, training
+from sgdtails import data, grid, sources
+from sgdtails.errors import InputError
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +56,99 @@ def test_a_training_job_that_is_asked_to_end_leaves_a_checkpoint(dataset, tmp_pa
     assert checkpoints.ended_after(tmp_path, "fcn4", 0) > 0
 
 
+def made(law, etas=(0.1, 0.2, 0.4), batches=(25, 50), noise=0.0):
+    """Converged runs whose iterations follow a law, but for normal noise in their logarithm."""
+    rng = np.random.default_rng(0)
+    return [
+        {"model": "m", "dataset": "d", "step_size": eta, "batch_size": b, "status": "converged"}
+        | {"iterations": law(eta, b) * np.exp(noise * rng.standard_normal())}
+        for eta in etas
+        for b in batches
+    ]
+
+
+def test_a_law_is_found_again():
+    law = iterations.fit(made(lambda eta, b: 300 * eta**-1.2 * b**0.5))
+    assert (law.constant, law.eta, law.b) == pytest.approx((np.log(300), -1.2, 0.5))
+    assert law.eta_error < 1e-9
+    assert law.iterations(0.3, 40) == pytest.approx(300 * 0.3**-1.2 * 40**0.5)
+    assert law.iterations(0.05, 50) == pytest.approx(2 * law.iterations(0.1, 50))  # below 0.1 nothing was fitted
+
+
+def test_the_interval_of_an_exponent_is_that_of_a_regression():
+    """With one batch size each column but that of the step size is constant: scipy's simple regression, twice the runs."""
+    rows = made(lambda eta, b: 300 / eta, etas=np.geomspace(0.1, 1, 9), noise=0.3)
+    law = iterations.fit(rows)
+    centred = [
+        np.log(row["iterations"])
+        - np.mean([np.log(r["iterations"]) for r in rows if r["batch_size"] == row["batch_size"]])
+        for row in rows
+    ]
+    plain = stats.linregress(np.log([row["step_size"] for row in rows]), centred)
+    n = len(rows)  # the regression has not paid for its second mean
+    error = plain.stderr * np.sqrt((n - 2) / (n - 3)) * stats.t.ppf(0.975, n - 3)
+    assert (law.eta, law.eta_error) == pytest.approx((plain.slope, error))
+
+
+@pytest.mark.parametrize("rows", [made(lambda *_: 9.0)[:3], made(lambda *_: 9.0, batches=(25,) * 2)])
+def test_too_few_runs_give_no_law(rows):
+    with pytest.raises(InputError, match="m: no law"):
+        iterations.fit(rows)
+
+
+def test_stored_studies_have_laws():
+    """What docs/performance.md says of them."""
+    found = iterations.laws(iterations.read())
+    assert sorted(found) == ["cnn", "fcn4", "fcn6"]
+    for line in iterations.report(found):
+        assert line in (ROOT / "docs/performance.md").read_text()
+
+
 @pytest.mark.parametrize("peaks", [(1e12, 1e30), (1e30, 1e9)])
-def test_the_grid_costs_what_its_steps_cost(peaks):
-    rows = grid_cost.table(40_000, [], peaks)
-    assert sum(count for _, count, _ in rows) == 215
-    half = grid_cost.table(15_000, [], peaks)
-    for (_, _, hours), (_, _, fewer) in zip(rows, half, strict=True):
-        assert hours == pytest.approx(2 * fewer)
+def test_a_run_costs_what_its_steps_cost(config, peaks):
+    run = {"model": "fcn4", "dataset": "mnist", "batch_size": 50, "step_size": 0.1}
+    layers = grid_cost.layers_of(run, config)
+    step = max(roofline.flops(layers, 50) / peaks[0], roofline.traffic(layers) / peaks[1])
+    cost = grid_cost.run_cost(run, layers, config, grid_cost.How(peaks=peaks, fixed=40_000))
+    assert (cost.iterations, cost.at_budget) == (40_000, False)
+    assert cost.training == pytest.approx(50_000 * step)  # with 10,000 for the average
+    assert cost.pruning == pytest.approx(111 * 70_000 * 2 * 14_209_024 / peaks[0])
+    assert cost.analysis == pytest.approx(14.209024 * grid_cost.ANALYSIS)
+    twice = grid_cost.run_cost(run, layers, config, grid_cost.How(peaks=peaks, fixed=40_000, networks=2))
+    assert twice.pruning == pytest.approx(2 * cost.pruning)
+    measured = [{"network": "FCN4-2048", "b": 50, "ours": us} for us in (300.0, 150.0)]
+    cost = grid_cost.run_cost(run, layers, config, grid_cost.How(measured, fixed=40_000))
+    assert cost.training == pytest.approx(50_000 * 150e-6)
+    assert cost.pruning == pytest.approx(111 * 70_000 * 1e-6)
+    other = grid_cost.run_cost(run | {"batch_size": 100}, layers, config, grid_cost.How(measured, fixed=40_000))
+    assert (other.training, other.pruning) == (None, None)
+
+
+def test_a_run_at_its_budget_is_neither_averaged_nor_pruned(config):
+    run = {"model": "fcn4", "dataset": "mnist", "batch_size": 50, "step_size": 1e-4}
+    how = grid_cost.How(peaks=(1e12, 1e12), laws=iterations.laws(iterations.read()))
+    layers = grid_cost.layers_of(run, config)
+    cost, limit = grid_cost.run_cost(run, layers, config, how), config["stop"]["budget"]
+    assert (cost.iterations, cost.at_budget, cost.pruning, cost.analysis) == (limit, True, 0, 0)
+    fixed = grid_cost.run_cost(run, layers, config, grid_cost.How(peaks=how.peaks, fixed=limit - 10_000))
+    assert fixed.training == pytest.approx(cost.training)
+
+
+def test_the_paper_s_grid_has_a_line_per_panel(config):
+    lines = grid_cost.table(config, grid_cost.How(peaks=(1e12, 1e12), fixed=35_000))
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[1] for row in cells] == ["48", "31", "18", "52", "36", "30", "215"]
+    for column in (1, 4, 5, 6):  # hours are rounded to a hundredth
+        parts = [float(row[column].replace(",", "")) for row in cells]
+        assert parts[-1] == pytest.approx(sum(parts[:-1]), abs=0.005 * 7)
+    assert grid_cost.table(config, grid_cost.How(fixed=35_000))[2].count("not measured") == 2
+
+
+def test_a_planned_table_has_exactly_so_many_runs(config):
+    for runs in (1, 7, 301, 2150):
+        found = grid.read_runs(planning.rows(runs), datasets=["mnist", "cifar10"], models=config["models"])
+        assert len(found) == runs  # all of them different
+    assert {row["model"] for row in found.values()} == set(config["models"])
 
 
 def test_counts_of_a_step():

@@ -99,11 +99,11 @@ def test_what_was_moved_aside_before_stays(study):
 
 
 def test_weights_of_an_earlier_version_are_kept_and_said_to_be_of_one(study):
-    path = study / "runs/a/final.safetensors"
+    path = study / "runs/a/last.safetensors"
     save_file({"w": np.ones(3)}, path, {"sgdtails": json.dumps({"order": ["w"], "run": "a", "status": "converged"})})
     before = path.read_bytes()
     (said,) = integrity.repair(study, [path])
-    kept = study / ".damaged/runs/a/final.safetensors"
+    kept = study / ".damaged/runs/a/last.safetensors"
     assert "was written by an early version 0.1.0 of this software" in said
     assert said.endswith(f"it is kept for that version as {kept}, and made again if it is needed.")
     assert kept.read_bytes() == before
@@ -254,6 +254,59 @@ def test_the_list_grows_and_forgets_only_what_no_rule_makes_any_more(study):
         (study / name).unlink()
     manifest.write(study, ["figures/fig02.png", "logs/train/a.log"], ["report.html"])
     assert manifest.read(study) == before - {"runs/a/tails.parquet"} | {"figures/fig02.png"}
+
+
+WEIGHTS = ["initial/m-d-s0/weights.safetensors", *(f"runs/a/{k}.safetensors" for k in ("converged", "last", "average"))]
+
+
+@pytest.fixture
+def weights(study):
+    """A study's weights, on its list, and what is written beside them."""
+    before = set(study.rglob("*"))
+    for name in WEIGHTS:
+        storage.save_arrays(study / name, {"w": np.ones(3)}, {})
+    assert {path.name for path in set(study.rglob("*")) - before if path.is_file()} == {
+        Path(name).name for name in WEIGHTS
+    }  # no digest beside them, which would stay when they go
+    manifest.write(study, WEIGHTS, WEIGHTS)
+    return WEIGHTS
+
+
+def test_weights_removed_on_purpose_are_not_missing(study, weights, capsys):
+    gone = weights[1:3]
+    manifest.forget(study, gone)  # as a start does before it removes them
+    (study / gone[0]).unlink()
+    assert verified(study, capsys) == (0, ["10 files checked, 0 problems."])  # though it was killed before its end
+    assert manifest.write(study, weights, weights, passing=gone) == ""
+    (study / gone[1]).unlink()
+    assert verified(study, capsys) == (0, ["9 files checked, 0 problems."])
+    assert list(integrity.repair(study, [study / name for name in weights])) == []
+    (study / weights[3]).unlink()  # not on purpose
+    status, lines = verified(study, capsys)
+    assert status == 1
+    assert lines[0].startswith(f"{study / weights[3]} is missing")
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_that_are_about_to_go_are_read_while_they_are_there(study, weights, name, capsys):
+    manifest.write(study, weights, weights, passing=weights)
+    assert verified(study, capsys)[0] == 0
+    path = study / name
+    path.write_bytes(b"\0" * 10 + path.read_bytes()[10:])  # nothing says any more that it was ours
+    assert verified(study, capsys)[0] == 1
+
+
+def test_nothing_is_forgotten_of_a_list_that_is_damaged_or_names_none_of_them(study, capsys):
+    path = study / manifest.NAME
+    before = path.stat()
+    manifest.forget(study, WEIGHTS)
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    path.write_bytes(b"")
+    manifest.forget(study, ["report.html"])
+    assert path.read_bytes() == b""
+    path.unlink()
+    manifest.forget(study, ["report.html"])
+    assert not path.exists()
 
 
 def test_links_are_followed_and_what_they_miss_is_reported(study, tmp_path, capsys):

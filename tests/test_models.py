@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtails import grid, initial_laws, models
+from sgdtails import architectures, grid, initial_laws, models
 from sgdtails.errors import InputError
 
 MNIST, CIFAR10, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
@@ -37,9 +37,9 @@ def test_pools_in_a_row_each_halve_the_image():
 
 def test_small_images_lose_the_first_pools(config):
     published = config["models"]["cnn"]["cnn"]
-    assert models.affordable_pools(published, 32) == published
-    assert models.affordable_pools(published, 28) == [64, 128, *published[3:]]
-    assert models.affordable_pools([8, "M", 8, "M"], 1) == [8, 8]
+    assert architectures.affordable_pools(published, 32) == published
+    assert architectures.affordable_pools(published, 28) == [64, 128, *published[3:]]
+    assert architectures.affordable_pools([8, "M", 8, "M"], 1) == [8, 8]
 
 
 @pytest.mark.parametrize("shape", [MNIST, CIFAR10, DIGITS, (2, 5, 9)])

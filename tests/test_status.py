@@ -201,18 +201,60 @@ def test_checkpoints_tell_paused_runs_from_finished_ones(tmp_path, study):
         assert (job.line.nll, job.line.accuracy) == (0.25, 0.5)
 
 
+FLEET = "fcn4_digits_b10_0.log"
+
+
 def test_runs_of_a_fleet_are_read_from_its_log(tmp_path, study):
-    study["runs_per_job"] = 4
-    write_log(tmp_path / "s/logs/fleets/train_fcn4_digits_b10_0.log", 4000, (FIRST, 200, {}), (SECOND, 400, {}))
+    write_log(tmp_path / "s/logs/train" / FLEET, 4000, (FIRST, 200, {}), (SECOND, 400, {}))
     files = [lock_of(tmp_path, run) for run in (FIRST, SECOND, THIRD)]
     for file in files:
         fcntl.flock(file, fcntl.LOCK_EX)
     found = status.overview(study, tmp_path)
     assert [job.line and job.line.iteration for job in found.jobs] == [200, 400, None]
-    assert len({job.log for job in found.jobs}) == 1
+    assert "with 1 job at once" not in "\n".join(status.lines(found))  # nothing has ended: no time to tell
     assert "1 more begin, or wait for a slot" in "\n".join(status.lines(found))
+    write_rows(tmp_path, study, [THIRD], seconds=100.0, iterations=1000)
+    assert "with 1 job at once" in "\n".join(status.lines(status.overview(study, tmp_path)))
     for file in files:
         file.close()
+
+
+@pytest.mark.parametrize("newest", [FLEET, f"{FIRST}.log"])
+def test_the_newest_log_that_speaks_of_a_run_counts(tmp_path, study, newest):
+    """A run of a fleet may have been made again alone, and the other way round."""
+    ages = {FLEET: 200, f"{FIRST}.log": 200, "fcn4_digits_b10_1.log": 50, newest: 100}
+    for number, (name, age) in enumerate(ages.items()):
+        run = SECOND if name.endswith("_1.log") else FIRST
+        write_log(tmp_path / "s/logs/train" / name, 4000, (run, 100 + number, {}))
+        os.utime(tmp_path / "s/logs/train" / name, (time.time() - age,) * 2)
+    with lock_of(tmp_path, FIRST) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        [job] = status.overview(study, tmp_path).jobs
+    assert job.log.name == newest
+    assert job.line.iteration == 100 + list(ages).index(newest)
+    assert job.age == pytest.approx(100, abs=30)  # of a loaded machine
+
+
+def test_logs_of_another_day_and_of_finished_runs_are_not_read(tmp_path, study, monkeypatch):
+    logs = tmp_path / "s/logs/train"
+    write_rows(tmp_path, study, [FIRST])
+    for name in (FLEET, f"{FIRST}.log", f"{SECOND}.log"):
+        write_log(logs / name, 4000, (SECOND, 200, {}))
+    os.utime(logs / FLEET, (time.time() - 90_000,) * 2)
+    read = []
+    real = status_log.tail
+    monkeypatch.setattr(status_log, "tail", lambda path: read.append(path.name) or real(path))
+    status.overview(study, tmp_path)
+    assert read == [f"{SECOND}.log"]
+
+
+def test_what_a_fleet_has_said_last_is_one_line(tmp_path, study):
+    log = tmp_path / "s/logs/train" / FLEET
+    write_log(log, 4000, (FIRST, 200, {}), (SECOND, 200, {}))
+    with log.open("a") as file:
+        file.write("sgdtails: No space left on device: x; make room.\n")
+    text = "\n".join(status.lines(status.overview(study, tmp_path)))
+    assert f"{FIRST} and 1 more stopped: No space left on device: x; make room." in text
 
 
 def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study):
