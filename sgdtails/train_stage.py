@@ -1,20 +1,35 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sgdtails import stages
 
 if TYPE_CHECKING:
+    from sgdtails.lanes import State
     from sgdtails.training import Run
 
 
 def train(
-    settings: Mapping[str, stages.Settings], store: stages.Store, dataset: str, *, slots: int, minutes: float
+    settings: Mapping[str, stages.Settings],
+    store: stages.Store,
+    dataset: str,
+    *,
+    slots: int,
+    minutes: float,
 ) -> None:
     """Train runs equal but for step size and seed, by name, as far as they are not finished."""
     setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
+
+
+def initial(settings: stages.Settings, dataset: str) -> "State":
+    """The weights that a run begins with."""
+    from sgdtails import data, models
+
+    read, name, seed = data.read(dataset), settings["run"]["model"], settings["run"]["seed"]
+    return models.state(models.build(name, read.shape, len(read.classes), {name: settings["model"]}, seed=seed))
 
 
 def layer_keys(settings: stages.Settings, dataset: str, state: Iterable[str]) -> list[str]:
@@ -48,11 +63,11 @@ def _train(
         bench.test,
         batch_size=bench.batch_size,
         stop=training.Stop(**bench.settings["stop"]),
-        build=lambda seed: models.state(bench.model(seed)),
+        initial=lru_cache(8)(lambda seed: models.state(bench.model(seed))),
     )
     fleet = training.Fleet(bench.lanes(slots, len(runs)), task, keeper, Progress(task.stop.budget))
     fleet.train(runs)
 
 
 def _packed(run: "Run") -> stages.Packed:
-    return stages.packed(run, ("initial", "state"), ("iteration", "gated", "history", "seconds", "outcome"))
+    return stages.packed(run, ("state",), ("iteration", "gated", "history", "seconds", "outcome"))

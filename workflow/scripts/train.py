@@ -26,10 +26,11 @@ def write(smk: Any, settings: dict[str, Any], arrays: dict[str, Any], record: di
     run, outcome = settings["run"], record["outcome"]
     provenance = {"run": run["run"], "code": smk.params.code, "settings": settings}
     state = {key: outcome[key] for key in ("status", "iterations")} | {"depends": depends}
-    initial = stages.group(arrays, "initial")
-    layers = {"layers": train_stage.layer_keys(settings, smk.input.dataset, initial)}
+    weights = stages.group(arrays, "state")
+    layers = {"layers": train_stage.layer_keys(settings, smk.input.dataset, weights)}
+    initial = train_stage.initial(settings, smk.input.dataset)
     storage.save_arrays(smk.output.initial, initial, provenance | layers)
-    storage.save_arrays(smk.output.converged, stages.group(arrays, "state"), provenance | layers | state)
+    storage.save_arrays(smk.output.converged, weights, provenance | layers | state)
     history = ({"run": run["run"]} | row for row in record["history"])
     parquet.write(run_schemas.SCHEMAS["history"], history, smk.output.history, provenance=provenance)
     row = run | outcome | {"eta_over_b": run["step_size"] / run["batch_size"], "precision": settings["precision"]}
