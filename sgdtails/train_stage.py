@@ -1,6 +1,6 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,13 @@ def train(
     *,
     slots: int,
     minutes: float,
+    on_end: Callable[[str], None] | None = None,
 ) -> None:
-    """Train runs equal but for step size and seed, by name, as far as they are not finished."""
-    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes))
+    """Train runs equal but for step size and seed, by name, as far as they are not finished.
+
+    ``on_end`` is called with the name of each run that comes to its end here, once its checkpoint is on the disk.
+    """
+    setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes, on_end))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, slots, *setup()))
 
 
@@ -66,7 +70,8 @@ def _train(
         initial=lru_cache(8)(lambda seed: models.state(bench.model(seed))),
     )
     fleet = training.Fleet(bench.lanes(slots, len(runs)), task, keeper, Progress(task.stop.budget))
-    fleet.train(runs)
+    with keeper:
+        fleet.train(runs)
 
 
 def _packed(run: "Run") -> stages.Packed:
