@@ -68,7 +68,7 @@ class Updates:
     def move(self, source: int, target: int) -> None:
         """All that belongs to one slot to another, on the device."""
         for stacked in (self._step_sizes, *self._velocity):
-            stacked[target] = stacked[source]
+            stacked[target].copy_(stacked[source])
         if self._generators:  # changing places leaves both their states, which on a GPU lie on the CPU
             generators = self._generators
             generators[target], generators[source] = generators[source], generators[target]
@@ -76,7 +76,7 @@ class Updates:
     def clear(self, slot: int) -> None:
         """Let a slot stand still."""
         for stacked in (self._step_sizes, *self._velocity):
-            stacked[slot] = 0
+            stacked[slot].zero_()
 
     @torch.no_grad()
     def apply(self, index: int, change: Tensor) -> None:
