@@ -75,8 +75,9 @@ class Order:
 class Run:
     """One run: what it is, and how far it has come.
 
-    ``gated`` is the iteration of the last gate that was decided. ``state`` is what a slot held when that was last
-    asked for, None while it holds a newer one, and at the end the weights; ``outcome``, the ``TRAINED`` columns of its row and its device, is there when it has ended.
+    ``gated`` is the iteration of the last gate that was decided. ``state`` is what a slot held when that was last asked for,
+    None while it holds a newer one, and at the end the weights. ``outcome``, the ``TRAINED`` columns of its row and its
+    device, is there when it has ended.
     """
 
     name: str
@@ -229,9 +230,9 @@ class Fleet:
     def _judge(self, lane: Lane, index: int, slot: _Slot) -> None:
         """The full pass: a row of the history where one is due; if the run has ended, its weights and outcome."""
         run, task, network = slot.run, self._task, self._network(lane, index)
-        finite = lane.finite(index)  # velocities are then, too: they are added to the weights
+        whole = lane.finite(index)  # velocities are finite then, too: they have been added to the weights
         nll, accuracy = slot.gate.pass_over(network)
-        sound = bool(finite)
+        sound = bool(whole)
         status = task.stop.status(run.iteration, nll, accuracy, sound)
         self._progress.report(run.name, run.iteration, NLL=nll, accuracy=accuracy)
         if not status and not task.stop.full(run.iteration):

@@ -186,6 +186,12 @@ def test_a_full_disk_ends_a_job_in_one_sentence_and_a_later_one_goes_on(job, mon
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_write_changes_nothing_that_threads_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", None)
+    monkeypatch.setattr(os, "chdir", None)
+    Checkpoints(tmp_path, "train", "a", depends={}).save({"w": np.zeros(3)}, {})
+
+
 def fleet(job, **more):
     """Three runs in two slots; the checkpoints of each."""
     settings = json.loads(job.params.settings)
