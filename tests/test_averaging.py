@@ -110,12 +110,12 @@ def test_weights_stay_in_their_slots_while_they_are_averaged(digits, monkeypatch
 
 def test_velocities_and_noise_stay_with_runs_as_others_end(digits):  # noqa: F811
     sgd = updates.Sgd(momentum=0.5, noise_scale=1e-3, noise_alpha=1.8)
-    runs = [dataclasses.replace(one, step_size=0.03 * (1 + int(one.name))) for one in averages(digits, "fcn", range(3))]
+    runs = [dataclasses.replace(one, step_size=0.03 * (3 - int(one.name))) for one in averages(digits, "fcn", range(3))]
     stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.9, gate=10, budget=30 + 300)
     more = {"sgd": sgd, "stop": stop, **GOES_ON}
     together = run(digits, [dataclasses.replace(one) for one in runs], slots=3, **more)
     lengths = [together[one.name].outcome["last_iterations"] for one in runs]
-    assert lengths[0] > min(lengths[1:])  # the first ones end first, and others move to their slots
+    assert lengths[0] < max(lengths[1:])  # the first one ends first, and others move to its slot
     for one in runs:
         assert_equal(run(digits, [one], **more)[one.name], together[one.name])
 
