@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sgdtails import data, grid, sources, stages, storage, train_stage
+from benchmarks.study_plan import Files
+from sgdtails import data, grid, models, sources, stages, storage, train_stage
 from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import Interrupted
 
@@ -35,17 +36,22 @@ MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the first work of the job
 def job(folder: Path, config: dict[str, Any], model: str) -> None:
     """One run, as the job of rule ``train`` takes it; ends as soon as it is asked to."""
     block = {"dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.01, "seed": 0}
-    (run,) = grid.read_runs([block], datasets=["mnist"], models=[model]).values()
+    ((name, run),) = grid.read_runs([block], datasets=["mnist"], models=[model]).items()
     settings = {"run": run, "model": config["models"][model], "stop": config["stop"]}
     settings |= {"device": "cpu", "precision": "fp32", "threads": 1}
-    dataset = str(folder / "mnist.safetensors")
-    params = SimpleNamespace(checkpoints=str(folder / "checkpoints"), code="c")
-    store = stages.store("train", {"a": settings}, params, {"a": dataset})
+    dataset, initial = str(folder / "mnist.safetensors"), str(folder / f"{model}.safetensors")
+    if not Path(initial).exists():
+        network = models.build(model, (1, 28, 28), 10, config["models"], seed=0)
+        storage.save_arrays(initial, models.state(network), {})
+    outputs = Files(row=str(folder / "runs" / name / "training.parquet"))
+    smk = SimpleNamespace(input=Files(), output=outputs, params=SimpleNamespace(code="c"))
+    store = stages.store("train", {name: settings}, smk, {name: dataset})
+    how = {"initial": {name: initial}, "dataset": dataset, "minutes": config["checkpoint_minutes"]}
     (folder / "begun").touch()
     try:
-        train_stage.train({"a": settings}, store, dataset, slots=1, minutes=config["checkpoint_minutes"])
+        train_stage.train({name: settings}, store, slots=1, **how)
     except Interrupted:
-        assert store["a"].load() is not None
+        assert store[name].load() is not None
 
 
 def ended_after(folder: Path, model: str, moment: float) -> float:

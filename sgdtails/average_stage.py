@@ -20,9 +20,12 @@ def average(
     dataset: str,
     slots: int,
     minutes: float,
-    on_end: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[str], None] | None = None,
 ) -> None:
-    """Average the iterates of converged runs, whose trained weights are in files ``trained``, as far as they are not finished."""
+    """Average the iterates of converged runs, whose trained weights are in files ``trained``, as far as they are not finished.
+
+    ``on_end`` is called with the name of each run that comes to its end here, once its checkpoint is on the disk.
+    """
     setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes, on_end))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _average(settings, todo, trained, slots, *setup()))
 
@@ -54,17 +57,18 @@ def _average(
             )
         )
     how = bench.settings["average"]
-    averaging.average(
-        runs,
-        bench.lanes(slots, len(runs)),
-        bench.train,
-        bench.test,
-        batch_size=bench.batch_size,
-        stop=Stop(**bench.settings["stop"]),
-        **how,
-        keeper=keeper,
-        progress=Progress(how["burn_in"] + how["length"]),
-    )
+    with keeper:
+        averaging.average(
+            runs,
+            bench.lanes(slots, len(runs)),
+            bench.train,
+            bench.test,
+            batch_size=bench.batch_size,
+            stop=Stop(**bench.settings["stop"]),
+            **how,
+            keeper=keeper,
+            progress=Progress(how["burn_in"] + how["length"]),
+        )
 
 
 def converged(trained: str) -> bool:

@@ -17,10 +17,10 @@ from sgdtails import evaluation
 from sgdtails.data import Split
 from sgdtails.errors import Interrupted
 from sgdtails.gates import Gate, Stop
-from sgdtails.lanes import Lane, State, interleave
+from sgdtails.lanes import Lane, State, close_up, interleave
 from sgdtails.progress import Progress
 from sgdtails.run_schemas import AVERAGES
-from sgdtails.training import Keeper, Order, finite, largest_norm, number, stoppable
+from sgdtails.training import Keeper, Order, finite, largest_norm, number
 from sgdtails.updates import weights
 
 WINDOW = 200  # steps between two looks at the clock
@@ -30,9 +30,10 @@ WINDOW = 200  # steps between two looks at the clock
 class Average:
     """One converged run on its way to its average: it goes on from iteration ``begin``, a gate, and the state that ``load`` gives.
 
-    ``taken`` steps have been taken since. ``sums`` are there once the burn-in is over, ``mean`` once all iterates are averaged;
-    ``gated`` is the value of ``taken`` at the last look at the training set. At the end ``state`` is the last iterate and
-    ``outcome`` has status (averaged or diverged) and the columns ``run_schemas.AVERAGES``.
+    ``taken`` steps have been taken since. ``state`` and, once the burn-in is over, ``sums`` are what a slot held when that was
+    last asked for, and None while it holds newer ones; ``mean`` is there once all iterates are averaged; ``gated`` is the value
+    of ``taken`` at the last look at the training set. At the end ``state`` is the last iterate and ``outcome`` has status
+    (averaged or diverged) and the columns ``run_schemas.AVERAGES``.
     """
 
     name: str
@@ -112,14 +113,12 @@ class _Work:
 
 
 def _each(bring: Callable[[Seats, _Work], None], runs: list[Average], lanes: Sequence[Lane], work: _Work) -> None:
-    """Bring runs on, as many at once as there are slots; if Interrupted is raised, their arrays are up to date: they are saved."""
+    """Bring runs on, as many at once as there are slots; if Interrupted is raised, they are saved. ``seats`` are kept up to date."""
     for seats in _groups(runs, lanes):
         try:
             bring(seats, work)
         except Interrupted:
-            for _, _, run in _placed(seats):
-                if run.outcome is None:
-                    work.keeper.save(run)
+            _save(_placed(seats), work)
             raise
 
 
@@ -130,12 +129,13 @@ def _through(seats: Seats, work: _Work) -> None:
     summing = placed[0][2].taken >= work.burn_in
     _place(placed, summing=summing)
     if not summing:
-        _advance(seats, orders, work.burn_in, work, summing=False)
-        _collect(placed, summing=False)
-        _place(placed, summing=True)
-    _advance(seats, orders, work.burn_in + work.length, work, summing=True)
-    _collect(placed, summing=True)
-    for _, _, run in placed:
+        _advance(seats, orders, work.burn_in, work)
+        for lane, _ in seats:
+            with lane.scope():
+                lane.accumulate(True)
+    _advance(seats, orders, work.burn_in + work.length, work)
+    for lane, slot, run in placed:
+        _collect(lane, slot, run, work)
         run.mean, run.sums = _mean(run, work.length), None
     _look(placed, work.gates(placed), work)
     for _, _, run in placed:
@@ -148,18 +148,18 @@ def _onward(seats: Seats, work: _Work) -> None:
     gates, orders = work.gates(_placed(seats)), work.orders(_placed(seats))
     gate = work.stop.gate
     work.progress.extend(max(work.stop.budget - min(run.begin for _, part in seats for run in part), 0))
+    _place(_placed(seats), summing=False)
     while seats:
         placed = _placed(seats)
-        _place(placed, summing=False)
-        while all(run.outcome is None for _, _, run in placed):
-            taken = placed[0][2].taken
-            at_gate = taken == work.burn_in + work.length or taken % gate == 0
-            if at_gate and any(run.gated != taken for _, _, run in placed):
-                _look(placed, gates, work)
-            else:
-                _advance(seats, orders, taken - taken % gate + gate, work, summing=False)
-        left = ((lane, [run for run in part if run.outcome is None]) for lane, part in seats)
-        seats = [(lane, part) for lane, part in left if part]
+        taken = placed[0][2].taken
+        at_gate = taken == work.burn_in + work.length or taken % gate == 0
+        if at_gate and any(run.gated != taken for _, _, run in placed):
+            _look(placed, gates, work)
+            for lane, part in seats:
+                close_up(lane, part, lambda run: run.outcome is None)
+            seats[:] = [(lane, part) for lane, part in seats if part]
+        else:
+            _advance(seats, orders, taken - taken % gate + gate, work)
 
 
 def _groups(runs: Iterable[Average], lanes: Sequence[Lane]) -> Iterator[Seats]:
@@ -180,19 +180,20 @@ def _placed(seats: Seats) -> Placed:
 
 
 def _place(placed: Placed, *, summing: bool) -> None:
-    """Into their slots, from their slots if they were there before: sums begin, or go on."""
+    """Into their slots: sums begin, or go on."""
     for lane, slot, run in placed:
         with lane.scope():
             if slot == 0:
                 lane.accumulate(summing)
-            run.state = run.state or run.load()
-            lane.put(slot, run.state, run.step_size, [run.seed, run.begin])  # noise other than in training
+            state = run.state or run.load()
+            lane.put(slot, state, run.step_size, [run.seed, run.begin])  # noise other than in training
             if summing and run.sums is not None:
                 lane.put_sums(slot, run.sums)
+            run.state = run.sums = None
 
 
-def _advance(seats: Seats, orders: Mapping[str, Order], end: int, work: _Work, *, summing: bool) -> None:
-    """Take steps until ``end`` have been taken; at times, save. Where Interrupted is raised, arrays are up to date."""
+def _advance(seats: Seats, orders: Mapping[str, Order], end: int, work: _Work) -> None:
+    """Take steps until ``end`` have been taken; at times, save."""
     keeper, placed = work.keeper, _placed(seats)
     first = placed[0][2]
     while first.taken < end:
@@ -201,12 +202,10 @@ def _advance(seats: Seats, orders: Mapping[str, Order], end: int, work: _Work, *
         for _, _, run in placed:
             run.seconds += (time.perf_counter() - begin) / len(placed)
         work.progress.report(first.name, first.taken)
-        if keeper.interrupted or keeper.due():
-            _collect(placed, summing=summing)
-            if keeper.interrupted:
-                raise Interrupted
-            for _, _, run in placed:
-                keeper.save(run)
+        if keeper.interrupted:
+            raise Interrupted
+        if keeper.due():
+            _save(placed, work)
 
 
 def _step(seats: Seats, orders: Mapping[str, Order], steps: int, keeper: Keeper[Average]) -> None:
@@ -220,11 +219,21 @@ def _step(seats: Seats, orders: Mapping[str, Order], steps: int, keeper: Keeper[
             run.taken += count
 
 
-def _collect(placed: Placed, *, summing: bool) -> None:
-    for lane, slot, run in placed:
+def _collect(lane: Lane, slot: int, run: Average, work: _Work) -> None:
+    """From its slot what this alone holds."""
+    if run.state is None:
         with lane.scope():
             run.state = lane.get(slot)
-            run.sums = lane.sum_of(slot) if summing else None
+            run.sums = lane.sum_of(slot) if run.mean is None and run.taken > work.burn_in else None
+
+
+def _save(placed: Placed, work: _Work) -> None:
+    """Runs that have not ended; they stay in their slots."""
+    for lane, slot, run in placed:
+        if run.outcome is None:
+            _collect(lane, slot, run, work)
+            work.keeper.save(run)
+            run.state = run.sums = None
 
 
 def _mean(run: Average, length: int) -> State:
@@ -237,19 +246,14 @@ def _mean(run: Average, length: int) -> State:
 def _look(placed: Placed, gates: Mapping[str, Gate], work: _Work) -> None:
     """Look at the training set; runs whose last iterate this is end."""
     begin = time.perf_counter()
-    try:
-        found = [_judged(lane, slot, run, gates[run.name], work) for lane, slot, run in placed]
-    except Interrupted:
-        _collect(placed, summing=False)
-        raise
-    if any(found):
-        _collect(placed, summing=False)  # what ends here leaves its slot
+    found = [_judged(lane, slot, run, gates[run.name], work) for lane, slot, run in placed]
     for _, _, run in placed:
         run.seconds += (time.perf_counter() - begin) / len(placed)
     for (lane, slot, run), measured in zip(placed, found, strict=True):
         if measured is None:
             run.gated = run.taken
         else:
+            _collect(lane, slot, run, work)
             with lane.scope():
                 _end(lane, slot, run, measured, work)
             work.keeper.ended(run)
@@ -271,7 +275,7 @@ def _end(lane: Lane, slot: int, run: Average, measured: tuple[float, float], wor
     assert run.mean is not None
     nll, accuracy = measured
     last = weights(run.state)
-    if finite(last) and finite(run.mean) and np.isfinite(nll):
+    if np.isfinite(nll) and bool(lane.finite(slot)) and finite(run.mean):
         test_nll, test_accuracy = evaluation.evaluate(_network(lane, slot, work), work.test)
         lane.put(slot, run.mean, 0.0)
         outcome = {
@@ -290,4 +294,4 @@ def _end(lane: Lane, slot: int, run: Average, measured: tuple[float, float], wor
 
 
 def _network(lane: Lane, slot: int, work: _Work) -> evaluation.Network:
-    return stoppable(lane.network(slot), lambda: work.keeper.interrupted)
+    return evaluation.stoppable(lane.network(slot), lambda: work.keeper.interrupted)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sgdtails.arrays import array_namespace
 from sgdtails.data import Split
+from sgdtails.errors import Interrupted
 
 BATCH = 1000  # images at once: keeps a CNN's activations below 1 GiB
 Network = Callable[[Any], Any]  # images (N, channels, height, width) to logits (N, classes)
@@ -45,3 +46,14 @@ def summary(losses: Any, correct: Any) -> tuple[float, float]:
 def evaluate(network: Network, split: Split) -> tuple[float, float]:
     """Mean cross-entropy in nats and accuracy of a network over a split."""
     return summary(*per_image(network, split))
+
+
+def stoppable(network: Network, interrupted: Callable[[], bool]) -> Network:
+    """The network, Interrupted when the job is asked to end: a pass over all images can take a minute."""
+
+    def checked(images: Any) -> Any:
+        if interrupted():
+            raise Interrupted
+        return network(images)
+
+    return checked

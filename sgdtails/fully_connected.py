@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from sgdtails import models
 from sgdtails.evaluation import Network
 from sgdtails.graphs import LENGTH, Replayed
-from sgdtails.lanes import Prepare, State, as_they_are, product
+from sgdtails.lanes import Prepare, State, all_finite, as_they_are, product
 from sgdtails.updates import PLAIN, Sgd, Updates
 
 _relu_backward = torch.ops.aten.threshold_backward
@@ -73,6 +73,21 @@ class FullyConnected:
     def get(self, slot: int) -> State:
         state = {n: models.copied(w[slot]) for n, w in zip(self._names, self._weights, strict=True)}
         return state | self._updates.get(slot) if self._updates else state
+
+    def move(self, source: int, target: int) -> None:
+        for stacked in (*self._weights, self._scales, *(self._sums or ())):
+            stacked[target].copy_(stacked[source])
+        if self._updates:
+            self._updates.move(source, target)
+
+    def clear(self, slot: int) -> None:
+        for stacked in (*self._weights, self._scales, *(self._sums or ())):
+            stacked[slot].zero_()
+        if self._updates:
+            self._updates.clear(slot)
+
+    def finite(self, slot: int) -> Tensor:
+        return all_finite(weight[slot] for weight in self._weights)
 
     def advance(self, order: Tensor) -> None:
         if self.device.type == "cuda" and order.shape[1] < self.slots:

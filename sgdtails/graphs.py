@@ -39,6 +39,8 @@ class Replayed:
 
     def forget(self) -> None:
         """Capture anew: what the function does has changed."""
+        if self._stream:
+            self._stream.synchronize()  # its last replay may not be over
         self._graph, self._warm = None, False
 
     def __call__(self, order: Tensor) -> None:

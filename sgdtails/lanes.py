@@ -7,7 +7,7 @@ On a GPU both replay their steps as a CUDA graph (``sgdtails.graphs``); on a CPU
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sgdtails.evaluation import Network
 
+R = TypeVar("R")
 State = dict[str, NDArray]
 Prepare = Callable[[Tensor], Tensor]
 
@@ -31,6 +32,15 @@ class Lane(Protocol):
 
     def get(self, slot: int) -> State:
         """A copy of a slot's state, by name, on the CPU: its weights, and what else is needed to go on (``updates``)."""
+
+    def move(self, source: int, target: int) -> None:
+        """All that a slot holds to another, on the device; what is left in ``source`` is to be cleared, or put anew."""
+
+    def clear(self, slot: int) -> None:
+        """Weights of zero that stand still, so that nothing infinite lingers in a slot that is not in use."""
+
+    def finite(self, slot: int) -> Tensor:
+        """Whether every number of a slot's weights is finite: a bool on the device, not yet waited for."""
 
     def advance(self, order: Tensor) -> None:
         """Steps of SGD with the images at ``order`` (steps, k, batch size), one row of it after the other."""
@@ -74,9 +84,26 @@ def interleave(work: Iterable[tuple[Lane, Tensor]], stopped: Callable[[], bool])
     return done
 
 
+def close_up(lane: Lane, runs: list[R], stays: Callable[[R], bool]) -> None:
+    """Runs, by slot, that stay move to the first slots, in their order; others leave the list, and no slot holds them."""
+    staying = [slot for slot, run in enumerate(runs) if stays(run)]
+    with lane.scope():
+        for target, source in enumerate(staying):
+            if source != target:
+                lane.move(source, target)
+        for slot in range(len(staying), len(runs)):
+            lane.clear(slot)
+    runs[:] = [runs[slot] for slot in staying]
+
+
 def as_they_are(images: Tensor) -> Tensor:
     """The ``Prepare`` of images that are inputs already."""
     return images
+
+
+def all_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Whether every number is finite: a bool on the tensors' device, not yet waited for."""
+    return torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all()
 
 
 def product(factors: list[Tensor]) -> Tensor:

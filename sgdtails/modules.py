@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from sgdtails import models
 from sgdtails.evaluation import Network
 from sgdtails.graphs import Replayed
-from sgdtails.lanes import Prepare, State, as_they_are, product
+from sgdtails.lanes import Prepare, State, all_finite, as_they_are, product
 from sgdtails.updates import PLAIN, Sgd, Updates, weights
 
 
@@ -55,6 +55,18 @@ class Module:
     def get(self, slot: int) -> State:
         state = models.state(self._model)
         return state | self._updates.get(slot) if self._updates else state
+
+    def move(self, source: int, target: int) -> None:
+        """There is one slot: what it holds is there."""
+
+    def clear(self, slot: int) -> None:
+        for value in (*self._model.state_dict().values(), self._step_size, *(self._sums or {}).values()):
+            value.zero_()
+        if self._updates:
+            self._updates.clear(slot)
+
+    def finite(self, slot: int) -> Tensor:
+        return all_finite(self._model.state_dict().values())
 
     def advance(self, order: Tensor) -> None:
         self._replayed(order)

@@ -8,7 +8,9 @@ import gc
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -32,21 +34,26 @@ Packed = tuple[Arrays, dict[str, Any]]  # a run as arrays and record
 class Keeper:
     """Saves runs: every so many minutes, when a signal asks the process to end, and at their end.
 
-    Where saving takes long, it is done so much more rarely that it stays below SHARE of the time.
+    Where saving takes long, it is done so much more rarely that it stays below SHARE of the time. One thread writes all
+    checkpoints, in the order in which they come. Ended runs are not waited for while at most WAITING of them are on their
+    way to the disk: what goes wrong there is raised at the next gate, or by the end of the block ``with keeper``, which waits
+    for all. The same thread calls ``on_end`` with the name of each ended run once it is safely on the disk.
     """
 
     SHARE = 0.02
+    WAITING = 2
 
     def __init__(
         self,
         store: Store,
         pack: Callable[[Any], Packed],
         minutes: float,
-        on_end: Callable[[str], None] = lambda _: None,
+        on_end: Callable[[str], None] | None = None,
     ) -> None:
-        """``on_end`` is called with a run's name once its last checkpoint is on the disk."""
         self._store, self._pack, self._seconds, self._on_end = store, pack, 60 * minutes, on_end
         self._last, self._spent = time.monotonic(), 0.0
+        self._writer = ThreadPoolExecutor(1)
+        self._ends: deque[Future[None]] = deque()
         self.interrupted = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
@@ -55,7 +62,15 @@ class Keeper:
     def _interrupt(self, number: int, frame: object) -> None:
         self.interrupted = True
 
+    def __enter__(self) -> "Keeper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wait(self._ends)  # for all, also where one has failed
+        self._settle(0)
+
     def due(self) -> bool:
+        self._settle(self.WAITING)
         if time.monotonic() - self._last < max(self._seconds, self._spent / self.SHARE):
             return False
         self._last, self._spent = time.monotonic(), 0.0
@@ -63,13 +78,23 @@ class Keeper:
 
     def save(self, run: Any) -> None:
         begin = time.monotonic()
-        self._store[run.name].save(*self._pack(run))
+        self._writer.submit(self._store[run.name].save, *self._pack(run)).result()
         self._spent += time.monotonic() - begin
 
     def ended(self, run: Any) -> None:
-        self.save(run)
+        self._settle(self.WAITING - 1)
+        self._ends.append(self._writer.submit(self._end, run.name, *self._pack(run)))
         run.release()
-        self._on_end(run.name)
+
+    def _end(self, name: str, arrays: Arrays, record: dict[str, Any]) -> None:
+        self._store[name].save(arrays, record)
+        if self._on_end:
+            self._on_end(name)
+
+    def _settle(self, most: int) -> None:
+        """Wait while more than ``most`` ended runs are not on the disk, and raise what went wrong."""
+        while self._ends and (len(self._ends) > most or self._ends[0].done()):
+            self._ends.popleft().result()
 
 
 def of_run(common: Settings, run: str) -> dict[str, Any]:
@@ -151,7 +176,7 @@ def written(outputs: Any, weights: str, checkpoints: Checkpoints) -> bool:
 
 
 def group(arrays: Arrays, name: str) -> Arrays:
-    """The arrays of one group of a checkpoint (initial, state or sums), by their own names."""
+    """The arrays of one group of a checkpoint (state, sums or mean), by their own names."""
     return {key.partition("/")[2]: array for key, array in arrays.items() if key.partition("/")[0] == name}
 
 

@@ -20,6 +20,8 @@ from safetensors.numpy import save
 from sgdtails.errors import InputError
 
 _RECORD = "sgdtails"  # one key: safetensors writes several in no particular order
+_UMASK = os.umask(0)  # it is read by setting it, for all threads of a process: not while others write
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -43,9 +45,7 @@ def _replacing(target: Path) -> Iterator[Path]:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)  # says that its process lives
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         os.fsync(handle)
         temporary.replace(target)
         _sync(target.parent)

@@ -1,6 +1,7 @@
 """Training jobs: runs brought to the stop rule, from wherever their checkpoints are."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sgdtails import stages, storage
@@ -17,9 +18,12 @@ def train(
     dataset: str,
     slots: int,
     minutes: float,
-    on_end: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[str], None] | None = None,
 ) -> None:
-    """Train runs equal but for step size and seed, by name, from the weights in files ``initial``, as far as they are not finished."""
+    """Train runs equal but for step size and seed, by name, from the weights in files ``initial``, as far as they are not finished.
+
+    ``on_end`` is called with the name of each run that comes to its end here, once its checkpoint is on the disk.
+    """
     setup = stages.setup(settings, dataset, lambda: stages.Keeper(store, _packed, minutes, on_end))
     stages.while_memory_lasts(store, slots, lambda todo, slots: _train(settings, todo, initial, slots, *setup()))
 
@@ -45,10 +49,11 @@ def _train(
         bench.test,
         batch_size=bench.batch_size,
         stop=training.Stop(**bench.settings["stop"]),
-        build=lambda seed: storage.load_arrays(by_seed[seed])[0],
+        initial=lru_cache(8)(lambda seed: storage.load_arrays(by_seed[seed])[0]),
     )
     fleet = training.Fleet(bench.lanes(slots, len(runs)), task, keeper, Progress(task.stop.budget))
-    fleet.train(runs)
+    with keeper:
+        fleet.train(runs)
 
 
 def _packed(run: "Run") -> stages.Packed:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from sgdtails import devices, evaluation
 from sgdtails.data import Split
 from sgdtails.errors import InputError, Interrupted
-from sgdtails.evaluation import Network, batches
+from sgdtails.evaluation import Network, batches, stoppable
 from sgdtails.gates import Gate, Stop
 from sgdtails.lanes import Lane, State, interleave
 from sgdtails.progress import Progress
@@ -25,8 +26,9 @@ from sgdtails.updates import weights
 R = TypeVar("R", contravariant=True)
 
 
+@lru_cache(maxsize=16)  # runs of one seed that are equally far share it
 def permutation(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of n images in an epoch, (n,): a function of (seed, epoch) alone, the same on every device."""
+    """The order of n images in an epoch, (n,), not to be changed: a function of (seed, epoch) alone, the same on every device."""
     return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(n))
 
 
@@ -42,29 +44,40 @@ class Order:
                 f"batch_size {batch_size} is larger than the training set of {n} images; lower it in the run table."
             )
         self._n, self._batch_size, self._seed = n, batch_size, seed
-        self._epoch, self._batches = -1, torch.empty(0)
+        self._steps = n // batch_size  # of an epoch
+        self._drawn: dict[int, Tensor] = {}  # by epoch
 
     def take(self, start: int, steps: int) -> Tensor:
         """Indices of the images of ``steps`` steps from step ``start`` on, (steps, batch size)."""
         parts = [torch.empty(0, self._batch_size, dtype=torch.int64)]
         while steps > 0:
-            epoch, position = divmod(start, self._n // self._batch_size)
-            if epoch != self._epoch:
-                used = self._n - self._n % self._batch_size
-                self._batches = permutation(self._n, self._seed, epoch)[:used].view(-1, self._batch_size)
-                self._epoch = epoch
-            part = self._batches[position : position + steps]
+            epoch, position = divmod(start, self._steps)
+            part = self._batches(epoch)[position : position + steps]
             parts.append(part)
             start, steps = start + len(part), steps - len(part)
         return torch.cat(parts)
+
+    def draw_ahead(self, start: int, steps: int) -> None:
+        """Draw what ``take`` will ask for, two epochs at most: it costs no time where a device is at work meanwhile."""
+        epoch = start // self._steps
+        for each in range(epoch, min(epoch + 1, (start + steps - 1) // self._steps) + 1):
+            self._batches(each)
+
+    def _batches(self, epoch: int) -> Tensor:
+        if epoch not in self._drawn:
+            kept = {each: batches for each, batches in self._drawn.items() if each == epoch - 1}
+            order = permutation(self._n, self._seed, epoch)[: self._steps * self._batch_size]
+            self._drawn = kept | {epoch: order.view(-1, self._batch_size)}
+        return self._drawn[epoch]
 
 
 @dataclass
 class Run:
     """One run: what it is, and how far it has come.
 
-    ``gated`` is the iteration of the last gate that was decided. ``state`` is there from the first step, or from the
-    checkpoint, on; ``initial``, and ``outcome``, the ``TRAINED`` columns of its row and its device, when it has ended.
+    ``gated`` is the iteration of the last gate that was decided. ``state`` is what a slot held when that was last asked for,
+    None while it holds a newer one, and at the end the weights. ``outcome``, the ``TRAINED`` columns of its row and its
+    device, is there when it has ended.
     """
 
     name: str
@@ -72,7 +85,6 @@ class Run:
     seed: int
     iteration: int = 0
     gated: int = -1
-    initial: State | None = None
     state: State | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -80,18 +92,18 @@ class Run:
 
     def release(self) -> None:
         """Let go of the arrays."""
-        self.initial = self.state = None
+        self.state = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all runs of a job share; ``build`` gives the initial weights of a seed."""
+    """What all runs of a job share; ``initial`` gives the weights that runs of a seed begin with, which stay as they are."""
 
     train: Split
     test: Split
     batch_size: int
     stop: Stop
-    build: Callable[[int], State]
+    initial: Callable[[int], State]
 
 
 class Keeper(Protocol[R]):
@@ -162,7 +174,8 @@ class Fleet:
                 task = self._task
                 with lane.scope():
                     order = Order(len(task.train), task.batch_size, run.seed)
-                    lane.put(len(slots), run.state or task.build(run.seed), run.step_size, run.seed)
+                    lane.put(len(slots), run.state or task.initial(run.seed), run.step_size, run.seed)
+                    run.state = None
                     slots.append(_Slot(run, order, Gate(task.train, task.stop, self._reach)))
         return any(self._slots)
 
@@ -190,6 +203,8 @@ class Fleet:
             if self._at_gate(slot.run) and not self._task.stop.full(slot.run.iteration):
                 with lane.scope():
                     looks[slot.run.name] = slot.gate.look(self._network(lane, index), lane.growth(index))
+        for _, _, slot in self._places():
+            slot.order.draw_ahead(slot.run.iteration, gate)
         return looks
 
     def _gates(self, looks: dict[str, Tensor]) -> None:
@@ -215,9 +230,9 @@ class Fleet:
     def _judge(self, lane: Lane, index: int, slot: _Slot) -> None:
         """The full pass: a row of the history where one is due; if the run has ended, its weights and outcome."""
         run, task, network = slot.run, self._task, self._network(lane, index)
+        whole = lane.finite(index)  # velocities are finite then, too: they have been added to the weights
         nll, accuracy = slot.gate.pass_over(network)
-        state = lane.get(index)
-        sound = finite(state)
+        sound = bool(whole)
         status = task.stop.status(run.iteration, nll, accuracy, sound)
         self._progress.report(run.name, run.iteration, NLL=nll, accuracy=accuracy)
         if not status and not task.stop.full(run.iteration):
@@ -229,7 +244,7 @@ class Fleet:
         }
         run.history.append({"iteration": run.iteration, **measured})
         if status:
-            run.initial, run.state = task.build(run.seed), weights(state)
+            run.state = weights(lane.get(index))
             ended = {"status": status, "iterations": run.iteration, "device": devices.describe(lane.device)}
             run.outcome = ended | measured
 
@@ -240,11 +255,10 @@ class Fleet:
     def _vacate(lane: Lane, slots: list[_Slot], index: int) -> None:
         """Free a slot; the last one in use moves there, and what is left behind is zero, so that nothing infinite lingers."""
         last = len(slots) - 1
-        state = lane.get(last)
         if index != last:
-            lane.put(index, state, slots[last].run.step_size)
+            lane.move(last, index)
             slots[index] = slots[last]
-        lane.put(last, {name: np.zeros_like(value) for name, value in weights(state).items()}, 0.0)
+        lane.clear(last)
         slots.pop()
 
     def _save(self) -> None:
@@ -253,6 +267,7 @@ class Fleet:
             with lane.scope():
                 slot.run.state = lane.get(index)
             self._keeper.save(slot.run)
+            slot.run.state = None
 
 
 def _read(tensors: list[Tensor]) -> list[list[float]]:
@@ -277,14 +292,3 @@ def finite(state: State) -> bool:
 def number(value: float | None) -> float | None:
     """The value, or None where it is not a finite number."""
     return value if value is not None and np.isfinite(value) else None
-
-
-def stoppable(network: Network, interrupted: Callable[[], bool]) -> Network:
-    """The network, Interrupted when the job is asked to end: a pass over all images can take a minute."""
-
-    def checked(images: Tensor) -> Tensor:
-        if interrupted():
-            raise Interrupted
-        return network(images)
-
-    return checked

@@ -65,6 +65,19 @@ class Updates:
             state[_NOISE] = self._generators[slot].get_state().numpy().copy()
         return state
 
+    def move(self, source: int, target: int) -> None:
+        """All that belongs to one slot to another, on the device."""
+        for stacked in (self._step_sizes, *self._velocity):
+            stacked[target].copy_(stacked[source])
+        if self._generators:  # changing places leaves both their states, which on a GPU lie on the CPU
+            generators = self._generators
+            generators[target], generators[source] = generators[source], generators[target]
+
+    def clear(self, slot: int) -> None:
+        """Let a slot stand still."""
+        for stacked in (self._step_sizes, *self._velocity):
+            stacked[slot].zero_()
+
     @torch.no_grad()
     def apply(self, index: int, change: Tensor) -> None:
         """Update the parameter at ``index`` by ``change`` = -eta g (k, ...), in the first k slots."""

@@ -10,7 +10,7 @@ import torch
 from sgdtails import averaging, evaluation, fully_connected, lane_builder, models, run_schemas, training, updates
 from sgdtails.errors import Interrupted
 from sgdtails.progress import Progress
-from tests.test_training import SPECS, STOP, Keeper, digits  # noqa: F401
+from tests.test_training import SPECS, STOP, Keeper, count_calls, digits  # noqa: F401
 
 
 def run(
@@ -99,6 +99,25 @@ def test_side_by_side_and_alone(digits):  # noqa: F811
     for each in averages(digits, "fcn", range(5)):
         alone = run(digits, [each], burn_in=210, length=30)[each.name]
         assert_equal(alone, together[each.name])
+
+
+def test_weights_stay_in_their_slots_while_they_are_averaged(digits, monkeypatch):  # noqa: F811
+    """In at the beginning, out when the average is made; the average goes in, to be evaluated."""
+    calls = count_calls(monkeypatch, fully_connected.FullyConnected, "put", "get", "sum_of", "put_sums")
+    run(digits, averages(digits, "fcn", range(5)), slots=3, burn_in=210, length=30)
+    assert sorted(calls) == ["get"] * 5 + ["put"] * 10 + ["sum_of"] * 5
+
+
+def test_velocities_and_noise_stay_with_runs_as_others_end(digits):  # noqa: F811
+    sgd = updates.Sgd(momentum=0.5, noise_scale=1e-3, noise_alpha=1.8)
+    runs = [dataclasses.replace(one, step_size=0.03 * (3 - int(one.name))) for one in averages(digits, "fcn", range(3))]
+    stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.9, gate=10, budget=30 + 300)
+    more = {"sgd": sgd, "stop": stop, **GOES_ON}
+    together = run(digits, [dataclasses.replace(one) for one in runs], slots=3, **more)
+    lengths = [together[one.name].outcome["last_iterations"] for one in runs]
+    assert lengths[0] < max(lengths[1:])  # the first one ends first, and others move to its slot
+    for one in runs:
+        assert_equal(run(digits, [one], **more)[one.name], together[one.name])
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])

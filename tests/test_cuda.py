@@ -10,7 +10,7 @@ from benchmarks import gpu_bench, gpu_check
 from sgdtails import data, devices, fully_connected, graphs, lanes, models, modules, sources, training, updates
 from sgdtails.updates import Sgd, weights
 from tests.test_averaging import assert_equal, averages, run
-from tests.test_lanes import BATCH, CONFIG, SHAPE, N, apart, orders, plain
+from tests.test_lanes import BATCH, CONFIG, EVERYTHING, SHAPE, N, apart, orders, plain
 from tests.test_training import STOP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -137,11 +137,51 @@ def test_sums_begin_and_end_while_graphs_are_replayed(images):
     assert training.finite(lane.get(0))
 
 
-def test_averages_side_by_side_go_on_to_their_gates_as_alone():
+@pytest.mark.parametrize("sgd", [updates.PLAIN, Sgd(momentum=0.5), EVERYTHING])
+def test_a_network_goes_on_in_another_slot_as_if_it_had_stayed(images, sgd):
+    """Its slot is emptied, and both slots looked through, without a wait."""
+    moved, stayed = (stack(images, 4, torch.float32, sgd) for _ in range(2))
+    for lane in (moved, stayed):
+        with lane.scope():
+            lane.accumulate(True)
+        advanced(lane, range(4), dtype=torch.float32)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with moved.scope():
+            moved.move(3, 1)
+            moved.clear(3)
+            found = [moved.finite(slot) for slot in range(4)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    lanes.interleave([(moved, orders(STEPS, [0, 3, 2])), (stayed, orders(STEPS, range(4)))], lambda: False)
+    torch.cuda.synchronize()
+    assert all(found)
+    for here, before in ((0, 0), (1, 3), (2, 2)):
+        for name, value in (stayed.get(before) | stayed.sum_of(before)).items():
+            assert value.tobytes() == (moved.get(here) | moved.sum_of(here))[name].tobytes(), name
+    assert not any(value.any() for value in weights(moved.get(3)).values())
+
+
+@pytest.mark.parametrize("name", ["fcn", "cnn"])
+def test_one_number_that_is_not_finite_is_found(images, name):
+    lane = stack(images, 2) if name == "fcn" else modules.Module(build("cnn"), *images, batch_size=BATCH)
+    state = models.state(build(name))
+    lane.put(0, state, 0.1)
+    assert lane.finite(0)
+    state["head.weight"][-1, -1] = np.nan
+    lane.put(0, state, 0.1)
+    assert not lane.finite(0)
+    lane.clear(0)
+    assert lane.finite(0)
+
+
+@pytest.mark.parametrize("sgd", [updates.PLAIN, EVERYTHING])
+def test_averages_side_by_side_go_on_to_their_gates_as_alone(sgd):
+    """Sums begin on the device; as runs end, others move to their slots."""
     dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
     found = (dataset, *data.splits(dataset, torch.device("cuda")))
     stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.5, gate=10, budget=30 + 400)
-    more = {"slots": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
+    more = {"sgd": sgd, "slots": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
     together = run(found, averages(found, "fcn", range(4)), **more)
     assert {each.outcome["status"] for each in together.values()} == {"averaged"}
     for each in averages(found, "fcn", range(4)):

@@ -6,10 +6,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from sgdtails import fully_connected, lanes, models, modules, training, updates
+from sgdtails.updates import Sgd
 
 CONFIG = {"fcn": {"fcn": [16, 12, 16]}, "cnn": {"cnn": [4, "M", 6, 6]}}
 SHAPE = (2, 8, 8)
 N, BATCH = 120, 20
+EVERYTHING = Sgd(momentum=0.8, weight_decay=1e-3, noise_scale=1e-3, noise_alpha=1.7)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,80 @@ def test_slots_that_stand_still_and_slots_not_in_use_keep_their_bytes(images):
     for slot in (1, 2):
         for name, weight in states[slot].items():
             assert weight.tobytes() == tested.get(slot)[name].tobytes()
+
+
+@pytest.mark.parametrize("sgd", [updates.PLAIN, EVERYTHING])
+def test_a_network_goes_on_in_another_slot_as_if_it_had_stayed(images, sgd):
+    """With its velocities, its noise, its step size and its sums, onto a slot that held another's."""
+    moved, stayed = (lane("fcn", images, torch.float32, slots=4, sgd=sgd) for _ in range(2))
+    for each in (moved, stayed):
+        for slot in range(4):
+            each.put(slot, models.state(build("fcn", slot, torch.float32)), 0.05 * (slot + 1), seed=slot)
+        each.accumulate(True)
+        each.advance(orders(30, range(4)))
+    moved.move(3, 1)
+    moved.clear(3)
+    moved.advance(orders(30, [0, 3, 2]))
+    stayed.advance(orders(30, range(4)))
+    for there, before in ((0, 0), (1, 3), (2, 2)):
+        for found in (lanes.Lane.get, lanes.Lane.sum_of):
+            here, expected = (getattr(each, found.__name__)(n) for each, n in ((moved, there), (stayed, before)))
+            assert {name: value.tobytes() for name, value in here.items()} == {
+                name: value.tobytes() for name, value in expected.items()
+            }
+
+
+@pytest.mark.parametrize(("name", "slots"), [("fcn", 2), ("cnn", 1)])
+def test_a_cleared_slot_is_zero_and_stands_still(images, name, slots):
+    tested, last = lane(name, images, torch.float32, slots, Sgd(momentum=0.9)), slots - 1
+    for slot in range(slots):
+        tested.put(slot, models.state(build(name, slot, torch.float32)), 1e30)
+    tested.advance(orders(20, range(slots)))
+    assert not tested.finite(last)
+    tested.clear(last)
+    assert tested.finite(last)
+    tested.advance(orders(20, range(slots)))
+    assert not any(value.any() for value in tested.get(last).values())
+    assert slots == 1 or not tested.finite(0)
+
+
+def test_runs_that_stay_move_up_in_their_order(images):
+    tested, runs = lane("fcn", images, torch.float32, slots=5), list("abcde")
+    states = {run: models.state(build("fcn", ord(run), torch.float32)) for run in runs}
+    for slot, run in enumerate(runs):
+        tested.put(slot, states[run], 0.1)
+    lanes.close_up(tested, runs, lambda run: run in "bde")
+    assert runs == list("bde")
+    for slot, run in enumerate(runs):
+        for name, value in states[run].items():
+            np.testing.assert_array_equal(tested.get(slot)[name], value)
+    assert not any(value.any() for slot in (3, 4) for value in tested.get(slot).values())
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("name", "slots"), [("fcn", 2), ("cnn", 1)])
+def test_one_number_that_is_not_finite_is_found(images, name, slots, broken):
+    tested = lane(name, images, torch.float32, slots)
+    for key in build(name).state_dict():
+        for slot in range(slots):
+            tested.put(slot, models.state(build(name, dtype=torch.float32)), 0.1)
+        assert all(tested.finite(slot) for slot in range(slots))
+        state = models.state(build(name, dtype=torch.float32))
+        state[key].flat[-1] = broken
+        tested.put(0, state, 0.1)
+        assert [bool(tested.finite(slot)) for slot in range(slots)] == [False, True][:slots]
+
+
+def test_a_module_with_other_numbers_than_floating_ones(images):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 5), torch.nn.BatchNorm1d(5))
+    model.register_buffer("mask", torch.tensor([True, False]))
+    model.register_buffer("nothing", torch.zeros(0))
+    tested = modules.Module(model.double(), *images, batch_size=BATCH)
+    assert tested.finite(0)
+    model[2].running_var.fill_(torch.inf)
+    assert not tested.finite(0)
+    tested.clear(0)
+    assert not any(value.any() for value in tested.get(0).values())
 
 
 def test_what_is_infinite_in_one_slot_stays_there(images):

@@ -1,13 +1,18 @@
+import errno
 import json
 import os
+import shutil
 import signal
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sgdtails import batches, data, parquet, run_ids, sources, stages, storage, train_stage
-from sgdtails.errors import InputError
+from sgdtails.checkpoints import Checkpoints
+from sgdtails.errors import InputError, Interrupted
 from tests.conftest import PLAIN, Files, script
 
 MADE_BY = {"settings": {}, "code": "d"}
@@ -121,27 +126,180 @@ def test_a_checkpoint_that_cannot_be_read_back_is_made_again_three_times(tmp_pat
     assert brought == [[RUNS[0]]] * 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
-def test_signals_that_ask_for_a_checkpoint(number):
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)}
-    try:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
-        keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
-        assert not keeper.interrupted
-        os.kill(os.getpid(), number)
-        assert keeper.interrupted
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
-def test_what_nohup_ignores_stays_ignored():
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)}
-    try:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert not keeper.interrupted
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+@pytest.fixture
+def handlers():
+    """What signals do comes back."""
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_signals_that_ask_for_a_checkpoint(number, handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+    keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
+    assert not keeper.interrupted
+    os.kill(os.getpid(), number)
+    assert keeper.interrupted
+
+
+def test_what_nohup_ignores_stays_ignored(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert not keeper.interrupted
+
+
+class Disk:
+    """Checkpoints that wait until they are let through, or fail."""
+
+    def __init__(self, broken=()):
+        self.open, self.broken = threading.Event(), broken
+        self.written = []
+
+    def __getitem__(self, name):
+        def save(arrays, record):
+            assert self.open.wait(60)
+            if name in self.broken:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+            self.written.append((name, record["iteration"]))
+
+        return SimpleNamespace(save=save)
+
+
+class Run:
+    def __init__(self, name, iteration=0):
+        self.name, self.iteration, self.state = name, iteration, {"w": np.zeros(3)}
+
+    def release(self):
+        self.state = None
+
+
+def keeper_of(disk, **more):
+    return stages.Keeper(disk, lambda run: stages.packed(run, ("state",), ("iteration",)), 1e9, **more)
+
+
+def test_ended_runs_are_not_waited_for_and_said_once_they_are_on_the_disk(handlers):
+    disk, said = Disk(), []
+    with keeper_of(disk, on_end=lambda name: said.append((name, [*disk.written]))) as keeper:
+        for name in "ab":
+            keeper.ended(run := Run(name))
+            assert run.state is None
+        assert not keeper.due()
+        assert (disk.written, said) == ([], [])
+        disk.open.set()
+    assert disk.written == [("a", 0), ("b", 0)]
+    assert [name for name, _ in said] == ["a", "b"]
+    assert all((name, 0) in written for name, written in said)
+
+
+def test_few_ended_runs_wait_in_memory_and_writes_stay_in_order(handlers):
+    disk = Disk()
+    with keeper_of(disk) as keeper:
+        timer = threading.Timer(0.2, disk.open.set)
+        timer.start()
+        for number in range(5):
+            keeper.ended(Run("a", number))
+            assert len(disk.written) >= number + 1 - keeper.WAITING
+        keeper.save(Run("b", 5))  # written when this comes back, and after what came before it
+        assert disk.written == [*(("a", number) for number in range(5)), ("b", 5)]
+        timer.join()
+
+
+@pytest.mark.parametrize("when", ["gate", "next end", "end"])
+def test_a_full_disk_is_an_error_at_the_next_gate_or_at_the_end(handlers, when):
+    disk, said = Disk(broken="a"), []
+    disk.open.set()
+    with pytest.raises(OSError, match="No space left") as error, keeper_of(disk, on_end=said.append) as keeper:
+        keeper.ended(Run("a"))
+        keeper.save(Run("b"))  # by now the thread has met it
+        if when != "end":
+            keeper.due() if when == "gate" else keeper.ended(Run("c"))
+            pytest.fail("it was not raised")
+    assert error.value.filename == "a"
+    assert disk.written == [("b", 0)]
+    assert said == []
+
+
+def test_a_full_disk_ends_a_job_in_one_sentence_and_a_later_one_goes_on(tmp_path, monkeypatch, handlers):
+    """With the same weights in the end."""
+    train, smk = script("train"), job(tmp_path, *RUNS)
+    train.main(smk)
+    before = [weights(tmp_path, run) for run in RUNS]
+    shutil.rmtree(tmp_path / "runs")
+
+    def full(self, arrays, record):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Checkpoints, "save", full)
+        train.main(smk)
+    assert not (tmp_path / "runs").exists()
+    train.main(smk)
+    assert [weights(tmp_path, run) for run in RUNS] == before
+
+
+def test_a_write_changes_nothing_that_threads_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", None)
+    monkeypatch.setattr(os, "chdir", None)
+    Checkpoints(tmp_path, "train", "a", depends={}).save({"w": np.zeros(3)}, {})
+
+
+THREE = [f"m-digits-b50-lr0.1-s{seed}" for seed in range(3)]
+
+
+def fleet(folder, **more):
+    """Three runs in two slots; the checkpoints of each."""
+    smk = job(folder, *THREE)
+    settings = {run: stages.of_run(json.loads(smk.params.settings), run) for run in THREE}
+    store = stages.store("train", settings, smk, dict.fromkeys(THREE, smk.input.dataset))
+    how = {"initial": dict(zip(THREE, smk.input.initial, strict=True)), "dataset": smk.input.dataset}
+    train_stage.train(settings, store, **how, slots=2, minutes=1e9, **more)
+    return store
+
+
+def saved(store):
+    found = {}
+    for name, checkpoints in store.items():
+        arrays, record = checkpoints.load()
+        record.pop("seconds")
+        found[name] = {key: array.tobytes() for key, array in arrays.items()}, record
+    return found
+
+
+def test_a_signal_while_an_ended_run_is_written_loses_nothing(monkeypatch, handlers, tmp_path):
+    said = []
+    whole = saved(fleet(tmp_path / "whole", on_end=said.append))
+    assert sorted(said) == THREE
+    asked, saving, first = threading.Event(), threading.Event(), []
+    write, save, ended = Checkpoints.save, stages.Keeper.save, stages.Keeper.ended
+
+    def slow(self, arrays, record):
+        if not first:
+            first.append(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+            asked.set()
+            assert saving.wait(60)  # the run that has not ended waits for this write
+        write(self, arrays, record)
+
+    def signalled(self, run):
+        ended(self, run)
+        assert asked.wait(60)
+
+    def last(self, run):
+        saving.set()
+        save(self, run)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Checkpoints, "save", slow)
+        patch.setattr(stages.Keeper, "ended", signalled)
+        patch.setattr(stages.Keeper, "save", last)
+        fleet(tmp_path / "others", on_end=said.append)
+    assert first[0].load()[1]["outcome"]
+    assert len(said) == 4  # the other run of two is asked to stop within its last look at the images
+    assert saved(fleet(tmp_path / "others", on_end=said.append)) == whole
+    assert sorted(said[3:]) == THREE

@@ -58,6 +58,22 @@ def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None, sgd=upd
     return keeper.finished
 
 
+def count_calls(monkeypatch, kind, *names):
+    """A list to which every call of a method of a class, from now on, adds its name."""
+    calls = []
+
+    def counted(name, method):
+        def call(*arguments):
+            calls.append(name)
+            return method(*arguments)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(kind, name, counted(name, getattr(kind, name)))
+    return calls
+
+
 def train(digits, *, step_size=0.3, seed=0, **more):
     (run,) = fleet(digits, [training.Run("one", step_size, seed)], **more).values()
     return run
@@ -83,6 +99,37 @@ def test_batches_can_start_anywhere():
     whole = training.Order(103, 10, seed=1).take(0, 60)
     for start, steps in ((37, 1), (5, 44), (59, 1), (10, 10)):
         assert torch.equal(training.Order(103, 10, seed=1).take(start, steps), whole[start : start + steps])
+
+
+def test_runs_of_one_seed_share_permutations_and_what_was_drawn_ahead_is_not_drawn_again(monkeypatch):
+    drawn = []
+
+    def generator(key, made=np.random.default_rng):
+        drawn.append(tuple(key))
+        return made(key)
+
+    training.permutation.cache_clear()
+    expected = [training.Order(103, 10, seed).take(0, 60) for seed in (1, 1, 2)]
+    training.permutation.cache_clear()
+    monkeypatch.setattr(np.random, "default_rng", generator)
+    ordered = [training.Order(103, 10, seed) for seed in (1, 1, 2)]
+    taken = []
+    for start in range(0, 60, 15):
+        for order in ordered:
+            order.draw_ahead(start, 15)
+        before = len(drawn)
+        taken.append([order.take(start, 15) for order in ordered])
+        assert len(drawn) == before
+    assert sorted(drawn) == [(seed, epoch) for seed in (1, 2) for epoch in range(6)]
+    for number, whole in enumerate(expected):
+        assert torch.equal(torch.cat([orders[number] for orders in taken]), whole)
+
+
+def test_little_is_drawn_ahead_where_epochs_are_short():
+    training.permutation.cache_clear()
+    order = training.Order(103, 100, seed=1)  # a step is an epoch
+    order.draw_ahead(10, 200)
+    assert training.permutation.cache_info().misses == 2
 
 
 def test_a_batch_larger_than_the_data():
@@ -181,8 +228,20 @@ def test_a_member_of_a_fleet_is_bit_equal_to_itself_alone(digits, model):
     for run in runs():
         alone = fleet(digits, [run], model=model, stop=stop)
         assert_equal(alone[run.name], together[run.name])
-        for name, value in alone[run.name].initial.items():
-            np.testing.assert_array_equal(value, together[run.name].initial[name])
+
+
+def test_weights_leave_a_slot_at_the_end_and_when_they_are_saved_alone(digits, monkeypatch):
+    """Full passes and refills leave them where they are."""
+    calls = count_calls(monkeypatch, fully_connected.FullyConnected, "put", "get")
+    stop = dataclasses.replace(STOP, train_nll=0.1, train_accuracy=0.98, history=1)
+    runs = [training.Run(f"{seed}", 0.1 * (seed + 1), seed) for seed in range(5)]
+    ended = fleet(digits, runs, slots=3, stop=stop)
+    assert all(len(run.history) > 2 for run in ended.values())
+    assert (calls.count("put"), calls.count("get")) == (5, 5)
+    calls.clear()
+    keeper = Keeper(always_due=True)
+    fleet(digits, [training.Run("one", 0.1, 0)], stop=stop, keeper=keeper)
+    assert (calls.count("put"), calls.count("get")) == (1, len(keeper.saved) + 1)
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
