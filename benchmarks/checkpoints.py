@@ -30,7 +30,7 @@ from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import Interrupted
 
 BASE = Path(__file__).parent.parent
-MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the first work of the job
+MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the job is ready for signals
 
 
 def job(folder: Path, config: dict[str, Any], model: str) -> None:
@@ -47,7 +47,15 @@ def job(folder: Path, config: dict[str, Any], model: str) -> None:
     smk = SimpleNamespace(input=Files(), output=outputs, params=SimpleNamespace(code="c"))
     store = stages.store("train", {name: settings}, smk, {name: dataset})
     how = {"initial": {name: initial}, "dataset": dataset, "minutes": config["checkpoint_minutes"]}
-    (folder / "begun").touch()
+
+    class Keeper(stages.Keeper):
+        """Says when it is ready for signals."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            (folder / "begun").touch()
+
+    stages.Keeper = Keeper  # type: ignore[misc]
     try:
         train_stage.train({name: settings}, store, slots=1, **how)
     except Interrupted:
@@ -60,9 +68,9 @@ def ended_after(folder: Path, model: str, moment: float) -> float:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.checkpoints", "--model", model, "--job", str(folder)], cwd=BASE
     )
-    while not (folder / "begun").exists():
+    while process.poll() is None and not (folder / "begun").exists():
         time.sleep(0.01)
-    time.sleep(5 + moment)  # torch and the images come first
+    time.sleep(moment)
     begin = time.perf_counter()
     process.send_signal(signal.SIGTERM)
     if process.wait() != 0:

@@ -41,7 +41,12 @@ def fcn(depth: int, width: int) -> dict[str, Any]:
 ON_CPU = [
     *[(f"FCN4-{width}", fcn(4, width), 50, slots, 1) for width in (32, 128) for slots in (1, 4)],
     *[(f"FCN4-{width}", fcn(4, width), batch, 1, 1) for width, batch in ((256, 50), (128, 100), (256, 100))],
-    *[(f"FCN{depth}-2048", fcn(depth, 2048), 50, 1, threads) for depth in (4, 6) for threads in (1, 2)],
+    *[
+        (f"FCN{depth}-2048", fcn(depth, 2048), batch, 1, threads)
+        for depth in (4, 6)
+        for batch in (50, 100)
+        for threads in (1, 2)
+    ],
     *[("FCN6-128", fcn(6, 128), 50, slots, 1) for slots in (1, 4)],
     ("CNN-16..64", NARROW_CNN, 50, 1, 1),
 ]

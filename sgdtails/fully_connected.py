@@ -1,6 +1,7 @@
 """Fully connected networks in a stack: the step of SGD, its backward pass written out, as fast as we know to make it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from sgdtails.evaluation import Network
 from sgdtails.graphs import LENGTH, Replayed
 from sgdtails.lanes import Prepare, State, all_finite, as_they_are, product
 from sgdtails.updates import PLAIN, Sgd, Updates
+from sgdtails.wide_matrix import WideMatrix, linear, one_thread_each
 
 _relu_backward = torch.ops.aten.threshold_backward
 A_MOMENT = 10**10  # operations: a tenth of a second on a core
@@ -24,7 +26,8 @@ class FullyConnected:
     """Slots of a chain of linear layers and ReLU; weights (slots, out, in), all products batched over slots.
 
     The update is part of the product that makes the gradient, which is never stored: W <- W + delta^T a, where delta is
-    -eta/b times the gradient of the batch's summed loss with respect to a layer's outputs.
+    -eta/b times the gradient of the batch's summed loss with respect to a layer's outputs. A wide network alone on a CPU takes
+    its products from ``WideMatrix``.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class FullyConnected:
         single = slots == 1 and dtype == torch.float32 and images.device.type == "cpu"
         wide = min(self._weights[0].shape[1:]) >= ONEDNN_FROM and torch.backends.mkldnn.is_available()
         self._times = _times_one if single and wide else _times_each
+        shared = single and wide and sgd.plain
+        self._wide = [WideMatrix(weight[0], torch.get_num_threads()) for weight in self._weights if shared]
         products = 6 * batch_size * sum(weight.numel() for weight in self._weights)
         stride = max(1, min(LENGTH, A_MOMENT // products))
         self._updates = None if sgd.plain else Updates(sgd, dict(zip(self._names, self._weights, strict=True)))
@@ -93,7 +98,8 @@ class FullyConnected:
         if self.device.type == "cuda" and order.shape[1] < self.slots:
             # Empty slots compute too, on weights that are zero: what a slot gives must not depend on how many are in use.
             order = torch.cat([order, order[:, :1].expand(-1, self.slots - order.shape[1], -1)], dim=1)
-        self._replayed(order)
+        with one_thread_each() if self._wide else nullcontext():
+            self._replayed(order)
 
     @torch.no_grad()
     def _steps(self, order: Tensor) -> None:
@@ -101,25 +107,42 @@ class FullyConnected:
         if used not in self._views:
             self._views[used] = [(weight[:used], weight[:used].mT) for weight in self._weights]
         matrices, transposed = zip(*self._views[used], strict=True)
-        scales, times = self._scales[:used], self._times
+        scales = self._scales[:used]
         for index in order:
             chosen = index.reshape(-1)
             inputs = [self._prepare(self._images.index_select(0, chosen)).view(used, self._batch_size, -1)]
-            for weight, turned in self._views[used][:-1]:
-                inputs.append(times(inputs[-1], turned, weight).relu_())
+            for layer in range(len(matrices) - 1):
+                inputs.append(self._forward(layer, matrices[layer], transposed[layer], inputs[-1]).relu_())
             delta = torch.softmax(torch.bmm(inputs[-1], transposed[-1]), 2)
             delta.sub_(self._targets.index_select(0, chosen).view(delta.shape)).mul_(scales)
             for layer in range(len(matrices) - 1, 0, -1):
-                below = times(delta, matrices[layer], transposed[layer])
-                self._update(layer, matrices[layer], delta, inputs[layer])
+                below = self._back(layer, matrices[layer], transposed[layer], delta, inputs[layer])
                 delta = _relu_backward(below, inputs[layer], 0)
             self._update(0, matrices[0], delta, inputs[0])
             if self._sums is not None:
-                for total, weight in zip(self._sums, matrices, strict=True):
-                    total[:used] += weight
+                for layer, (total, weight) in enumerate(zip(self._sums, matrices, strict=True)):
+                    if self._wide:
+                        self._wide[layer].add_to(total[0])
+                    else:
+                        total[:used] += weight
+
+    def _forward(self, layer: int, weight: Tensor, turned: Tensor, inputs: Tensor) -> Tensor:
+        if self._wide:
+            return self._wide[layer].forward(inputs[0])[None]
+        return self._times(inputs, turned, weight)
+
+    def _back(self, layer: int, weight: Tensor, turned: Tensor, delta: Tensor, inputs: Tensor) -> Tensor:
+        """delta W, of the weights before their update."""
+        if self._wide:
+            return self._wide[layer].back(delta[0], inputs[0])[None]
+        below = self._times(delta, weight, turned)
+        self._update(layer, weight, delta, inputs)
+        return below
 
     def _update(self, layer: int, weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
-        if self._updates is None:
+        if self._wide:
+            self._wide[layer].update(delta[0], inputs[0])
+        elif self._updates is None:
             weight.baddbmm_(delta.mT, inputs)
         else:
             self._updates.apply(layer, torch.bmm(delta.mT, inputs))
@@ -151,7 +174,7 @@ def _times_each(signal: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
 
 def _times_one(signal: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
     """The same for one slot, by oneDNN."""
-    return torch.ops.mkldnn._linear_pointwise(signal[0], transposed[0], None, "none", [], "")[None]
+    return linear(transposed[0], signal[0])[None]
 
 
 @torch.no_grad()

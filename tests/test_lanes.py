@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sgdtails import fully_connected, lanes, models, modules, training, updates
+from sgdtails import fully_connected, lanes, models, modules, training, updates, wide_matrix
 from sgdtails.updates import Sgd
 
 CONFIG = {"fcn": {"fcn": [16, 12, 16]}, "cnn": {"cnn": [4, "M", 6, 6]}}
@@ -244,3 +244,86 @@ def test_lanes_take_turns_and_stop_between_pieces(images, monkeypatch):
     asked = iter([False, False, True])
     assert lanes.interleave([(one, orders(9, [0])) for one in two], lambda: next(asked)) == [2, 2]
     assert lanes.interleave(zip(two, (orders(3, [0]), orders(5, [0])), strict=True), lambda: False) == [3, 5]
+
+
+@pytest.fixture(scope="module")
+def wide_images():
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 5, (N,), generator=generator)
+    noise = torch.randn(N, 3, 16, 16, generator=generator, dtype=torch.float64)
+    return noise + labels[:, None, None, None] * 0.3, labels
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
+def wide_model(dtype=torch.float64):
+    """Two threads share all its matrices but the last one's; two blocks a share, or more, and an unequal one."""
+    return models.build("wide", (3, 16, 16), 5, {"wide": {"fcn": [1100, 700]}}, seed=0).to(dtype)
+
+
+def wide_lane(images, batch):
+    shapes = {key: tuple(weight.shape) for key, weight in wide_model().state_dict().items()}
+    tested = fully_connected.FullyConnected(shapes, images[0].float(), images[1], batch_size=batch, slots=1)
+    tested.put(0, models.state(wide_model(torch.float32)), 0.05)
+    return tested
+
+
+def wide_order(steps, batch):
+    return training.Order(N, batch, 3).take(0, steps)
+
+
+@pytest.mark.parametrize("batch", [50, 100])
+def test_steps_of_a_wide_network_are_the_plain_loops(wide_images, threads, batch, monkeypatch):
+    """In float32 against float64: from the same weights, one step is as exact as its products."""
+    monkeypatch.setattr(wide_matrix, "BLOCK", 2**17)
+    tested, order = wide_lane(wide_images, batch), wide_order(1, batch)
+    tested.advance(order[:, None])
+    start = wide_model(torch.float32).double()  # float32's weights
+    expected = plain(start, wide_images, order, 0.05)
+    assert apart(tested.get(0), expected) < 1e-6
+    assert apart(models.state(wide_model()), expected) > 1e-3  # it has moved
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("batch", [50, 100])
+def test_steps_of_a_wide_network_are_the_same_bytes_again(wide_images, threads, batch):
+    first, second = (wide_lane(wide_images, batch) for _ in range(2))
+    order = wide_order(6, batch)[:, None]
+    first.advance(order)
+    for piece in order.split(2):
+        second.advance(piece)
+    for name, weight in first.get(0).items():
+        assert weight.tobytes() == second.get(0)[name].tobytes()
+
+
+def test_sums_of_a_wide_networks_iterates(wide_images, threads):
+    tested, reference = (wide_lane(wide_images, BATCH) for _ in range(2))
+    order, totals = wide_order(3, BATCH)[:, None], []
+    tested.accumulate(True)
+    tested.advance(order)
+    for index in order:
+        reference.advance(index[None])
+        totals.append(reference.get(0))
+    for name, total in tested.sum_of(0).items():
+        np.testing.assert_array_equal(total, sum(state[name].astype(np.float64) for state in totals))
+
+
+def test_torch_has_its_threads_back_after_an_error_in_a_step(wide_images, threads):
+    with pytest.raises(IndexError):
+        wide_lane(wide_images, BATCH).advance(torch.full((1, 1, BATCH), N))
+    assert torch.get_num_threads() == threads
+
+
+def test_rows_are_shared_out_unless_they_are_few(monkeypatch):
+    pieces, linear = [], wide_matrix.linear
+    monkeypatch.setattr(wide_matrix, "linear", lambda rows, inputs: pieces.append(len(rows)) or linear(rows, inputs))
+    with wide_matrix.one_thread_each():
+        for rows, threads, expected in ((600, 1, [600]), (600, 2, [300, 300]), (10, 2, [10])):
+            pieces.clear()
+            wide_matrix.WideMatrix(torch.ones(rows, 8), threads).forward(torch.ones(4, 8))
+            assert pieces == expected
