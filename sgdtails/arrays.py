@@ -37,7 +37,7 @@ else:
     array_namespace, device = _compat.array_namespace, _compat.device
     is_torch_array, to_device = _compat.is_torch_array, _compat.to_device
 
-__all__ = ["array_namespace", "device", "host", "is_torch_array", "like", "mean", "to_device"]
+__all__ = ["array_namespace", "device", "host", "is_torch_array", "like", "mean", "to_device", "total"]
 
 
 def like(values: NDArray, array: Any) -> Any:
@@ -48,6 +48,12 @@ def like(values: NDArray, array: Any) -> Any:
 def host(array: Any) -> NDArray:
     """An array as one of numpy's; as it is where it is one."""
     return np.asarray(to_device(array, "cpu"))
+
+
+def total(array: Any) -> float:
+    """Sum of all values, summed in double precision."""
+    xp = array_namespace(array)
+    return float(xp.sum(array, dtype=xp.float64))
 
 
 def mean(array: Any) -> float:
