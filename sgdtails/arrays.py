@@ -17,6 +17,7 @@ _PLACES = (
     "scipy._external.array_api_compat",
     "sklearn.externals.array_api_compat",
 )
+_TERMS = 64  # of a sum in single precision: its rounding is below that of the terms
 
 
 def _found() -> Any:
@@ -50,13 +51,16 @@ def host(array: Any) -> NDArray:
     return np.asarray(to_device(array, "cpu"))
 
 
-def total(array: Any) -> float:
-    """Sum of all values, summed in double precision."""
-    xp = array_namespace(array)
-    return float(xp.sum(array, dtype=xp.float64))
+def total(values: Any) -> float:
+    """Sum of values (n,) in double precision; those of numpy that are single are first summed by _TERMS, which is faster."""
+    xp = array_namespace(values)
+    if is_torch_array(values) or values.dtype != np.float32:
+        return float(xp.sum(values, dtype=xp.float64))
+    whole = len(values) - len(values) % _TERMS
+    sums = values[:whole].reshape(-1, _TERMS) @ np.ones(_TERMS, np.float32)
+    return float(sums.sum(dtype=np.float64) + values[whole:].sum(dtype=np.float64))
 
 
-def mean(array: Any) -> float:
-    """Mean of all values, summed in double precision."""
-    xp = array_namespace(array)
-    return float(xp.mean(array, dtype=xp.float64))
+def mean(values: Any) -> float:
+    """Mean of values (n,): their ``total`` over their number."""
+    return total(values) / len(values)

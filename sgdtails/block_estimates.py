@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sgdtails import published_estimators, signed_means, tail_index, uncertainty
-from sgdtails.permutations import index, random_order, taken
+from sgdtails.permutations import random_order, taken
 from sgdtails.published_estimators import ALTERNATIVES
 from sgdtails.tail_index import CLIP
 
@@ -32,7 +32,7 @@ class Settings:
 class Sample:
     """A sample (N, d) or (N,), of numpy or torch, and what random orders have shown of it.
 
-    ``take`` gives it in an order, which is an ``index`` of it. ``signed``: whether estimates with intervals are wanted; ``alternatives``: those of the
+    ``take`` gives it in an order, which is numpy's. ``signed``: whether estimates with intervals are wanted; ``alternatives``: those of the
     published code. ValueError if it has no tail index.
     """
 
@@ -47,7 +47,6 @@ class Sample:
     ) -> None:
         self.size, self.dimension = len(values), 1 if values.ndim == 1 else values.shape[1]
         self.targets = settings.targets(self.size)
-        self.index = partial(index, sample=values)  # of an order
         lengths = list(self.targets)
         level, self.dispersion = uncertainty.mean_and_spread(tail_index.log_norms(values))
         self._published = tail_index.Profiles(level, lengths)
@@ -120,7 +119,7 @@ def show(samples: Sequence[Sample], seed: Sequence[int], settings: Settings) -> 
     rng, signs, tracker = np.random.default_rng(seed), np.random.default_rng([*seed, 1]), signed_means.Tracker()
     for number in range(max(settings.permutations, settings.orders)):
         order = random_order(samples[0].size, rng)
-        places, order = tracker.places(order), samples[0].index(order)
+        places = tracker.places(order)
         wanted = {"published": number < settings.permutations, "signed": number < settings.orders}
         for sample in samples:
             shuffled = sample.take(order)

@@ -11,7 +11,7 @@ from sgdtails import arrays, block_estimates, estimators, layers, published_esti
 from sgdtails.arrays import array_namespace, is_torch_array
 from sgdtails.block_estimates import Sample, Settings
 from sgdtails.errors import InputError
-from sgdtails.permutations import taken
+from sgdtails.permutations import index_of, taken
 
 ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"}
 # The published values of other samples and by other estimators, beside the paper's own; without intervals.
@@ -95,9 +95,7 @@ def _centred(matrix: Any, how: str, seed: Sequence[int], settings: Settings) -> 
     return sample.rows()[0]
 
 
-def _of_entries(
-    matrix: Any, entries: Any, seed: Sequence[int], settings: Settings
-) -> Iterator[list[dict[str, Any]]]:
+def _of_entries(matrix: Any, entries: Any, seed: Sequence[int], settings: Settings) -> Iterator[list[dict[str, Any]]]:
     """Rows of ``mmo_univariate``; then those of the published univariate sample, which is looked at in the same orders."""
     name, others = {"estimator": "mmo_univariate"}, (UNIVARIATE, *published_estimators.NAMES)
     try:
@@ -124,7 +122,8 @@ def _published_entries(matrix: Any, entries: Any, settings: Settings) -> Sample:
     flat -= common
     offset = columns + common - (matrix[0, 0] - entries[0])
 
-    def take(order: Any) -> Any:
+    def take(order: NDArray[np.integer]) -> Any:
+        order = index_of(order, entries)
         shuffled, step = taken(entries, order), len(order) if is_torch_array(entries) else _CHUNK
         for start in range(0, len(order), step):
             part = order[start : start + step]

@@ -49,18 +49,18 @@ def _by_part(part_of: NDArray[np.uint8], result: NDArray[np.uint32]) -> list[NDA
 
 def permuted(sample: Any, rng: np.random.Generator) -> Any:
     """A copy of the observations (N, ...), of numpy or torch, in random order."""
-    return taken(sample, index(random_order(len(sample), rng), sample))
+    return taken(sample, random_order(len(sample), rng))
 
 
-def index(positions: NDArray[np.integer], sample: Any) -> Any:
+def index_of(positions: NDArray[np.integer], sample: Any) -> Any:
     """Positions as an index of a sample: on its device where that is one of torch's."""
     return like(positions.astype(np.int64), sample) if is_torch_array(sample) else positions
 
 
 def taken(sample: Any, positions: Any) -> Any:
-    """A copy of the observations (N, ...) at positions, which are an ``index`` of them."""
+    """A copy of the observations (N, ...) at positions (n,) of numpy, or at an ``index_of`` them."""
     if is_torch_array(sample):
-        return sample[positions]
+        return sample[positions if is_torch_array(positions) else index_of(positions, sample)]
     sample = np.ascontiguousarray(sample)
     result = np.empty((len(positions), *sample.shape[1:]), sample.dtype)
     step = max(_CHUNK * len(sample) // max(sample.size, 1), 1)

@@ -105,9 +105,7 @@ def word(rows: Slopes | None, entries: Slopes | None, *, dispersed: bool) -> str
     return "finite-variance-like" if "finite" in words and "stable" not in words else "undecided"
 
 
-def samples(
-    weight: Any, *, head: bool, centring: str = "median"
-) -> tuple[Any, Any]:
+def samples(weight: Any, *, head: bool, centring: str = "median") -> tuple[Any, Any]:
     """The centred rows and entries of a layer that a reading is made from."""
     return (
         layers.centre(layers.observations(weight, "multivariate", head=head), np.float32, centring),
@@ -120,9 +118,7 @@ def of_layer(weight: Any, *, head: bool, rng: np.random.Generator, centring: str
     return of_samples(*samples(weight, head=head, centring=centring), rng=rng)
 
 
-def of_samples(
-    rows_sample: Any, entries_sample: Any, *, rng: np.random.Generator
-) -> dict[str, Any]:
+def of_samples(rows_sample: Any, entries_sample: Any, *, rng: np.random.Generator) -> dict[str, Any]:
     """The columns of table ``readings`` less run, weights and layer, from a layer's centred rows and entries.
 
     Its rows count as dispersed if their log norms spread by more than three standard errors beyond those of its shuffled

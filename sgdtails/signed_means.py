@@ -8,15 +8,14 @@ the covariance of two orders, seen in the blocks of both that hold the same obse
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import arrays, tail_index, uncertainty
-from sgdtails.arrays import array_namespace, device, like
-from sgdtails.permutations import index, random_order, taken
+from sgdtails.arrays import array_namespace, device
+from sgdtails.permutations import index_of, random_order, taken
 
 ORDERS = 5
 LEVEL = uncertainty.LEVEL
@@ -45,20 +44,18 @@ class Tracker:
     """Where random orders put the observations that show covariances: those that the first order puts first."""
 
     def __init__(self) -> None:
-        self._is_tracked = np.empty(0, dtype=bool)
-        self._by_observation: NDArray[np.integer] = np.empty(0, dtype=np.intp)  # the tracked ones, ascending
+        self._tracked: NDArray[np.integer] | None = None
 
     def places(self, order: NDArray[np.integer]) -> NDArray[np.integer]:
         """Positions of the tracked observations in an order (N,)."""
-        if not self._is_tracked.size:
-            tracked = order[:_TRACKED]
-            self._is_tracked = np.zeros(len(order), dtype=bool)
-            self._is_tracked[tracked] = True
-            self._by_observation = np.argsort(tracked)
-            return np.arange(len(tracked))
-        found = np.flatnonzero(taken(self._is_tracked, order))
+        if self._tracked is None:
+            self._tracked = np.array(order[:_TRACKED])
+            return np.arange(len(self._tracked))
+        tracked = np.zeros(len(order), dtype=bool)
+        tracked[self._tracked] = True
+        found = np.flatnonzero(taken(tracked, order))
         places = np.empty_like(found)
-        places[self._by_observation] = found[np.argsort(order[found])]
+        places[np.argsort(self._tracked)] = found[np.argsort(order[found])]
         return places
 
 
@@ -85,7 +82,7 @@ class SignedMeans:
         contrasts = tail_index.block_contrasts(shuffled, self._lengths)
         if not self._means:
             self._correlations = _correlations(contrasts, self._lengths)
-        xp, tracked = array_namespace(shuffled), index(places, shuffled)
+        xp, tracked = array_namespace(shuffled), index_of(places, shuffled)
         means, errors = np.array([uncertainty.mean_and_error(values) for values in contrasts]).T
         self._means.append(means.tolist())
         self._variances += errors**2
@@ -144,7 +141,7 @@ class SignedMeans:
         from scipy.special import stdtrit
 
         pool, size = np.concatenate(self._pools[number]), min(blocks, _RESAMPLED)
-        chosen = pool[_resamples(len(pool), size)]
+        chosen = pool[np.random.default_rng(_SEED).integers(0, len(pool), (_RESAMPLES, size))]
         deviations = chosen.mean(axis=1) - pool.mean()
         errors = chosen.std(axis=1, ddof=1) / math.sqrt(size)
         known = errors > 0
@@ -166,12 +163,6 @@ class SignedMeans:
         return stdtrit(freedom, np.clip(ndtr(normal), 1e-12, 1 - 1e-12))
 
 
-@cache
-def _resamples(pool: int, size: int) -> NDArray[np.integer]:
-    """Which of a pool are drawn, (resamples, size)."""
-    return np.random.default_rng(_SEED).integers(0, pool, (_RESAMPLES, size))
-
-
 def estimates(
     sample: Any, *, rng: np.random.Generator, orders: int = ORDERS, lengths: Sequence[int] | None = None
 ) -> list[Estimate]:
@@ -187,7 +178,7 @@ def estimates(
     found, tracker = SignedMeans(lengths or tail_index.block_lengths(len(sample))), Tracker()
     for _ in range(orders):
         order = random_order(len(sample), rng)
-        found.add(taken(sample, index(order, sample)), tracker.places(order), rng)
+        found.add(taken(sample, order), tracker.places(order), rng)
     return found.estimates()
 
 

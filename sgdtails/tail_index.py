@@ -71,7 +71,7 @@ def inverse_alpha(observations: NDArray, k1: int) -> float:
 def _norms(rows: Any) -> Any:
     """Euclidean norms of (N, d), (N,), in the precision of the rows, also where their squares leave its range."""
     xp = array_namespace(rows)
-    squares = (rows * rows).sum(axis=1) if is_torch_array(rows) else np.einsum("ij,ij->i", rows, rows)
+    squares = xp.sum(rows * rows, axis=1) if is_torch_array(rows) else np.einsum("ij,ij->i", rows, rows)
     range_ = xp.finfo(rows.dtype)
     inexact = ~((squares > float(range_.smallest_normal / range_.eps)) & (squares <= float(range_.max)))
     norms = xp.sqrt(squares, out=squares)

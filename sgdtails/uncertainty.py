@@ -7,7 +7,6 @@ So estimates with an interval are taken from random orders with random signs (``
 """
 
 import math
-
 from typing import Any
 
 import numpy as np
