@@ -3,7 +3,8 @@
     python -m benchmarks.tails [--width 2048]
 
 The plain way shuffles the observations, sums blocks and takes logarithms anew for each permutation and K1, in float64,
-and gives no intervals. Memory is the peak that numpy allocates for one layer, beside its weights, over the layer's size.
+and gives no intervals. Seconds are of a core, user and system: of the layer that all of a network's widths have, and of the
+network. Memory is the peak that numpy allocates for one layer, beside its weights, over the layer's size.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import math
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,25 @@ def plain(weights: dict[str, Any]) -> dict[str, list[float]]:
     return result
 
 
+def measured(ways: dict[str, Callable[[], Any]]) -> tuple[dict[str, float], dict[str, Any]]:
+    """Core seconds of each way, and what it gives."""
+    seconds, found = {}, {}
+    for name, way in ways.items():
+        begin = time.process_time()
+        found[name] = way()
+        seconds[name] = time.process_time() - begin
+    return seconds, found
+
+
+def peak(weight: Any, settings: Settings) -> float:
+    """What one layer's tails take beside it, over its size."""
+    tracemalloc.start()
+    list(layer_tails.of_layer(weight, settings=settings))
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return largest / weight.nbytes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=2048)
@@ -61,31 +82,37 @@ def main() -> None:
     arguments = parser.parse_args()
     weights = network(arguments.width, 784)
     list(layer_tails.of_layer(weights["head"]))  # imports scipy
-    seconds, found = {}, {}
-    for name, way in (("ours", ours), ("plain", plain)):
-        begin = time.perf_counter()
-        found[name] = way(weights)
-        seconds[name] = time.perf_counter() - begin
-    begin = time.perf_counter()
-    list(layer_tails.per_layer(weights, seed=0))
-    seconds["with variants"] = time.perf_counter() - begin
-    begin = time.perf_counter()
-    list(layer_tails.per_layer_readings(weights, seed=0))
-    seconds["readings"] = time.perf_counter() - begin
-    tracemalloc.start()
-    list(layer_tails.of_layer(weights["fc2"], settings=WITHOUT))
-    memory = tracemalloc.get_traced_memory()[1] / weights["fc2"].nbytes
+    layer = weights["fc2"]
+    seconds, found = measured(
+        {
+            "plain": lambda: plain(weights),
+            "ours": lambda: ours(weights),
+            "with variants": lambda: list(layer_tails.per_layer(weights, seed=0)),
+            "readings": lambda: list(layer_tails.per_layer_readings(weights, seed=0)),
+            "layer": lambda: list(layer_tails.of_layer(layer, settings=WITHOUT)),
+            "layer with variants": lambda: list(layer_tails.of_layer(layer)),
+        }
+    )
+    memory = {"layer": peak(layer, WITHOUT), "layer with variants": peak(layer, Settings())}
     apart = max(np.abs(np.subtract(found["ours"][name], found["plain"][name])).max() for name in found["ours"])
-    print(
-        "| ours, ten estimators with intervals, s | with published variants, s | plain, two without, s | readings, s | memory / layer | largest difference |"
-    )
-    print("|---" * 6 + "|")
-    print(
-        f"| {seconds['ours']:.1f} | {seconds['with variants']:.1f} | {seconds['plain']:.1f} | {seconds['readings']:.1f} "
-        f"| {memory:.1f} | {apart:.4f} |"
-    )
+    print("| core seconds | network | over the plain way | one layer | memory / layer |\n|---|---|---|---|---|")
+    print(f"| plain, two estimators without intervals | {seconds['plain']:.1f} | 1 | | |")
+    for name, single, words in (
+        ("ours", "layer", "ten estimators with intervals"),
+        ("with variants", "layer with variants", "and the published variants"),
+    ):
+        ratio = seconds[name] / seconds["plain"]
+        print(f"| {words} | {seconds[name]:.1f} | {ratio:.2f} | {seconds[single]:.2f} | {memory[single]:.1f} |")
+    print(f"| readings | {seconds['readings']:.1f} | {seconds['readings'] / seconds['plain']:.2f} | | |")
+    print(f"| tails and readings | {seconds['with variants'] + seconds['readings']:.1f} | | | |")
+    print(f"\nLargest difference of ours from the plain way: {apart:.4f}")
     with storage.atomic(arguments.output) as temporary:
-        record = {"arguments": vars(arguments), "seconds": seconds, "memory": memory, "alpha": found}
+        record = {
+            "arguments": vars(arguments),
+            "seconds": seconds,
+            "memory": memory,
+            "alpha": {name: found[name] for name in ("ours", "plain")},
+        }
         temporary.write_text(json.dumps(record), encoding="utf-8")
 
 

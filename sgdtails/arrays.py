@@ -6,6 +6,9 @@ So training runs in an image for GPUs that has these and not the package itself.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sgdtails.errors import InputError
 
 _PLACES = (
@@ -34,4 +37,25 @@ else:
     array_namespace, device = _compat.array_namespace, _compat.device
     is_torch_array, to_device = _compat.is_torch_array, _compat.to_device
 
-__all__ = ["array_namespace", "device", "is_torch_array", "to_device"]
+__all__ = ["array_namespace", "device", "host", "is_torch_array", "like", "mean", "to_device", "total"]
+
+
+def like(values: NDArray, array: Any) -> Any:
+    """Values of numpy as an array of the kind of ``array``, on its device; of numpy as they are."""
+    return array_namespace(array).asarray(values, device=device(array))
+
+
+def host(array: Any) -> NDArray:
+    """An array as one of numpy's; as it is where it is one."""
+    return np.asarray(to_device(array, "cpu"))
+
+
+def total(values: Any) -> float:
+    """Sum of values (n,) in double precision."""
+    xp = array_namespace(values)
+    return float(xp.sum(values, dtype=xp.float64))
+
+
+def mean(values: Any) -> float:
+    """Mean of values (n,): their ``total`` over their number."""
+    return total(values) / len(values)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sgdtails import published_estimators, signed_means, tail_index, uncertainty
-from sgdtails.permutations import random_order
+from sgdtails.permutations import random_order, taken
 from sgdtails.published_estimators import ALTERNATIVES
 from sgdtails.tail_index import CLIP
 
@@ -30,18 +30,18 @@ class Settings:
 
 
 class Sample:
-    """A sample (N, d) or (N,), and what random orders have shown of it.
+    """A sample (N, d) or (N,), of numpy or torch, and what random orders have shown of it.
 
-    ``take`` gives it in an order. ``signed``: whether estimates with intervals are wanted; ``alternatives``: those of the
+    ``take`` gives it in an order, which is numpy's. ``signed``: whether estimates with intervals are wanted; ``alternatives``: those of the
     published code. ValueError if it has no tail index.
     """
 
     def __init__(
         self,
-        values: NDArray[np.float32],
+        values: Any,
         settings: Settings,
         *,
-        take: Callable[[NDArray], NDArray] | None = None,
+        take: Callable[[Any], Any] | None = None,
         signed: bool = False,
         alternatives: bool = False,
     ) -> None:
@@ -53,16 +53,12 @@ class Sample:
         self._signed = signed_means.SignedMeans(lengths) if signed else None
         self._by_magnitude = published_estimators.of_magnitudes(values, lengths) if alternatives else {}
         self._by_blocks = published_estimators.Paulauskas(lengths) if alternatives else None
-        self._take = take or values.__getitem__
-
-    def take(self, order: NDArray[np.integer]) -> NDArray[np.float32]:
-        """A copy of the sample in an order."""
-        return self._take(order)
+        self.take = take or partial(taken, values)
 
     def add(
         self,
-        shuffled: NDArray[np.float32],
-        places: NDArray[np.integer],
+        shuffled: Any,
+        places: Any,
         signs: np.random.Generator,
         *,
         published: bool,
@@ -116,7 +112,7 @@ class Sample:
 
 
 def show(samples: Sequence[Sample], seed: Sequence[int], settings: Settings) -> None:
-    """Look at samples of one size in the same random orders, which come from ``seed``.
+    """Look at samples of one size and device in the same random orders, which come from ``seed`` and from the host.
 
     The first ``settings.permutations`` orders are for the published values, the first ``settings.orders`` for signed means.
     """

@@ -6,8 +6,9 @@ block. For a stable law with alpha near 2 the power law starts so far out that t
 Gaussian law, gamma is 0 and not 1/2. The other three assume a symmetric stable law and use all of the sample, and are
 consistent for every alpha: ``log_moment``, ``characteristic_function`` and ``quantiles``. None evaluates a density.
 
-Each takes a sample (..., N) and gives 1/alpha (...,), float64; where that is not positive there is no tail index
-(``tail_index.alpha_of``). ValueError for fewer than MINIMUM values, values that are not finite or are all equal, or more
+Each takes a sample (..., N) of numpy or torch and gives 1/alpha (...,), float64 and numpy's; where that is not positive
+there is no tail index (``tail_index.alpha_of``). What is as large as the sample stays on its device: sorted magnitudes,
+blocks, sums over powers; what is done with a few quantiles, sums and N^TAIL_EXPONENT numbers is done on the host. ValueError for fewer than MINIMUM values, values that are not finite or are all equal, or more
 than half of them zero.
 """
 
@@ -19,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import tail_index
+from sgdtails import arrays, tail_index
+from sgdtails.arrays import array_namespace, is_torch_array, like
 
 MINIMUM = 16  # values: fewer leave less than four exceedances, and Pickands' estimator none
 # k = N^TAIL_EXPONENT largest magnitudes of N, and blocks of as many: k -> infinity and k/N -> 0, as consistency asks, and no
@@ -56,20 +58,20 @@ class Interval(NamedTuple):
 class _Sample:
     """A checked sample (..., N) and what the estimators share: its sorted magnitudes."""
 
-    def __init__(self, sample: NDArray, rng: np.random.Generator | None = None) -> None:
-        values = np.asarray(sample)
-        self.values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+    def __init__(self, sample: Any, rng: np.random.Generator | None = None) -> None:
+        values = sample if is_torch_array(sample) else np.asarray(sample)
+        self.xp = xp = array_namespace(values)
+        self.values = xp.astype(values, xp.result_type(values.dtype, xp.float32), copy=False)
         self.rng = rng
         self.size = values.shape[-1] if values.ndim else 1
         if self.size < MINIMUM:
             raise ValueError(f"{self.size} observations are too few for a tail index: give at least {MINIMUM}")
-        self.magnitudes = np.abs(self.values)
-        self.magnitudes.sort(axis=-1)
-        if not np.isfinite(self.magnitudes[..., -1]).all():  # not-a-number sorts last
+        self.magnitudes = _ascending(xp.abs(self.values))
+        if not xp.isfinite(self.magnitudes[..., -1]).all():  # not-a-number sorts last
             raise ValueError("the observations are not all finite")
         if (self.magnitudes[..., self.size // 2] == 0).any():
             raise ValueError("more than half of the observations are zero: they have no tail index")
-        if (self.values[..., :-1] == self.values[..., 1:]).all(axis=-1).any():
+        if xp.all(self.values[..., :-1] == self.values[..., 1:], axis=-1).any():
             raise ValueError("the observations are all equal: they have no tail index")
 
     @property
@@ -79,28 +81,44 @@ class _Sample:
 
     def excesses(self) -> Floats:
         """log of the k largest magnitudes over the next one, ascending, (..., k)."""
-        logs = np.log(self.magnitudes[..., -self.tail - 1 :].astype(np.float64))
+        logs = np.log(self.ordered(slice(-self.tail - 1, None)))
         return logs[..., 1:] - logs[..., :1]
 
     def quantile(self, share: float) -> Floats:
         """Quantile of the magnitudes (...,), the i-th of N taken as the one at (i - 1/2)/N."""
         position = min(max(share * self.size - 0.5, 0.0), self.size - 1.0)
         below = min(int(position), self.size - 2)
-        low, high = self.magnitudes[..., below].astype(np.float64), self.magnitudes[..., below + 1].astype(np.float64)
+        low, high = self.ordered(below), self.ordered(below + 1)
         return low + (position - below) * (high - low)
 
-    def in_order(self) -> NDArray:
+    def ordered(self, part: int | slice) -> Floats:
+        """Magnitudes from their ascending order, on the host."""
+        return arrays.host(self.magnitudes[..., part]).astype(np.float64)
+
+    def in_order(self) -> Any:
         """A copy of the magnitudes in the order given, or a random one."""
-        return np.abs(self.values) if self.rng is None else self.rng.permutation(self.magnitudes)
+        if self.rng is None:
+            return self.xp.abs(self.values)
+        if is_torch_array(self.magnitudes):
+            return self.magnitudes[like(self.rng.permutation(self.size), self.magnitudes)]
+        return self.rng.permutation(self.magnitudes)
+
+
+def _ascending(magnitudes: Any) -> Any:
+    """Sorted along the last axis, and numpy's in place; not stable, which is faster."""
+    if is_torch_array(magnitudes):
+        return magnitudes.sort(dim=-1).values
+    magnitudes.sort(axis=-1)
+    return magnitudes
 
 
 Core = Callable[[_Sample], Interval]
-ESTIMATORS: dict[str, Callable[[NDArray], Floats]] = {}
+ESTIMATORS: dict[str, Callable[[Any], Floats]] = {}
 _CORES: dict[str, Core] = {}
 
 
-def _estimator(core: Core) -> Callable[[NDArray], Floats]:
-    def inverse(sample: NDArray) -> Floats:
+def _estimator(core: Core) -> Callable[[Any], Floats]:
+    def inverse(sample: Any) -> Floats:
         return core(_Sample(sample)).inverse
 
     inverse.__name__ = inverse.__qualname__ = name = core.__name__
@@ -109,13 +127,13 @@ def _estimator(core: Core) -> Callable[[NDArray], Floats]:
     return inverse
 
 
-def estimates(sample: NDArray, *, rng: np.random.Generator) -> list[tuple[str, float, float, float]]:
+def estimates(sample: Any, *, rng: np.random.Generator) -> list[tuple[str, float, float, float]]:
     """(estimator, alpha, alpha_low, alpha_high) of a centred sample (N,), in the order of ESTIMATORS.
 
     Intervals at LEVEL are for independent observations and come from each estimator's own theory, as its docstring
     states; one sort serves all. They hold the sampling error and no bias. ``rng`` draws the blocks of ``paulauskas``.
     """
-    shared = _Sample(np.ravel(sample), rng)
+    shared = _Sample(sample.reshape(-1), rng)
     rows = []
     for name, core in _CORES.items():
         inverse, low, high = core(shared)
@@ -144,7 +162,7 @@ def pickands(sample: _Sample) -> Interval:
     Interval: normal, with the asymptotic variance of Dekkers and de Haan (1989), theorem 2.3.
     """
     m = sample.tail // 4
-    first, second, fourth = (sample.magnitudes[..., -i * m].astype(np.float64) for i in (1, 2, 4))
+    first, second, fourth = (sample.ordered(-i * m) for i in (1, 2, 4))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         inverse = np.log2((first - second) / (second - fourth))
         inverse = np.where(first == second, -np.inf, inverse)  # ties at the top: a bounded law
@@ -195,8 +213,7 @@ def paulauskas(sample: _Sample) -> Interval:
 
     length, count = sample.tail, sample.size // sample.tail
     blocks = sample.in_order()[..., : length * count].reshape(*sample.values.shape[:-1], count, length)
-    blocks.partition(length - 2, axis=-1)
-    second, largest = (blocks[..., i].astype(np.float64) for i in (-2, -1))
+    second, largest = _two_largest(blocks)
     ratios = np.divide(second, largest, out=np.ones_like(second), where=largest > 0)
     mean = ratios.mean(axis=-1)
     half = stdtrit(count - 1, _SHARES[0]) * ratios.std(axis=-1, ddof=1) / math.sqrt(count)
@@ -205,23 +222,32 @@ def paulauskas(sample: _Sample) -> Interval:
     return Interval(inverse, low, high)
 
 
+def _two_largest(blocks: Any) -> tuple[Floats, Floats]:
+    """The second largest and the largest along the last axis, on the host; blocks of numpy are put in another order."""
+    if is_torch_array(blocks):
+        top = arrays.host(blocks.topk(2, dim=-1).values).astype(np.float64)
+        return top[..., 1], top[..., 0]
+    blocks.partition(blocks.shape[-1] - 2, axis=-1)
+    return blocks[..., -2].astype(np.float64), blocks[..., -1].astype(np.float64)
+
+
 @_estimator
 def log_moment(sample: _Sample) -> Interval:
     """From Var log|X| = pi^2/6*(1/alpha^2 + 1/2) of a symmetric stable law; where 1/alpha^2 < 0, minus the root of its size.
 
     Zeros count as the smallest other magnitude. Interval: the variance's, from the sample's fourth moment, carried through.
     """
-    zeros = np.count_nonzero(sample.magnitudes == 0, axis=-1)
-    smallest = np.take_along_axis(sample.magnitudes, np.expand_dims(zeros, -1), axis=-1)
+    xp = sample.xp
+    zeros = xp.count_nonzero(sample.magnitudes == 0, axis=-1)
+    smallest = xp.take_along_axis(sample.magnitudes, xp.expand_dims(zeros, axis=-1), axis=-1)
     sums = np.zeros((4, *sample.values.shape[:-1]))
-    middle = sample.quantile(0.5).astype(sample.values.dtype)[..., None]
+    middle = _scale(sample)
     for part in _chunks(sample.magnitudes):
-        logs = np.log(np.maximum(part, smallest) / middle).astype(
-            np.float64
-        )  # small numbers: their powers keep precision
+        # Small numbers: their powers keep precision.
+        logs = xp.astype(xp.log(xp.maximum(part, smallest) / middle), xp.float64)
         squares = logs * logs
         for row, power in enumerate((logs, squares, squares * logs, squares * squares)):
-            sums[row] += power.sum(axis=-1)
+            sums[row] += arrays.host(power.sum(axis=-1))
     m1, m2, m3, m4 = sums / sample.size
     variance = m2 - m1**2
     fourth = m4 - 4 * m3 * m1 + 6 * m2 * m1**2 - 3 * m1**4
@@ -290,23 +316,30 @@ def _spline() -> Any:
 
 def _phi(sample: _Sample, count: int) -> NDArray[np.complex128]:
     """The sample's characteristic function at 0...count times FREQUENCY_STEP/(median magnitude), (..., count + 1)."""
+    xp = sample.xp
     total = np.zeros((count + 1, *sample.values.shape[:-1]), dtype=np.complex128)
-    scale = sample.quantile(0.5).astype(sample.values.dtype)[..., None]
+    scale = _scale(sample)
     for part in _chunks(sample.values):
         angle = part / scale * FREQUENCY_STEP
-        first = np.empty(angle.shape, dtype=np.result_type(angle.dtype, np.complex64))
-        np.cos(angle, out=first.real)
-        np.sin(angle, out=first.imag)
-        power = np.ones_like(first)
+        first = xp.empty_like(angle, dtype=xp.result_type(angle.dtype, xp.complex64))
+        xp.cos(angle, out=first.real)
+        xp.sin(angle, out=first.imag)
+        power = xp.ones_like(first)
         for row in range(count + 1):
-            total[row] += power.sum(axis=-1)
+            total[row] += arrays.host(power.sum(axis=-1))
             power *= first
     total /= sample.size
     return np.moveaxis(total, 0, -1)
 
 
-def _chunks(values: NDArray) -> Iterator[NDArray]:
-    step = max(CHUNK * values.shape[-1] // max(values.size, 1), 1)
+def _scale(sample: _Sample) -> Any:
+    """The median magnitude (..., 1), in the sample's precision and on its device."""
+    return sample.xp.astype(like(sample.quantile(0.5), sample.values), sample.values.dtype)[..., None]
+
+
+def _chunks(values: Any) -> Iterator[Any]:
+    chunk = CHUNK * 256 if is_torch_array(values) else CHUNK
+    step = max(chunk * values.shape[-1] // max(math.prod(values.shape), 1), 1)
     for start in range(0, values.shape[-1], step):
         yield values[..., start : start + step]
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import block_estimates, estimators, layers, published_estimators, readings
+from sgdtails import arrays, block_estimates, estimators, layers, published_estimators, readings
+from sgdtails.arrays import array_namespace, is_torch_array
 from sgdtails.block_estimates import Sample, Settings
 from sgdtails.errors import InputError
+from sgdtails.permutations import index_of, taken
 
 ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"}
 # The published values of other samples and by other estimators, beside the paper's own; without intervals.
@@ -26,12 +28,16 @@ Own = Mapping[str, Callable[[NDArray], Any]]  # estimators of the user's, by nam
 
 
 def per_layer(
-    weights: Mapping[str, NDArray], *, seed: int, settings: Settings = AS_PUBLISHED, own: Own = MappingProxyType({})
+    weights: Mapping[str, Any], *, seed: int, settings: Settings = AS_PUBLISHED, own: Own = MappingProxyType({})
 ) -> Rows:
     """Rows of the table ``tails`` (less run and weights) for layers in order, the last one being the head.
 
     Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
     cannot take (a prime number of observations, equal weights) has a row with the reason and no values.
+
+    Weights are arrays of numpy, or torch tensors: then samples, their orders and signs, block sums and sorted magnitudes stay
+    on their device, and values are those of numpy to about seven digits. On the host stay the drawing of orders and signs, what
+    is done with means, with the largest magnitudes and with a few hundred blocks, and estimators of the user's.
     """
     for index, (name, weight) in enumerate(weights.items()):
         head = index == len(weights) - 1
@@ -40,7 +46,7 @@ def per_layer(
 
 
 def of_layer(
-    weight: NDArray,
+    weight: Any,
     *,
     seed: Sequence[int] = (0,),
     head: bool = False,
@@ -51,10 +57,13 @@ def of_layer(
 
     First the two estimators of block sums, then their rivals on single entries, the published variants, and ``own`` last.
     """
-    matrix = np.ascontiguousarray(layers.observations(weight, "multivariate", head=head), dtype=np.float32)
-    size, size_of_entries = ({"observations": n, "dimension": d} for n, d in (matrix.shape, (matrix.size, 1)))
+    matrix = layers.observations(weight, "multivariate", head=head)
+    xp = array_namespace(matrix)
+    entries = xp.astype(matrix, xp.float32, copy=False).reshape(-1)
+    matrix = entries.reshape(matrix.shape)  # its rows are one after the other now
+    size, size_of_entries = ({"observations": n, "dimension": d} for n, d in (matrix.shape, (len(entries), 1)))
     yield from (_NOTHING | size | row for row in _of_rows(matrix, [*seed, 0], settings))
-    entries = layers.centre(matrix.reshape(-1), np.float32, settings.centring)
+    entries = layers.centre(entries, np.float32, settings.centring)
     of_entries = _of_entries(matrix, entries, [*seed, 1], settings)
     rivals = _rivals(entries, np.random.default_rng([*seed, len(ESTIMATORS)]))
     yield from (_NOTHING | size_of_entries | row for row in (*next(of_entries), *rivals))
@@ -63,10 +72,10 @@ def of_layer(
             yield _NOTHING | size | {"estimator": name} | _centred(matrix, how, [*seed, 0], settings)
         yield from (_NOTHING | size_of_entries | row for row in next(of_entries))
     for name, function in own.items():
-        yield _NOTHING | size_of_entries | {"estimator": name} | _by_own(name, function, entries.copy())
+        yield _NOTHING | size_of_entries | {"estimator": name} | _by_own(name, function, np.array(arrays.host(entries)))
 
 
-def _of_rows(matrix: NDArray[np.float32], seed: Sequence[int], settings: Settings) -> list[dict[str, Any]]:
+def _of_rows(matrix: Any, seed: Sequence[int], settings: Settings) -> list[dict[str, Any]]:
     name = {"estimator": "mmo_multivariate"}
     try:
         sample = Sample(layers.centre(matrix, np.float32, settings.centring), settings, signed=True)
@@ -76,7 +85,7 @@ def _of_rows(matrix: NDArray[np.float32], seed: Sequence[int], settings: Setting
     return [name | row for row in sample.rows()]
 
 
-def _centred(matrix: NDArray[np.float32], how: str, seed: Sequence[int], settings: Settings) -> dict[str, Any]:
+def _centred(matrix: Any, how: str, seed: Sequence[int], settings: Settings) -> dict[str, Any]:
     """The paper's value of rows that are centred otherwise, from the same orders."""
     try:
         sample = Sample(layers.centre(matrix, np.float32, how), settings)
@@ -86,9 +95,7 @@ def _centred(matrix: NDArray[np.float32], how: str, seed: Sequence[int], setting
     return sample.rows()[0]
 
 
-def _of_entries(
-    matrix: NDArray[np.float32], entries: NDArray[np.float32], seed: Sequence[int], settings: Settings
-) -> Iterator[list[dict[str, Any]]]:
+def _of_entries(matrix: Any, entries: Any, seed: Sequence[int], settings: Settings) -> Iterator[list[dict[str, Any]]]:
     """Rows of ``mmo_univariate``; then those of the published univariate sample, which is looked at in the same orders."""
     name, others = {"estimator": "mmo_univariate"}, (UNIVARIATE, *published_estimators.NAMES)
     try:
@@ -104,7 +111,7 @@ def _of_entries(
         yield [{"estimator": UNIVARIATE} | sample.rows()[0], *sample.alternatives()]
 
 
-def _published_entries(matrix: NDArray[np.float32], entries: NDArray[np.float32], settings: Settings) -> Sample:
+def _published_entries(matrix: Any, entries: Any, settings: Settings) -> Sample:
     """The entries as the published code takes them: centred in each column first, then all together.
 
     They differ from ``entries`` by one number per column, so a copy of them is only made for the order that is looked at.
@@ -115,17 +122,19 @@ def _published_entries(matrix: NDArray[np.float32], entries: NDArray[np.float32]
     flat -= common
     offset = columns + common - (matrix[0, 0] - entries[0])
 
-    def take(order: NDArray) -> NDArray:
-        shuffled = entries[order]
-        for start in range(0, len(order), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            shuffled[part] -= offset[order[part] % len(offset)]
+    def take(order: NDArray[np.integer]) -> Any:
+        order = index_of(order, entries)
+        shuffled, step = taken(entries, order), len(order) if is_torch_array(entries) else _CHUNK
+        for start in range(0, len(order), step):
+            part = order[start : start + step]
+            rows = part // len(offset)  # its remainder is slow
+            shuffled[start : start + step] -= taken(offset, part - rows * len(offset))
         return shuffled
 
     return Sample(flat, settings, take=take, alternatives=True)
 
 
-def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int, centring: str = "median") -> Rows:
+def per_layer_readings(weights: Mapping[str, Any], *, seed: int, centring: str = "median") -> Rows:
     """Rows of the table ``readings`` (less run and weights), one per layer; undecided with a reason where there is none."""
     for index, (name, weight) in enumerate(weights.items()):
         rng = np.random.default_rng([seed, index, len(ESTIMATORS) + 1])
@@ -136,7 +145,7 @@ def per_layer_readings(weights: Mapping[str, NDArray], *, seed: int, centring: s
         yield {"layer": index, "layer_name": name} | found
 
 
-def _rivals(sample: NDArray[np.float32], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _rivals(sample: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     try:
         found = estimators.estimates(sample, rng=rng)
     except ValueError as error:

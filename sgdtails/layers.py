@@ -14,6 +14,7 @@ from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
 
 Purpose = Literal["multivariate", "univariate", "singular_value", "node", "row", "kernel", "filter", "channel"]
 CENTRINGS = ("median", "mean", "none")
+_COLUMNS = 64  # sorted at a time
 
 
 def weights(state: Mapping[str, Any], keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -122,9 +123,12 @@ def restored(sample: Any, shape: tuple[int, ...], purpose: Purpose) -> Any:
     return sample.reshape(shape)
 
 
-def centre(sample: NDArray, dtype: DTypeLike = np.float64, how: str = "median") -> NDArray:
-    """Observations less their centre, a new array: column medians of (N, d), the scalar median of (N,); or means, or 0."""
-    exact = np.asarray(sample, dtype=dtype)
+def centre(sample: Any, dtype: DTypeLike = np.float64, how: str = "median") -> Any:
+    """Observations of numpy or torch less their centre, a new array: column medians of (N, d), the scalar median of (N,);
+    or means, or 0.
+    """
+    xp = array_namespace(sample)
+    exact = xp.astype(sample, getattr(xp, np.dtype(dtype).name), copy=False)
     return exact - middle(exact, how)
 
 
@@ -139,12 +143,22 @@ def middle(sample: Any, how: str = "median") -> Any:
     if how == "none":
         return xp.zeros_like(sample[0, ...])
     if how == "mean":
-        mean = xp.mean(xp.astype(sample, xp.float64), axis=0)
+        mean = xp.mean(sample, axis=0, dtype=xp.float64)
         # Rounding must not tell equal observations from their mean.
         return xp.clip(xp.astype(mean, sample.dtype), xp.min(sample, axis=0), xp.max(sample, axis=0))
-    ordered = ascending(sample)  # numpy's own median is slower, torch's the lower one
-    low, high = ordered[(len(sample) - 1) // 2, ...], ordered[len(sample) // 2, ...]
-    return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, sample.dtype)
+    # Numpy's own median is slower, torch's the lower one.
+    if sample.ndim == 1 or is_torch_array(sample):
+        return _between(ascending(sample))
+    # Sorting is many times faster where the numbers of a column are side by side.
+    parts = (np.array(sample[:, at : at + _COLUMNS].T, order="C") for at in range(0, sample.shape[1], _COLUMNS))
+    return np.concatenate([_between(np.sort(part, axis=1).T) for part in parts])
+
+
+def _between(ordered: Any) -> Any:
+    """The mean of both middle observations."""
+    xp = array_namespace(ordered)
+    low, high = ordered[(len(ordered) - 1) // 2, ...], ordered[len(ordered) // 2, ...]
+    return xp.astype((xp.astype(low, xp.float64) + xp.astype(high, xp.float64)) / 2, ordered.dtype)
 
 
 def ascending(sample: Any) -> Any:

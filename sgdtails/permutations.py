@@ -1,11 +1,16 @@
 """Random orders of millions of numbers: by sorting random keys, which is faster than swaps that miss the cache."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from sgdtails.arrays import is_torch_array, like
 
 FEWEST = 2**20  # numbers that are sorted: fewer fit into a core's cache
 _PARTS = 8  # sorted one after the other: less memory
 _BITS = 32  # of a key, above those of a position
+_CHUNK = 2**16  # numbers at a time, to stay in the processor's cache
 
 
 def random_order(n: int, rng: np.random.Generator) -> NDArray[np.integer]:
@@ -20,20 +25,49 @@ def random_order(n: int, rng: np.random.Generator) -> NDArray[np.integer]:
         return rng.permutation(n)
     result = np.empty(n, dtype=np.uint32)
     part_of = rng.integers(0, _PARTS, n, dtype=np.uint8)
-    end = 0
-    for part in range(_PARTS):
-        positions = np.flatnonzero(part_of == part)
-        begin, end = end, end + len(positions)
-        pairs = rng.integers(0, 2**64, len(positions), dtype=np.uint64)
+    for part in _by_part(part_of, result):
+        pairs = rng.integers(0, 2**64, len(part), dtype=np.uint64)
         pairs &= ~np.uint64(2**_BITS - 1)
-        pairs |= positions.view(np.uint64)
-        result[begin:end] = by_key(pairs, rng)
+        pairs |= part
+        part[:] = by_key(pairs, rng)
     return result
 
 
-def permuted(sample: NDArray, rng: np.random.Generator) -> NDArray:
-    """A copy of the observations (N, ...) in random order."""
-    return sample[random_order(len(sample), rng)]
+def _by_part(part_of: NDArray[np.uint8], result: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
+    """Fill ``result`` with the positions of each part, ascending, one part after the other; views of them."""
+    ends = np.cumsum([np.count_nonzero(part_of == part) for part in range(_PARTS)])
+    filled = [0, *ends[:-1].tolist()]
+    for start in range(0, len(part_of), _CHUNK):
+        chunk = part_of[start : start + _CHUNK]
+        positions = np.argsort(chunk, kind="stable") + start
+        stops = np.cumsum(np.bincount(chunk, minlength=_PARTS)).tolist()
+        for part, (begin, end) in enumerate(zip([0, *stops], stops, strict=False)):
+            result[filled[part] : filled[part] + end - begin] = positions[begin:end]
+            filled[part] += end - begin
+    return np.split(result, ends[:-1])
+
+
+def permuted(sample: Any, rng: np.random.Generator) -> Any:
+    """A copy of the observations (N, ...), of numpy or torch, in random order."""
+    return taken(sample, random_order(len(sample), rng))
+
+
+def index_of(positions: NDArray[np.integer], sample: Any) -> Any:
+    """Positions as an index of a sample: on its device where that is one of torch's."""
+    return like(positions.astype(np.int64), sample) if is_torch_array(sample) else positions
+
+
+def taken(sample: Any, positions: Any) -> Any:
+    """A copy of the observations (N, ...) at positions (n,) of numpy, or at an ``index_of`` them."""
+    if is_torch_array(sample):
+        return sample[positions if is_torch_array(positions) else index_of(positions, sample)]
+    sample = np.ascontiguousarray(sample)
+    result = np.empty((len(positions), *sample.shape[1:]), sample.dtype)
+    step = max(_CHUNK * len(sample) // max(sample.size, 1), 1)
+    for start in range(0, len(positions), step):
+        part = positions[start : start + step]  # all of them at once would be made twice as long first
+        np.take(sample, part, axis=0, out=result[start : start + step], mode="clip")
+    return result
 
 
 def by_key(pairs: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[np.uint32]:

@@ -5,11 +5,13 @@ order, x_0 >= x_1 >= ...; the log excesses of the m largest are log x_i/x_m, i <
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import tail_index
+from sgdtails import arrays, tail_index
+from sgdtails.arrays import array_namespace, is_torch_array
 from sgdtails.tail_index import CLIP
 
 ALTERNATIVES = ("hill", "pickands", "dekkers", "dehaan1998", "paulauskas")
@@ -17,16 +19,14 @@ NAMES = tuple(f"published_{name}" for name in ALTERNATIVES)  # in table tails
 Floats = NDArray[np.float64]
 
 
-def of_magnitudes(sample: NDArray, lengths: Sequence[int]) -> dict[str, Floats]:
+def of_magnitudes(sample: Any, lengths: Sequence[int]) -> dict[str, Floats]:
     """alpha for each m (K1s,) by Hill (1975), Pickands (1975), Dekkers, Einmahl and de Haan (1989) and "dehaan1998", 2 M1/M2.
 
-    Negative where an estimate of 1/alpha is. ValueError if so many observations of the sample (N,) are equal that one is
-    not defined.
+    Negative where an estimate of 1/alpha is. ValueError if so many observations of the sample (N,), of numpy or torch, are
+    equal that one is not defined.
     """
     m = np.array(lengths)
-    magnitudes, first_of_all = np.abs(sample), len(sample) - 1 - m.max()
-    magnitudes.partition(first_of_all)
-    largest = np.sort(magnitudes[first_of_all:].astype(np.float64))[::-1]
+    largest = _largest(abs(sample), max(lengths) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(largest)
         first, second = (np.cumsum(power)[m - 1] / m for power in (logs, logs**2))
@@ -44,6 +44,14 @@ def of_magnitudes(sample: NDArray, lengths: Sequence[int]) -> dict[str, Floats]:
     return found
 
 
+def _largest(magnitudes: Any, count: int) -> Floats:
+    """The largest of (N,), descending, on the host; ``magnitudes`` are overwritten."""
+    if is_torch_array(magnitudes):
+        return arrays.host(magnitudes.topk(count).values).astype(np.float64)
+    magnitudes.partition(len(magnitudes) - count)
+    return np.sort(magnitudes[-count:].astype(np.float64))[::-1]
+
+
 class Paulauskas:
     """alpha = S/(1 - S), S the mean over blocks of m of the second largest magnitude by the largest: Paulauskas and Vaiciulis (2011).
 
@@ -54,9 +62,9 @@ class Paulauskas:
         self._lengths = list(lengths)
         self._rows: list[list[float]] = []
 
-    def add(self, shuffled: NDArray) -> None:
-        """One more order; ``shuffled`` (N,) is the sample in it, and loses its signs in place."""
-        np.abs(shuffled, out=shuffled)
+    def add(self, shuffled: Any) -> None:
+        """One more order; ``shuffled`` (N,), of numpy or torch, is the sample in it, and loses its signs in place."""
+        array_namespace(shuffled).abs(shuffled, out=shuffled)
         self._rows.append([_by_ratio(largest, second) for largest, second in _top_two(shuffled, self._lengths)])
 
     @property
@@ -65,16 +73,19 @@ class Paulauskas:
         return np.array(self._rows)
 
 
-def _by_ratio(largest: NDArray, second: NDArray) -> float:
-    ratios = np.divide(second, largest, out=np.ones_like(largest), where=largest > 0)
-    mean = float(ratios.mean(dtype=np.float64))
+def _by_ratio(largest: Any, second: Any) -> float:
+    with np.errstate(invalid="ignore"):
+        ratios = second / largest
+    if float(largest.min()) == 0:
+        ratios[largest == 0] = 1.0
+    mean = arrays.mean(ratios)
     return mean / (1 - mean) if mean < 1 else np.inf
 
 
-def _top_two(magnitudes: NDArray, lengths: Sequence[int]) -> Iterator[tuple[NDArray, NDArray]]:
+def _top_two(magnitudes: Any, lengths: Sequence[int]) -> Iterator[tuple[Any, Any]]:
     """The two largest of each block of each length, from those of a shorter length that divides it."""
     bases = tail_index.nearest_divisors(lengths)
-    known: dict[int, tuple[NDArray, NDArray]] = {}
+    known: dict[int, tuple[Any, Any]] = {}
     for at, (length, base) in enumerate(zip(lengths, bases, strict=True)):
         largest, second = known[base] if base > 1 else (magnitudes, None)
         known[length] = _merged(largest, second, length // base)
@@ -82,17 +93,20 @@ def _top_two(magnitudes: NDArray, lengths: Sequence[int]) -> Iterator[tuple[NDAr
         known = {k: pair for k, pair in known.items() if k in bases[at + 1 :]}
 
 
-def _merged(largest: NDArray, second: NDArray | None, count: int) -> tuple[NDArray, NDArray]:
+def _merged(largest: Any, second: Any | None, count: int) -> tuple[Any, Any]:
     """The two largest of ``count`` blocks in a row, from the two largest of each; a block of one number has no second."""
+    xp = array_namespace(largest)
     tops = largest.reshape(-1, count)
     seconds = None if second is None else second.reshape(-1, count)
-    top = tops[:, 0].copy()
-    runner_up = np.zeros_like(top) if seconds is None else seconds[:, 0].copy()
-    for column in range(1, count):  # many times faster than a partition of short rows
-        np.maximum(runner_up, np.minimum(top, tops[:, column]), out=runner_up)
-        np.maximum(top, tops[:, column], out=top)
+    top = xp.maximum(tops[:, 0], tops[:, 1])
+    runner_up = xp.minimum(tops[:, 0], tops[:, 1])
+    if seconds is not None:
+        xp.maximum(runner_up, xp.maximum(seconds[:, 0], seconds[:, 1]), out=runner_up)
+    for column in range(2, count):  # many times faster than a partition of short rows
+        xp.maximum(runner_up, xp.minimum(top, tops[:, column]), out=runner_up)
+        xp.maximum(top, tops[:, column], out=top)
         if seconds is not None:
-            np.maximum(runner_up, seconds[:, column], out=runner_up)
+            xp.maximum(runner_up, seconds[:, column], out=runner_up)
     return top, runner_up
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sgdtails import layers, tail_index, uncertainty
+from sgdtails.arrays import array_namespace
 from sgdtails.permutations import permuted
 
 WORDS = ("stable-like", "finite-variance-like", "scale-mixture-like", "undecided")
@@ -62,25 +62,28 @@ def lengths(n: int) -> tuple[int, int] | None:
     return None
 
 
-def slopes(sample: NDArray, *, rng: np.random.Generator) -> Slopes | None:
-    """Slopes of a centred sample (N, d) or (N,); None if it is too small, or a prime number of observations."""
+def slopes(sample: Any, *, rng: np.random.Generator) -> Slopes | None:
+    """Slopes of a centred sample (N, d) or (N,), of numpy or torch; None if it is too small, or a prime number of observations."""
     chosen = lengths(len(sample))
     if chosen is None:
         return None
     a, b = chosen
     near, whole = tail_index.block_contrasts(uncertainty.signed_permutation(sample, rng=rng), [a, b])
-    near = near.reshape(-1, b // a).mean(axis=1)
+    (near,) = tail_index.block_sums(near, [b // a])
+    near /= b // a
     far = (whole * math.log(b) - near * math.log(a)) / math.log(b / a)
     of_near, of_far, drift = (uncertainty.mean_interval(each) for each in (near, far, near - far))
     return Slopes(of_near, of_far, drift, (a, b))
 
 
-def dispersion(sample: NDArray) -> tuple[float, float]:
+def dispersion(sample: Any) -> tuple[float, float]:
     """Standard deviation of the log norms of (N, d) and its standard error."""
-    logs = tail_index.log_norms(sample).astype(np.float64)
+    logs = tail_index.log_norms(sample)
+    xp = array_namespace(logs)
+    logs = xp.astype(logs, xp.float64)
     deviations = (logs - logs.mean()) ** 2
     spread = math.sqrt(float(deviations.mean()))
-    return spread, float(deviations.std()) / (2 * spread * math.sqrt(len(logs))) if spread > 0 else 0.0
+    return spread, float(xp.std(deviations)) / (2 * spread * math.sqrt(len(logs))) if spread > 0 else 0.0
 
 
 def word(rows: Slopes | None, entries: Slopes | None, *, dispersed: bool) -> str:
@@ -102,9 +105,7 @@ def word(rows: Slopes | None, entries: Slopes | None, *, dispersed: bool) -> str
     return "finite-variance-like" if "finite" in words and "stable" not in words else "undecided"
 
 
-def samples(
-    weight: NDArray, *, head: bool, centring: str = "median"
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def samples(weight: Any, *, head: bool, centring: str = "median") -> tuple[Any, Any]:
     """The centred rows and entries of a layer that a reading is made from."""
     return (
         layers.centre(layers.observations(weight, "multivariate", head=head), np.float32, centring),
@@ -112,14 +113,12 @@ def samples(
     )
 
 
-def of_layer(weight: NDArray, *, head: bool, rng: np.random.Generator, centring: str = "median") -> dict[str, Any]:
-    """``of_samples`` of a weight array of a layer."""
+def of_layer(weight: Any, *, head: bool, rng: np.random.Generator, centring: str = "median") -> dict[str, Any]:
+    """``of_samples`` of a weight array of a layer, of numpy or torch."""
     return of_samples(*samples(weight, head=head, centring=centring), rng=rng)
 
 
-def of_samples(
-    rows_sample: NDArray[np.float32], entries_sample: NDArray[np.float32], *, rng: np.random.Generator
-) -> dict[str, Any]:
+def of_samples(rows_sample: Any, entries_sample: Any, *, rng: np.random.Generator) -> dict[str, Any]:
     """The columns of table ``readings`` less run, weights and layer, from a layer's centred rows and entries.
 
     Its rows count as dispersed if their log norms spread by more than three standard errors beyond those of its shuffled
@@ -127,7 +126,7 @@ def of_samples(
     """
     rows, entries = slopes(rows_sample, rng=rng), slopes(entries_sample, rng=rng)
     spread, error = dispersion(rows_sample)
-    shuffled, shuffled_error = dispersion(permuted(rows_sample.ravel(), rng).reshape(rows_sample.shape))
+    shuffled, shuffled_error = dispersion(permuted(rows_sample.reshape(-1), rng).reshape(rows_sample.shape))
     dispersed = spread - shuffled > DISPERSED * math.hypot(error, shuffled_error)
     result: dict[str, Any] = {
         "reading": word(rows, entries, dispersed=dispersed),

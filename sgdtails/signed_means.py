@@ -8,13 +8,14 @@ the covariance of two orders, seen in the blocks of both that hold the same obse
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import tail_index, uncertainty
-from sgdtails.permutations import random_order
+from sgdtails import arrays, tail_index, uncertainty
+from sgdtails.arrays import array_namespace, device
+from sgdtails.permutations import index_of, random_order, taken
 
 ORDERS = 5
 LEVEL = uncertainty.LEVEL
@@ -50,11 +51,12 @@ class Tracker:
         if self._tracked is None:
             self._tracked = np.array(order[:_TRACKED])
             return np.arange(len(self._tracked))
-        places = np.empty(len(order), dtype=np.uint32)
-        for start in range(0, len(order), _TRACKED):
-            part = order[start : start + _TRACKED]
-            places[part] = np.arange(start, start + len(part), dtype=np.uint32)
-        return places[self._tracked]
+        tracked = np.zeros(len(order), dtype=bool)
+        tracked[self._tracked] = True
+        found = np.flatnonzero(taken(tracked, order))
+        places = np.empty_like(found)
+        places[np.argsort(self._tracked)] = found[np.argsort(order[found])]
+        return places
 
 
 class SignedMeans:
@@ -65,27 +67,31 @@ class SignedMeans:
         self._means: list[list[float]] = []
         self._variances = np.zeros(len(lengths))  # sums over orders of the variance of one order's mean
         self._pools: list[list[NDArray]] = [[] for _ in lengths]
-        # Sums over orders of the deviation of each tracked observation's block.
-        self._sums: list[NDArray[np.float64]] = [np.zeros(1) for _ in lengths]
+        self._sums: list[Any] = [0.0] * len(lengths)  # over orders of the deviation of each tracked observation's block
         self._squares = np.zeros(len(lengths))  # sums over orders of their mean squares
         self._correlations = np.empty(0)
         self._size = 0
 
-    def add(self, shuffled: NDArray, places: NDArray, rng: np.random.Generator) -> None:
-        """One more order; ``shuffled`` (N, d) or (N,), the sample in it, gets random signs in place; ``places``: see Tracker."""
+    def add(self, shuffled: Any, places: NDArray, rng: np.random.Generator) -> None:
+        """One more order; ``shuffled`` (N, d) or (N,), the sample in it, gets random signs in place; ``places``: see Tracker.
+
+        Of a sample of torch blocks stay on its device; what goes from there is ``_RESAMPLED`` of them, means and mean squares.
+        """
         self._size = len(shuffled)
         uncertainty.change_signs(shuffled, rng)
         contrasts = tail_index.block_contrasts(shuffled, self._lengths)
         if not self._means:
             self._correlations = _correlations(contrasts, self._lengths)
+        xp, tracked = array_namespace(shuffled), index_of(places, shuffled)
         means, errors = np.array([uncertainty.mean_and_error(values) for values in contrasts]).T
         self._means.append(means.tolist())
         self._variances += errors**2
         for number, (k1, values) in enumerate(zip(self._lengths, contrasts, strict=True)):
-            deviations = values[places // k1] - means[number]
+            deviations = xp.astype(values[tracked // k1], xp.float64) - float(means[number])
             self._sums[number] = self._sums[number] + deviations
-            self._squares[number] += np.mean(np.square(deviations, dtype=np.float64))
-            self._pools[number].append(values[:_RESAMPLED].copy())
+            self._squares[number] += arrays.mean(deviations * deviations)
+            # In double precision the mean of equal numbers is that number.
+            self._pools[number].append(arrays.host(values[:_RESAMPLED]).astype(np.float64))
 
     def estimates(self) -> list[Estimate]:
         """One estimate per K1, ascending, and the aggregate: the median over K1, with the interval of stable data,
@@ -116,7 +122,7 @@ class SignedMeans:
         single = self._variances / orders
         if orders == 1:
             return np.sqrt(single)
-        shared = [np.mean(total**2) for total in self._sums] - self._squares
+        shared = [arrays.mean(total * total) for total in self._sums] - self._squares
         between = np.square(self._lengths) * shared / (orders * (orders - 1)) / n
         share = np.clip(np.divide(between, single, out=np.zeros_like(single), where=single > 0), 0, 1)
         share = (n * share + _PRIOR) / (n + _PRIOR)
@@ -136,7 +142,7 @@ class SignedMeans:
 
         pool, size = np.concatenate(self._pools[number]), min(blocks, _RESAMPLED)
         chosen = pool[np.random.default_rng(_SEED).integers(0, len(pool), (_RESAMPLES, size))]
-        deviations = chosen.mean(axis=1, dtype=np.float64) - pool.mean(dtype=np.float64)
+        deviations = chosen.mean(axis=1) - pool.mean()
         errors = chosen.std(axis=1, ddof=1) / math.sqrt(size)
         known = errors > 0
         if not known.any():
@@ -158,9 +164,9 @@ class SignedMeans:
 
 
 def estimates(
-    sample: NDArray, *, rng: np.random.Generator, orders: int = ORDERS, lengths: Sequence[int] | None = None
+    sample: Any, *, rng: np.random.Generator, orders: int = ORDERS, lengths: Sequence[int] | None = None
 ) -> list[Estimate]:
-    """Estimates of 1/alpha of a centred sample (N, d) or (N,) at every K1, and their aggregate.
+    """Estimates of 1/alpha of a centred sample (N, d) or (N,), of numpy or torch, at every K1, and their aggregate.
 
     ValueError if there is no K1, or as ``tail_index.log_norms`` has it.
 
@@ -172,16 +178,15 @@ def estimates(
     found, tracker = SignedMeans(lengths or tail_index.block_lengths(len(sample))), Tracker()
     for _ in range(orders):
         order = random_order(len(sample), rng)
-        found.add(sample[order], tracker.places(order), rng)
+        found.add(taken(sample, order), tracker.places(order), rng)
     return found.estimates()
 
 
 def profile(
-    sample: NDArray, *, rng: np.random.Generator, lengths: Sequence[int], orders: int = ORDERS
+    sample: Any, *, rng: np.random.Generator, lengths: Sequence[int], orders: int = ORDERS
 ) -> NDArray[np.float64]:
     """1/alpha at each K1, (K1s,): what ``estimates`` has, without intervals. ValueError as there."""
-    level = float(tail_index.log_norms(sample).mean(dtype=np.float64))
-    found = tail_index.Profiles(level, lengths)
+    found = tail_index.Profiles(arrays.mean(tail_index.log_norms(sample)), lengths)
     for _ in range(orders):
         found.add(uncertainty.signed_permutation(sample, rng=rng))
     return found.inverse.mean(axis=0)
@@ -196,18 +201,26 @@ def holds(k1: int | None, shortest: int, dimension: int, alpha_high: float) -> b
     return k1 == shortest or dimension < FAR[1] or alpha_high <= FAR[0]
 
 
-def _correlations(contrasts: list[NDArray], lengths: Sequence[int]) -> NDArray[np.float64]:
+def _correlations(contrasts: list[Any], lengths: Sequence[int]) -> NDArray[np.float64]:
     """Correlations of the means of blocks of different lengths over one sequence of observations, (K1s, K1s)."""
     end = min(len(contrasts[0]) * lengths[0], max(_PREFIX, 8 * lengths[-1]))
-    centred = [values[: end // k1] - values.mean() for values, k1 in zip(contrasts, lengths, strict=True)]
+    centred = [values[: end // k1] - arrays.mean(values) for values, k1 in zip(contrasts, lengths, strict=True)]
+    squares = [arrays.total(values * values) for values in centred]
     result = np.eye(len(lengths))
-    for i, short in enumerate(lengths):
-        for j in range(i + 1, len(lengths)):
-            long = lengths[j]
-            # Each overlap of a short and a long block starts where one of them does.
-            starts = np.union1d(np.arange(0, end, short), np.arange(0, end, long))
-            inside = starts[(starts // short < len(centred[i])) & (starts // long < len(centred[j]))]
-            product = np.sum(centred[i][inside // short] * centred[j][inside // long], dtype=np.float64)
-            norm = math.sqrt(float(np.sum(centred[i] ** 2)) * float(np.sum(centred[j] ** 2)))
+    for j, long in enumerate(lengths):
+        for i, short in enumerate(lengths[:j]):
+            product = _common(centred[i], centred[j], short, long)
+            norm = math.sqrt(squares[i] * squares[j])
             result[i, j] = result[j, i] = np.clip(product / norm, -1, 1) if norm > 0 else 0.0
     return result
+
+
+def _common(of_short: Any, of_long: Any, short: int, long: int) -> float:
+    """Sum over the overlaps of a short block with a long one of the product of their values."""
+    xp = array_namespace(of_short)
+    # Each overlap starts where a short block does, or a long one inside a short one.
+    blocks = xp.arange(min(len(of_short), -(-len(of_long) * long // short)), device=device(of_short))
+    total = arrays.total(of_short[: len(blocks)] * of_long[blocks * short // long])
+    starts = xp.arange(len(of_long), device=device(of_short)) * long
+    starts = starts[(starts % short > 0) & (starts // short < len(of_short))]
+    return total + arrays.total(of_short[starts // short] * of_long[starts // long])

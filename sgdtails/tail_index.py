@@ -6,10 +6,12 @@ For N = K1*K2 observations X and the K2 sums Y of K1 consecutive ones,
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdtails.arrays import array_namespace, is_torch_array, mean
 from sgdtails.permutations import permuted
 
 BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # aimed at, beside the square root of N, as published
@@ -66,32 +68,37 @@ def inverse_alpha(observations: NDArray, k1: int) -> float:
     return float(contrasts.mean())
 
 
-def _norms(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+def _norms(rows: Any) -> Any:
     """Euclidean norms of (N, d), (N,), in the precision of the rows, also where their squares leave its range."""
-    squares = np.einsum("ij,ij->i", rows, rows)
-    range_ = np.finfo(rows.dtype)
-    inexact = ~((squares > range_.tiny / range_.eps) & (squares <= range_.max))
-    norms = np.sqrt(squares, out=squares)
+    xp = array_namespace(rows)
+    squares = xp.sum(rows * rows, axis=1) if is_torch_array(rows) else np.einsum("ij,ij->i", rows, rows)
+    range_ = xp.finfo(rows.dtype)
+    inexact = ~((squares > float(range_.smallest_normal / range_.eps)) & (squares <= float(range_.max)))
+    norms = xp.sqrt(squares, out=squares)
     if inexact.any():
-        exact = rows[inexact].astype(np.float64)
-        largest = np.abs(exact).max(axis=1, keepdims=True)
-        scale = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+        exact = xp.astype(rows[inexact], xp.float64)
+        largest = xp.max(xp.abs(exact), axis=1, keepdims=True)
+        scale = xp.where((largest > 0) & xp.isfinite(largest), largest, xp.ones_like(largest))
         with np.errstate(over="ignore"):
-            norms[inexact] = scale[:, 0] * np.linalg.norm(exact / scale, axis=1)
+            norms[inexact] = xp.astype(scale[:, 0] * xp.linalg.vector_norm(exact / scale, axis=1), norms.dtype)
     return norms
 
 
-def log_norms(sample: NDArray[np.floating]) -> NDArray[np.floating]:
-    """log of the Euclidean norm of each observation, (N,); see inverse_alpha for zeros and errors."""
-    norms = np.abs(sample) if sample.ndim == 1 else _norms(sample)
-    if not np.isfinite(norms.max(initial=0)):
+def log_norms(sample: Any) -> Any:
+    """log of the Euclidean norm of each observation of (N, d) or (N,), of numpy or torch, (N,).
+
+    See inverse_alpha for zeros and errors.
+    """
+    xp = array_namespace(sample)
+    norms = xp.abs(sample) if sample.ndim == 1 else _norms(sample)
+    if not math.isfinite(float(norms.max())):
         raise ValueError("the observations are not all finite")
-    zeros = len(norms) - np.count_nonzero(norms)
-    if zeros:
-        if 2 * zeros > len(norms):
+    if float(norms.min()) == 0:
+        zero = norms == 0
+        if 2 * int(zero.sum()) > len(norms):
             raise ValueError("more than half of the observations are zero: they have no tail index")
-        norms[norms == 0] = norms[norms > 0].min()
-    return np.log(norms, out=norms)
+        norms[zero] = norms[~zero].min()
+    return xp.log(norms, out=norms)
 
 
 def nearest_divisors(lengths: Sequence[int]) -> list[int]:
@@ -99,28 +106,34 @@ def nearest_divisors(lengths: Sequence[int]) -> list[int]:
     return [max(k for k in (1, *lengths[:at]) if length % k == 0) for at, length in enumerate(lengths)]
 
 
-def block_sums(sample: NDArray, lengths: Sequence[int]) -> Iterator[NDArray]:
+def block_sums(sample: Any, lengths: Sequence[int]) -> Iterator[Any]:
     """Sums of each length of consecutive observations, from the sums of a shorter length that divides it."""
     bases = nearest_divisors(lengths)
     known = {1: sample}
     for at, (length, base) in enumerate(zip(lengths, bases, strict=True)):
-        parts = known[base].reshape(-1, length // base, *sample.shape[1:])
-        # A product with ones is many times faster than a sum over a short last axis.
-        known[length] = parts.sum(axis=1) if sample.ndim > 1 else parts @ np.ones(length // base, sample.dtype)
+        known[length] = _sums(known[base].reshape(-1, length // base, *sample.shape[1:]))
         yield known[length]
         known = {k: sums for k, sums in known.items() if k in bases[at + 1 :]}
 
 
-def block_contrasts(sample: NDArray, lengths: Sequence[int]) -> list[NDArray[np.floating]]:
+def _sums(parts: Any) -> Any:
+    """Sums of each row of (n, k) or (n, k, d): (n,) or (n, d)."""
+    if parts.ndim > 2 or is_torch_array(parts):
+        return parts.sum(axis=1)
+    return parts @ np.ones(parts.shape[1], parts.dtype)  # many times faster than a sum over a short last axis
+
+
+def block_contrasts(sample: Any, lengths: Sequence[int]) -> list[Any]:
     """For each ascending K1, one estimate of 1/alpha per block, (N/K1,), in the given order.
 
     On independent observations they are independent and identically distributed; their mean is 1/alpha.
     """
     logs = log_norms(sample)
-    contrasts = [logs.reshape(-1, k1).mean(axis=1) for k1 in lengths]
+    contrasts = list(block_sums(logs, lengths))
     del logs  # as large as the sample
     for k1, values, sums in zip(lengths, contrasts, block_sums(sample, lengths), strict=True):
-        np.subtract(log_norms(sums), values, out=values)
+        values /= -k1
+        values += log_norms(sums)
         values /= math.log(k1)
     return contrasts
 
@@ -135,10 +148,10 @@ class Profiles:
         self._level, self._lengths = level, lengths
         self._rows: list[list[float]] = []
 
-    def add(self, shuffled: NDArray) -> None:
+    def add(self, shuffled: Any) -> None:
         """One more order; ``shuffled`` (N, d) or (N,) is the sample in it."""
         sums = zip(self._lengths, block_sums(shuffled, self._lengths), strict=True)
-        self._rows.append([(log_norms(each).mean(dtype=np.float64) - self._level) / math.log(k1) for k1, each in sums])
+        self._rows.append([(mean(log_norms(each)) - self._level) / math.log(k1) for k1, each in sums])
 
     @property
     def inverse(self) -> NDArray[np.float64]:
@@ -147,11 +160,11 @@ class Profiles:
 
 
 def profile(
-    observations: NDArray, *, rng: np.random.Generator, permutations: int = PERMUTATIONS
+    observations: Any, *, rng: np.random.Generator, permutations: int = PERMUTATIONS
 ) -> tuple[list[int], NDArray[np.float64]]:
     """K1s, and 1/alpha for each random order and K1, (permutations, len(K1s)). Works in the sample's precision."""
     lengths = block_lengths(len(observations))
-    found = Profiles(float(log_norms(observations).mean(dtype=np.float64)), lengths)
+    found = Profiles(mean(log_norms(observations)), lengths)
     for _ in range(permutations):
         found.add(permuted(observations, rng))
     return lengths, found.inverse

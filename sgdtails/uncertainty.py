@@ -7,29 +7,30 @@ So estimates with an interval are taken from random orders with random signs (``
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sgdtails.arrays import like, mean
 from sgdtails.permutations import permuted
 
 LEVEL = 0.95
 
 
-def signed_permutation(sample: NDArray, *, rng: np.random.Generator) -> NDArray:
-    """The observations (N, d) or (N,) in random order, each with a random sign."""
+def signed_permutation(sample: Any, *, rng: np.random.Generator) -> Any:
+    """The observations (N, d) or (N,), of numpy or torch, in random order, each with a random sign."""
     shuffled = permuted(sample, rng)
     change_signs(shuffled, rng)
     return shuffled
 
 
-def change_signs(sample: NDArray, rng: np.random.Generator) -> None:
+def change_signs(sample: Any, rng: np.random.Generator) -> None:
     """Give each observation of (N, d) or (N,) a random sign, in place."""
     signs = rng.integers(0, 2, len(sample), dtype=np.int8) * 2 - 1
-    sample *= signs.reshape(-1, *[1] * (sample.ndim - 1))
+    sample *= like(signs, sample).reshape(-1, *[1] * (sample.ndim - 1))
 
 
-def mean_interval(values: NDArray[np.floating]) -> tuple[float, float, float]:
+def mean_interval(values: Any) -> tuple[float, float, float]:
     """Mean of independent values (n,) and the ends of its 95% interval, by Student's t."""
     from scipy.special import stdtrit  # scipy takes a while to import: only here
 
@@ -38,15 +39,15 @@ def mean_interval(values: NDArray[np.floating]) -> tuple[float, float, float]:
     return middle, middle - half, middle + half
 
 
-def mean_and_error(values: NDArray[np.floating]) -> tuple[float, float]:
+def mean_and_error(values: Any) -> tuple[float, float]:
     """Mean of independent values (n,) and its standard error; one array of their size and precision beside them."""
     middle, spread = mean_and_spread(values)
     return middle, spread / math.sqrt(len(values) - 1)
 
 
-def mean_and_spread(values: NDArray[np.floating]) -> tuple[float, float]:
+def mean_and_spread(values: Any) -> tuple[float, float]:
     """Mean and standard deviation of values (n,), summed in double precision."""
-    middle = float(values.mean(dtype=np.float64))
-    deviations = values - values.dtype.type(middle)
-    np.square(deviations, out=deviations)
-    return middle, math.sqrt(float(deviations.mean(dtype=np.float64)))
+    middle = mean(values)
+    deviations = values - middle
+    deviations *= deviations
+    return middle, math.sqrt(mean(deviations))

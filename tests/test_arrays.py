@@ -1,5 +1,6 @@
 """The array API where a GPU's image has it; and that training needs nothing else that such an image lacks."""
 
+import math
 import subprocess
 import sys
 
@@ -52,3 +53,23 @@ def test_without_any_copy_it_is_one_sentence(monkeypatch):
     monkeypatch.setattr(arrays, "_PLACES", ("no_such_module", "no_such_package.at_all"))
     with pytest.raises(InputError, match=r"install array-api-compat\.$"):
         arrays._found()
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 100_003])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_totals_are_taken_in_double_precision(n, dtype):
+    values = (np.random.default_rng(0).standard_normal(n) + 100).astype(dtype)
+    exact = math.fsum(values.tolist())
+    for found in (arrays.total(values), arrays.total(torch.from_numpy(values))):
+        assert found == pytest.approx(exact, rel=1e-12)
+    if n:
+        assert arrays.mean(values) == pytest.approx(exact / n, rel=1e-12)
+
+
+def test_numpys_arrays_stay_what_they_are():
+    values = np.arange(3)
+    assert arrays.like(values, np.ones(2)) is values
+    assert arrays.host(values) is values
+    tensor = arrays.like(values, torch.ones(2))
+    assert torch.is_tensor(tensor)
+    np.testing.assert_array_equal(arrays.host(tensor), values)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from sgdtails.permutations import FEWEST, by_key, permuted
+from sgdtails.permutations import FEWEST, by_key, permuted, random_order, taken
 
 
 @pytest.mark.parametrize("n", [7, FEWEST - 1, FEWEST, FEWEST + 3])
@@ -26,6 +27,28 @@ def test_views_and_rows_and_doubles_are_permuted_as_well():
     np.testing.assert_array_equal(whole - whole[:, :1], rows - rows[:, :1])
     doubles = permuted(rows.ravel().astype(np.float64), np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(doubles), rows.ravel())
+
+
+def test_orders_of_a_seed_are_parts_in_the_order_of_their_keys():
+    n, rng = FEWEST + 3, np.random.default_rng(5)
+    found, part_of = random_order(n, np.random.default_rng(5)), rng.integers(0, 8, n, dtype=np.uint8)
+    keys_of, begin = np.empty(n, np.uint64), 0
+    for part in range(8):
+        positions = np.flatnonzero(part_of == part)
+        keys_of[positions] = keys = rng.integers(0, 2**64, len(positions), dtype=np.uint64) >> np.uint64(32)
+        ordered = found[begin : begin + len(positions)]
+        np.testing.assert_array_equal(np.sort(ordered), positions)
+        assert (keys_of[ordered[1:]] >= keys_of[ordered[:-1]]).all()
+        _, times = np.unique(keys, return_counts=True)
+        rng.random(times[times > 1].sum())  # drawn for ties
+        begin += len(positions)
+
+
+def test_what_is_taken_is_a_copy_of_either_kind():
+    rows, order = np.arange(12.0).reshape(6, 2), np.array([3, 0, 0, 5], dtype=np.uint32)
+    np.testing.assert_array_equal(taken(rows, order), rows[order])
+    np.testing.assert_array_equal(taken(rows.T[1], order), rows[order, 1])
+    np.testing.assert_array_equal(taken(torch.from_numpy(rows), order).numpy(), rows[order])
 
 
 def test_where_a_number_goes_says_nothing_of_where_it_was():
