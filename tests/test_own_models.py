@@ -254,7 +254,7 @@ def study(tmp_path_factory):
     compression = {"weights": "average", "p": [2.0], "epsilon": [0.1]}
     job("compression", compression, trained, table=file("compression.parquet"))
     how = {"methods": {"layer_magnitude": {"ratios": [0, 1]}}, "own": {}, "weights": "average", "evaluate": ["test"]}
-    how |= {"centring": "median", "exempt": ["first_convolution", "head"], "adaptive": {"epsilon": []}}
+    how |= {"initial": True, "centring": "median", "exempt": ["first_convolution", "head"], "adaptive": {"epsilon": []}}
     job("prune", common | how, trained, table=file("pruned.parquet"))
     return folder
 

@@ -7,6 +7,7 @@ import torch
 
 from sgdtails import architectures, data, latency, layers, models, prunability, pruning, sources, storage, tables
 from sgdtails.errors import InputError
+from sgdtails.pruned import PrunedNetwork
 from tests.conftest import script
 
 CPU = torch.device("cpu")
@@ -82,6 +83,27 @@ def test_splits_that_are_not_evaluated_are_none(digits):
     assert row["test_nll"] > 0
 
 
+@pytest.mark.parametrize("method", ["layer_magnitude", "singular_value", "node"])
+def test_a_network_is_evaluated_before_pruning_once_for_all_methods(digits, method):
+    """What is passed in stands for that evaluation, and for ratio 0 where the network is the same, bit for bit."""
+    evaluated = []
+    test = data.splits(digits, None)[1]
+    weights = layers.weights(models.state(models.build("fcn", digits.shape, 10, CONFIG, seed=1)))
+    evaluate = prunability.fully_connected({"test": test})
+
+    def counted(network):
+        evaluated.append(network)
+        return evaluate(network)
+
+    how = {"method": method, "ratios": [0, 0.5], "p": 2.0, "positions": {}}
+    alone = list(prunability.rows(weights, counted, **how))
+    expected = 2 if method == "layer_magnitude" else 3
+    assert len(evaluated) == expected
+    unpruned = evaluate(PrunedNetwork.unpruned(weights))
+    assert list(prunability.rows(weights, counted, unpruned=unpruned, **how)) == alone
+    assert len(evaluated) == expected + expected - 1
+
+
 def test_a_method_without_layers_has_no_rows(digits):
     assert rows(digits, "fcn", "kernel") == []
     assert rows(digits, "cnn", "node") == []
@@ -111,7 +133,7 @@ def test_the_job_prunes_by_what_the_config_says(digits, tmp_path):
     settings = {
         "run": {"run": "a", "model": "fcn"},
         **{"model": {"fcn": [16]}, "device": "cpu", "precision": "fp32", "threads": 1},
-        **{"weights": "final", "evaluate": ["test"], "own": {}, "centring": "none", "exempt": []},
+        **{"weights": "final", "initial": True, "evaluate": ["test"], "own": {}, "centring": "none", "exempt": []},
         **{"adaptive": {"epsilon": [0.1]}, "methods": {method: {"ratios": [0.5]} for method in methods}},
     }
     smk = SimpleNamespace(
@@ -126,6 +148,14 @@ def test_the_job_prunes_by_what_the_config_says(digits, tmp_path):
     entries = next(row for row in found if row["method"] == "layer_magnitude" and row["ratio"])
     assert entries["parameters_left"] == (16 * 64 + 16 * 10) / 2
     assert entries["stored_parameters"] == 2 * entries["parameters_left"]  # no medians
+    both = tables.read(tmp_path / "out.parquet")
+    assert set(both["weights"].to_pylist()) == {"initial", "final"}
+    without = SimpleNamespace(
+        **vars(smk) | {"input": SimpleNamespace(dataset=smk.input.dataset, trained=smk.input.trained)}
+    )
+    without.params = SimpleNamespace(settings=json.dumps(settings | {"initial": False}), code="")
+    script("prune").main(without)  # asks for no file of initial weights
+    assert tables.read(tmp_path / "out.parquet").to_pylist() == found
     state["fc1.weight"][0, 0] = np.nan
     storage.save_arrays(tmp_path / "final", state, {"run": "a", "status": "averaged"})
     script("prune").main(smk)

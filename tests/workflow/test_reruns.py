@@ -105,7 +105,7 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("compression", "epsilon"), [0.1], COMPRESSION),
         (("average", "until_converged"), False, AVERAGE),
         (("pruning", "weights"), "converged", PRUNED),
-        (("pruning", "evaluate"), ["test"], {"prune": 3, "pruning": 1, "claims": 1, "figure": 4}),
+        (("pruning", "evaluate"), ["test", "train"], {"prune": 3, "pruning": 1, "claims": 1, "figure": 4}),
         (
             ("pruning", "layer_magnitude"),
             {"ratios": [0, 0.5]},

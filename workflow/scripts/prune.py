@@ -1,16 +1,17 @@
-"""Prune one run's initial and trained network by each method, at all its ratios and relative errors."""
+"""Prune one run's trained network by each method, at all its ratios and relative errors; the initial one too if asked for."""
 
 import json
 import math
 from typing import Any
 
-from sgdtails import architectures, data, devices, dotted, jobs, layers, prunability, pruning, storage, tables
+from sgdtails import architectures, data, devices, dotted, jobs, layers, placing, prunability, pruning, storage, tables
 from sgdtails.errors import InputError
+from sgdtails.pruned import PrunedNetwork
 
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    files = {"initial": smk.input.initial, settings["weights"]: smk.input.trained}
+    files = _files(settings, smk.input)
     loaded = {kind: storage.load_arrays(path) for kind, path in files.items()}
     weights = {kind: layers.weights(state, record.get("layers")) for kind, (state, record) in loaded.items()}
     rows: list[dict[str, Any]] = []
@@ -32,6 +33,12 @@ def main(smk: Any) -> None:
     tables.write("pruned", [{"run": run} | row for row in rows], smk.output[0], provenance=provenance)
 
 
+def _files(settings: dict[str, Any], inputs: Any) -> dict[str, str]:
+    """The files of weights to prune, by kind."""
+    initial = {"initial": inputs.initial} if settings["initial"] else {}
+    return initial | {settings["weights"]: inputs.trained}
+
+
 def _pruned(
     settings: dict[str, Any],
     state: dict[str, Any],
@@ -46,6 +53,7 @@ def _pruned(
     common = {"positions": positions, "centring": settings["centring"], "exempt": settings["exempt"]}
     rows: list[dict[str, Any]] = []
     try:
+        common["unpruned"] = evaluate(PrunedNetwork.unpruned(weights))
         for method, how in _methods(settings).items():
             rows += prunability.rows(weights, evaluate, method=method, own=own.get(method), **common, **how)
     except InputError as error:
@@ -77,8 +85,8 @@ def _methods(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _device(settings: dict[str, Any]) -> Any:
     """A torch device, or None to work in numpy: on a CPU a fully connected network needs no torch, which is slow to start."""
-    if settings["device"] == "cpu" and "fcn" in settings["model"]:
-        return None
+    if "fcn" in settings["model"]:
+        return placing.device(settings["device"], settings["threads"], settings["precision"])
     return devices.select(settings["device"], settings["precision"], settings["threads"])
 
 
@@ -91,8 +99,11 @@ def _set_up(
     device: Any,
 ) -> tuple[prunability.Evaluate, dict[str, Any], dict[str, int]]:
     """How networks are evaluated, the weights to prune, and the output positions of convolutions."""
-    train, test = data.splits(dataset, device)
-    splits = {name: split for name, split in (("test", test), ("train", train)) if name in settings["evaluate"]}
+    arrays = {
+        "test": (dataset.test_images, dataset.test_labels),
+        "train": (dataset.train_images, dataset.train_labels),
+    }
+    splits = {name: data.Split(*arrays[name], dataset, device) for name in arrays if name in settings["evaluate"]}
     if "fcn" in settings["model"]:
         shapes = architectures.fully_connected_shapes(
             math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes)
