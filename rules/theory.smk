@@ -37,14 +37,19 @@ rule perturbation:
     benchmark:
         f"{LOGS}/perturbation/{{run}}.tsv"
     group:
-        ANALYSIS
+        PRUNING
     conda:
         "../envs/sgdtails.yaml"
+    threads: config["resources"]["threads"]
     resources:
+        gpu=int(config["device"] != "cpu"),
         mem_mb=retried(3000),
         runtime=retried(60),
     params:
         settings=lambda wildcards: settings(
+            device=config["device"],
+            threads=config["resources"]["threads"],
+            **config["perturbation"],
             weights=config["pruning"]["weights"],
             ratios=config["pruning"]["layer_magnitude"]["ratios"],
             centring=config["pruning"]["centring"],
@@ -69,14 +74,18 @@ rule bounds:
     benchmark:
         f"{LOGS}/bounds/{{run}}.tsv"
     group:
-        ANALYSIS
+        PRUNING
     conda:
         "../envs/sgdtails.yaml"
+    threads: config["resources"]["threads"]
     resources:
+        gpu=int(config["device"] != "cpu"),
         mem_mb=retried(3000),
         runtime=retried(30),
     params:
         settings=lambda wildcards: settings(
+            device=config["device"],
+            threads=config["resources"]["threads"],
             weights=config["pruning"]["weights"],
             fully_connected="fcn" in USED[RUNS[wildcards.run]["model"]],
             bounds=config["bounds"],

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import prunable_layers, pruning
+from sgdtails.arrays import array_namespace, to_device
 from sgdtails.data import Split
 from sgdtails.evaluation import batches
 from sgdtails.pruned import PrunedNetwork
 
-Weights = Mapping[str, NDArray]
+Weights = Mapping[str, Any]  # numpy.ndarray or torch.Tensor
 
 
 def layer_bound(norms: Sequence[float], errors: Sequence[float], reach: float) -> float:
@@ -26,21 +27,25 @@ def network_bound(norm: float, error: float, layers: int, reach: float) -> float
     return reach * math.expm1(layers * math.log1p(error)) * (norm / math.sqrt(layers)) ** layers
 
 
-def distances(weights: Weights, moved: Weights) -> tuple[list[float], list[float]]:
-    """Per layer, the norm ||w_l|| and the relative error ||w^_l - w_l||/||w_l||, of the weights as they are, not centred."""
-    norms = [_norm(weight) for weight in weights.values()]
-    pairs = zip(weights, norms, strict=True)
-    return norms, [_norm(moved[name].astype(np.float64) - weights[name]) / norm for name, norm in pairs]
+def layer_norms(weights: Weights) -> list[float]:
+    """||w_l|| of each layer, of the weights as they are, not centred."""
+    return [_norm(_exact(weight)) for weight in weights.values()]
+
+
+def distances(weights: Weights, moved: Weights) -> list[float]:
+    """||w^_l - w_l|| of each layer; 0 at once for a layer that is the same array in both."""
+    pairs = ((moved[name], weight) for name, weight in weights.items())
+    return [0.0 if after is before else _norm(_exact(after) - _exact(before)) for after, before in pairs]
 
 
 def logits(network: Callable[[Any], Any], split: Split) -> NDArray[np.float64]:
     """What a network that maps images to logits gives for each image of a split (N, classes)."""
-    return np.concatenate([network(images).astype(np.float64) for images, _ in batches(split)])
+    return np.concatenate([_numpy(network(images)) for images, _ in batches(split)])
 
 
 def reach(split: Split) -> float:
     """B: the largest Euclidean norm of an image as the network sees it."""
-    return max(float(np.linalg.norm(images.reshape(len(images), -1), axis=1).max()) for images, _ in batches(split))
+    return max(_largest_norm(images) for images, _ in batches(split))
 
 
 def rows(
@@ -53,19 +58,23 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows of table ``perturbation`` (less run, dataset, model and weights): one per ratio of layer-wise magnitude pruning.
 
-    B is the largest norm of an image of the split. ``centring``, ``exempt`` and InputError: as for ``pruning.Pruner``.
+    B, and the largest distance of outputs, are over the images of the split. Weights and split are numpy's or on one torch
+    device. ``centring``, ``exempt`` and InputError: as for ``pruning.Pruner``.
     """
     ratios = list(ratios)
-    largest = reach(split)
+    largest, norms = reach(split), layer_norms(weights)
+    norm = math.hypot(*norms)
     before = logits(PrunedNetwork.unpruned(weights).chain, split)
     networks = pruning.sweep(weights, ratios, method="layer_magnitude", centring=centring, exempt=exempt)
     for ratio, pruned in zip(ratios, networks, strict=True):
-        norms, errors = distances(weights, pruned.weights())
+        moves = distances(weights, pruned.weights())
+        errors = [move / length for move, length in zip(moves, norms, strict=True)]
         measured = float(np.linalg.norm(logits(pruned.chain, split) - before, axis=1).max())
-        norm, error = math.hypot(*norms), max(errors)
+        error = max(errors)
         bound = layer_bound(norms, errors, largest)
         yield {
             "ratio": ratio,
+            "images": len(split),
             "depth": len(norms),
             "reach": largest,
             "norm": norm,
@@ -77,5 +86,19 @@ def rows(
         }
 
 
-def _norm(array: NDArray) -> float:
-    return float(np.linalg.norm(array.astype(np.float64)))
+def _exact(array: Any) -> Any:
+    xp = array_namespace(array)
+    return xp.astype(array, xp.float64)
+
+
+def _norm(array: Any) -> float:
+    return float(array_namespace(array).linalg.vector_norm(array))
+
+
+def _largest_norm(images: Any) -> float:
+    xp = array_namespace(images)
+    return float(xp.max(xp.linalg.vector_norm(xp.reshape(images, (len(images), -1)), axis=1)))
+
+
+def _numpy(array: Any) -> NDArray[np.float64]:
+    return np.asarray(to_device(array, "cpu"), dtype=np.float64)

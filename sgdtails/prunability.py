@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Array = Any  # numpy.ndarray or torch.Tensor
-Evaluate = Callable[[PrunedNetwork], dict[str, tuple[float, float]]]  # (NLL, accuracy) by name of the split
+Measured = Mapping[str, tuple[float, float]]  # (NLL, accuracy) by name of the split
+Evaluate = Callable[[PrunedNetwork], Measured]
 _MEASURED = ("test_nll", "test_accuracy", "train_nll", "train_accuracy", "relative_test_accuracy")
 _COSTS = (
     "parameters_left",
@@ -37,7 +38,7 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are faster
     network = models.network(model)
 
-    def evaluate(pruned: PrunedNetwork) -> dict[str, tuple[float, float]]:
+    def evaluate(pruned: PrunedNetwork) -> Measured:
         models.put(model, {name: torch.as_tensor(weight) for name, weight in pruned.weights().items()})
         return {name: evaluation.evaluate(network, split) for name, split in splits.items()}
 
@@ -52,6 +53,7 @@ def rows(
     ratios: Iterable[float],
     p: float,
     positions: Mapping[str, int],
+    unpruned: Measured | None = None,
     own: pruning.Own | None = None,
     epsilons: Iterable[float] = (),
     centring: str = "median",
@@ -61,18 +63,19 @@ def rows(
     to which each layer is pruned; none if the method finds no layer.
 
     ``positions`` are the output positions of convolutions for one image. NLL and accuracy of a split that is not
-    evaluated are None. Splits must include ``test``. ``own``, ``centring``, ``exempt``: as for ``pruning.Pruner``.
+    evaluated are None. Splits must include ``test``. ``unpruned`` is what ``evaluate`` gives before pruning: one call
+    serves every method of a network (None: call it here). ``own``, ``centring``, ``exempt``: as for ``pruning.Pruner``.
     """
     if not layers.prunable(weights, method, exempt):
         return
-    unpruned = evaluate(PrunedNetwork.unpruned(weights))
+    before = evaluate(PrunedNetwork.unpruned(weights)) if unpruned is None else unpruned
     pruner = pruning.Pruner(weights, method=method, p=p, own=own, centring=centring, exempt=exempt)
     for ratio, epsilon in _wanted(ratios, epsilons):
         network = pruner.at_error(epsilon) if ratio is None else pruner.at_ratio(ratio)  # type: ignore[arg-type]
         # At ratio 0 the workflow's masks remove nothing: the network is the unpruned one, bit for bit.
         same = ratio == 0 and method not in ("singular_value", "node") and own is None
-        measured = unpruned if same else evaluate(network)
-        accuracy, before = measured["test"][1], unpruned["test"][1]
+        measured = before if same else evaluate(network)
+        accuracy, whole = measured["test"][1], before["test"][1]
         yield {
             "method": method,
             "ratio": ratio,
@@ -87,7 +90,7 @@ def rows(
             "test_accuracy": accuracy,
             "train_nll": measured["train"][0] if "train" in measured else None,
             "train_accuracy": measured["train"][1] if "train" in measured else None,
-            "relative_test_accuracy": accuracy / before if before > 0 else None,
+            "relative_test_accuracy": accuracy / whole if whole > 0 else None,
         }
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails import compression, stable
+from sgdtails import compression, layers, stable
+from sgdtails.arrays import to_device
 from sgdtails.bounds import Setting, Statement, theorem_5, theorem_7
 from sgdtails.data import Split
 from sgdtails.perturbation import logits, reach
@@ -34,12 +35,14 @@ def rows(
     uncompressed: float,
     tau: float,
     radius: float,
+    device: Any = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of table ``bounds`` (less run, dataset, model and weights): one for each statement.
 
-    ``weights`` are arrays by layer, the last one the head; ``splits`` training and test images in numpy; ``alphas`` one
-    tail index per layer; ``test_error`` is reported for networks that are not evaluated here, those that are not fully
-    connected. R(delta), a quantile over training sets and trainings, is taken as ``radius`` times ||w||.
+    ``weights`` are numpy's arrays by layer, the last one the head; ``splits`` training and test images, in numpy or on the
+    torch ``device`` that evaluates networks; ``alphas`` one tail index per layer; ``test_error`` is reported for networks that
+    are not evaluated here, those that are not fully connected. R(delta), a quantile over training sets and trainings, is taken
+    as ``radius`` times ||w||. Every training image counts for the risk at a margin: the bounds hold for no smaller sample.
     """
     kappas = [_kappa(weight, epsilon) for weight in weights.values()]
     norm = math.sqrt(sum(float(np.sum(np.square(w, dtype=np.float64))) for w in weights.values()))
@@ -52,7 +55,7 @@ def rows(
         log_radius=math.log(radius * norm),
     )
     if fully_connected:
-        found = _evaluated(weights, splits, setting, alphas)
+        found = _evaluated(weights, splits, setting, alphas, device)
     else:
         missing = _missing(setting, NOT_A_CHAIN, unmet="a fully connected network")
         found = ((name, setting, missing) for name in ("theorem_5", "corollary_1", "theorem_7"))
@@ -65,7 +68,7 @@ def rows(
 def margins(network: Callable[[Any], Any], split: Split) -> NDArray[np.float64]:
     """The logit of each image's class less the largest other logit (N,); a network maps images to logits (N, classes)."""
     found = logits(network, split)
-    own = np.arange(len(split)), split.labels
+    own = np.arange(len(split)), np.asarray(to_device(split.labels, "cpu"))
     right = found[own]
     found[own] = -np.inf
     return right - found.max(axis=1)
@@ -77,12 +80,12 @@ def _kappa(weight: NDArray, epsilon: float) -> float:
 
 
 def _evaluated(
-    weights: Weights, splits: tuple[Split, Split], setting: Setting, alphas: Sequence[float]
+    weights: Weights, splits: tuple[Split, Split], setting: Setting, alphas: Sequence[float], device: Any
 ) -> Iterator[tuple[str, Setting, dict[str, Any]]]:
     train, test = splits
-    network = PrunedNetwork.unpruned(weights)
+    network = PrunedNetwork.unpruned(layers.placed(weights, device))
     ordered = np.sort(margins(network.chain, train))
-    pruned = PrunedNetwork.unpruned(_pruned(weights, setting.kappas))
+    pruned = PrunedNetwork.unpruned(layers.placed(_pruned(weights, setting.kappas), device))
     error = {"test_error": float(np.mean(margins(pruned.chain, test) <= 0))}
     yield "theorem_5", setting, _row(setting, theorem_5(setting), ordered) | error
     outside = [name for name, alpha in zip(weights, alphas, strict=True) if not 1 < alpha < 2]
@@ -93,9 +96,9 @@ def _evaluated(
     else:
         pairs = zip(weights.values(), alphas, strict=True)
         scales = tuple(stable.scale_of(weight.ravel(), alpha) for weight, alpha in pairs)
-        layers = StableLayers(tuple(alphas), scales, setting.sizes)
-        there, bound = corollary_1(setting, layers)
-        law["log10_scale"] = _log10(layers.log_scale)
+        stable_layers = StableLayers(tuple(alphas), scales, setting.sizes)
+        there, bound = corollary_1(setting, stable_layers)
+        law["log10_scale"] = _log10(stable_layers.log_scale)
         yield "corollary_1", there, _row(there, bound, ordered) | law | error
     error = {"test_error": float(np.mean(margins(network.chain, test) <= 0))}
     yield "theorem_7", setting, _row(setting, theorem_7(setting), ordered) | error

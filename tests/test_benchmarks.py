@@ -27,13 +27,20 @@ def test_the_plain_way_of_pruning_agrees_with_ours(dataset, method):
 
 def test_the_report_has_a_line_per_method_and_their_sum():
     results = [
-        {"way": way, "method": method, "seconds": seconds, "peak_gib": 1.0, "accuracies": [0.5, seconds / 10]}
+        {
+            "way": way,
+            "method": method,
+            "seconds": seconds,
+            "core_seconds": 2 * seconds,
+            "peak_gib": 1.0,
+            "accuracies": [0.5, seconds / 10],
+        }
         for method in ("node", "kernel")
         for way, seconds in (("ours", 1.0), ("plain", 3.0))
     ]
     lines = pruning.report(results).splitlines()
-    assert lines[2] == "| node | 2 | 1.0 | 3.0 | 3.0 | 1.00 | 1.00 | 0.2000 |"
-    assert lines[-1] == "| all | | 2.0 | 6.0 | 3.0 | | | |"
+    assert lines[2] == "| node | 2 | 1.0 | 3.0 | 2.0 | 6.0 | 3.0 | 1.00 | 1.00 | 0.2000 |"
+    assert lines[-1] == "| all | | 2.0 | 6.0 | 4.0 | 12.0 | 3.0 | | | |"
 
 
 @pytest.mark.parametrize(("spec", "slots"), [({"fcn": [16, 16]}, 1), ({"fcn": [16, 16]}, 3), ({"cnn": [4, "M"]}, 1)])

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import gammaln
 
 from sgdtails import bounds, data, run_bounds, stable, stable_bound, tables
@@ -292,3 +293,14 @@ def test_compressibility_no_longer_helps_theorem_7_above_a_kappa():
     """
     assert bounds.p_epsilon(0.55, 0.1) < 1
     assert bounds.p_epsilon(0.56, 0.1) == bounds.p_epsilon(0.73, 0.1) == 1
+
+
+def test_torch_evaluates_the_same_bounds(network):
+    weights, (train, test) = network
+    cpu = torch.device("cpu")
+    dataset = data.Dataset(train.images, train.labels, test.images, test.labels, tuple("abcd"), (0.5,), (0.3,))
+    found = rows_of((weights, data.splits(dataset, cpu)), device=cpu)
+    for name, row in rows_of(network).items():
+        assert found[name].keys() == row.keys()
+        for key, value in row.items():
+            assert found[name][key] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value), key

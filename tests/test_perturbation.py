@@ -1,15 +1,19 @@
+import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtails import data, perturbation, theory_figures
+from sgdtails import data, perturbation, storage, tables, theory_figures
 from sgdtails.errors import InputError
 from sgdtails.pruned import PrunedNetwork
 from sgdtails.schemas import SCHEMAS
+from tests.conftest import script
 
 
 def network(widths, rng, tail=3.0):
@@ -22,6 +26,12 @@ def split_of(images):
     """Images that the network sees as they are: normalised by x*255/255."""
     dataset = data.Dataset(images, np.zeros(len(images), int), images[:0], np.zeros(0, int), ("a",), (0.0,), (1 / 255,))
     return data.splits(dataset, None)[0]
+
+
+def measured(weights, moved):
+    """Norms and relative errors of layers."""
+    norms, moves = perturbation.layer_norms(weights), perturbation.distances(weights, moved)
+    return norms, [move / norm for move, norm in zip(moves, norms, strict=True)]
 
 
 def change(weights, moved, x):
@@ -42,7 +52,7 @@ def test_outputs_never_move_more_than_the_bound(depth, seed, size, tail):
     weights = network(rng.integers(1, 9, depth + 1), rng, tail)
     moved = {name: weight + 10**size * rng.standard_t(tail, weight.shape) for name, weight in weights.items()}
     x = rng.standard_normal((20, next(iter(weights.values())).shape[1]))
-    norms, errors = perturbation.distances(weights, moved)
+    norms, errors = measured(weights, moved)
     reach = float(np.linalg.norm(x, axis=1).max())
     first = perturbation.layer_bound(norms, errors, reach)
     second = perturbation.network_bound(math.hypot(*norms), max(errors), depth, reach)
@@ -54,7 +64,7 @@ def test_one_row_is_moved_exactly_as_far_as_the_bound():
     """One layer of one output, an image along the move: |<w^ - w, x>| = B*||w^ - w||, with nothing to lose."""
     weights = {"head": np.array([[3.0, -4.0, 12.0]])}
     moved = {"head": np.array([[3.0, 0.0, 12.0]])}
-    norms, errors = perturbation.distances(weights, moved)
+    norms, errors = measured(weights, moved)
     assert (norms, errors) == ([13.0], [pytest.approx(4 / 13)])
     x = np.array([[0.0, 2.0, 0.0]])
     assert change(weights, moved, x)[0] == pytest.approx(perturbation.layer_bound(norms, errors, 2.0), rel=1e-15)
@@ -65,7 +75,7 @@ def test_layers_of_one_weight_reach_the_bound_at_any_depth():
     """A chain of positive numbers, each made larger by a share: f = prod(w_l)*x moves by exactly (C.1)."""
     weights = {name: np.array([[value]]) for name, value in (("a", 2.0), ("b", 0.5), ("head", 3.0))}
     moved = {name: weight * (1 + share) for (name, weight), share in zip(weights.items(), (0.1, 0.2, 0.3), strict=True)}
-    norms, errors = perturbation.distances(weights, moved)
+    norms, errors = measured(weights, moved)
     bound = perturbation.layer_bound(norms, errors, 5.0)
     assert bound == pytest.approx(15 * (1.1 * 1.2 * 1.3 - 1), rel=1e-12)
     assert change(weights, moved, np.array([[5.0]]))[0] == pytest.approx(bound, rel=1e-12)
@@ -135,3 +145,44 @@ def test_networks_are_pruned_by_the_given_centring_and_exempt_layers(rows):
     assert found[3]["epsilon"] != 1
     (whole,) = perturbation.rows(weights, split, ratios=[1], exempt=[0, "fc2", "head"])
     assert (whole["measured"], whole["epsilon"]) == (0, 0)
+
+
+def test_torch_arrays_give_the_same_rows(rows):
+    weights, split, found = rows
+    dataset = data.Dataset(split.images, split.labels, split.images[:0], split.labels[:0], ("a",), (0.0,), (1 / 255,))
+    cpu = torch.device("cpu")
+    there = data.Split(dataset.train_images, dataset.train_labels, dataset, cpu)
+    tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
+    others = list(perturbation.rows(tensors, there, ratios=[0, 0.3, 0.6, 1]))
+    for one, other in zip(found, others, strict=True):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            # Products of float32; at ratio 0 there is no share of a bound.
+            assert other[key] == (value if value is None else pytest.approx(value, rel=1e-4)), key
+
+
+def test_the_job_takes_the_first_images_only(rows, tmp_path, monkeypatch):
+    """The image of largest norm comes last: with as many as there are, or null, it is seen; with one less it is not."""
+    weights, split, _ = rows
+    images = np.concatenate([split.images[:5], np.full((1, 1, 4, 4), 255, np.uint8)])
+    labels = np.zeros(6, np.int64)
+    data.write(data.Dataset(images, labels, images, labels, ("a",), (0.0,), (1 / 255,)), tmp_path / "images")
+    storage.save_arrays(tmp_path / "last", {f"{name}.weight": w for name, w in weights.items()}, {"run": "a"})
+    run = {"run": "a", "status": "converged", "dataset": "d", "model": "m"}
+    monkeypatch.setattr(tables, "joined_runs", lambda *_: [run])
+    monkeypatch.setattr(tables, "panel", lambda _: {"dataset": "d", "model": "m", "variant": ""})
+    reaches = {}
+    for count in (5, 6, None):
+        settings = {"weights": "last", "ratios": [0.5], "centring": "median", "exempt": ["head"]}
+        settings |= {"images": count, "device": "cpu", "threads": 1}
+        smk = SimpleNamespace(
+            params=SimpleNamespace(settings=json.dumps(settings), code=""),
+            input=SimpleNamespace(trained=tmp_path / "last", dataset=tmp_path / "images", training="", averaging=""),
+            output=[tmp_path / "out.parquet"],
+        )
+        script("perturbation").main(smk)
+        (row,) = tables.read(tmp_path / "out.parquet").to_pylist()
+        reaches[count] = row["images"], row["reach"]
+    assert reaches[6] == reaches[None] == (6, 4 * 255)
+    assert reaches[5][0] == 5
+    assert reaches[5][1] < 100

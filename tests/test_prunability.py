@@ -7,6 +7,7 @@ import torch
 
 from sgdtails import architectures, data, latency, layers, models, prunability, pruning, sources, storage, tables
 from sgdtails.errors import InputError
+from sgdtails.pruned import PrunedNetwork
 from tests.conftest import Files, script
 
 CPU = torch.device("cpu")
@@ -80,6 +81,27 @@ def test_splits_that_are_not_evaluated_are_none(digits):
     assert row["train_nll"] is None
     assert row["train_accuracy"] is None
     assert row["test_nll"] > 0
+
+
+@pytest.mark.parametrize("method", ["layer_magnitude", "singular_value", "node"])
+def test_a_network_is_evaluated_before_pruning_once_for_all_methods(digits, method):
+    """What is passed in stands for that evaluation, and for ratio 0 where the network is the same, bit for bit."""
+    evaluated = []
+    test = data.splits(digits, None)[1]
+    weights = layers.weights(models.state(models.build("fcn", digits.shape, 10, CONFIG, seed=1)))
+    evaluate = prunability.fully_connected({"test": test})
+
+    def counted(network):
+        evaluated.append(network)
+        return evaluate(network)
+
+    how = {"method": method, "ratios": [0, 0.5], "p": 2.0, "positions": {}}
+    alone = list(prunability.rows(weights, counted, **how))
+    expected = 2 if method == "layer_magnitude" else 3
+    assert len(evaluated) == expected
+    unpruned = evaluate(PrunedNetwork.unpruned(weights))
+    assert list(prunability.rows(weights, counted, unpruned=unpruned, **how)) == alone
+    assert len(evaluated) == expected + expected - 1
 
 
 def test_a_method_without_layers_has_no_rows(digits):

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from sgdtails import batches, data, jobs, layers, network_index, run_bounds, tables
+from sgdtails import batches, data, jobs, layers, network_index, placing, run_bounds, tables
 from sgdtails.errors import InputError
 
 
@@ -26,20 +26,33 @@ def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
     of_entries = network_index.aggregates(tables.read(files.tails), "mmo_univariate", kind).get(run["run"], [])
     alpha = {row["layer_name"]: row["alpha"] for row in of_entries if row["alpha"] is not None}
     try:
-        found = list(
-            run_bounds.rows(
-                weights,
-                data.splits(data.read(files.dataset), None),
-                alphas=[alpha.get(name, math.inf) for name in weights],  # inf: no estimate
-                fully_connected=settings["fully_connected"],
-                test_error=1 - tables.accuracy_of(run, kind),
-                **settings["bounds"],
-            )
-        )
+        alphas = [alpha.get(name, math.inf) for name in weights]  # inf: no estimate
+        test_error = 1 - tables.accuracy_of(run, kind)
+        found = _bounds(settings, weights, data.read(files.dataset), alphas, test_error)
     except InputError as error:
         raise InputError(f"{files.trained}: {error}") from error
     common = {"run": run["run"]} | tables.panel(run) | {"weights": kind}
     return [common | row for row in found]
+
+
+def _bounds(
+    settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset, alphas: list[float], test_error: float
+) -> list[dict[str, Any]]:
+    chain = settings["fully_connected"]  # only these are evaluated
+    device = placing.device(settings["device"], settings["threads"]) if chain else None
+    splits = data.splits(dataset, device)
+    common = {"alphas": alphas, "fully_connected": chain, "test_error": test_error, "device": device}
+    return list(run_bounds.rows(weights, splits, **common, **settings["bounds"]))
+
+
+def _bounds(
+    settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset, alphas: list[float], test_error: float
+) -> list[dict[str, Any]]:
+    chain = settings["fully_connected"]  # only these are evaluated
+    device = placing.device(settings["device"], settings["threads"]) if chain else None
+    splits = data.splits(dataset, device)
+    common = {"alphas": alphas, "fully_connected": chain, "test_error": test_error, "device": device}
+    return list(run_bounds.rows(weights, splits, **common, **settings["bounds"]))
 
 
 if "snakemake" in globals():

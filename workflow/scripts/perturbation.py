@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sgdtails import batches, data, jobs, layers, perturbation, tables
+from sgdtails import batches, data, jobs, layers, perturbation, placing, tables
 from sgdtails.errors import InputError
 
 
@@ -21,14 +21,28 @@ def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
     (run,) = tables.joined_runs([files.training], [files.averaging])
     if run["status"] == "diverged" or not layers.finite(weights):
         return []
-    _, test = data.splits(data.read(files.dataset), None)
-    how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
     try:
-        found = list(perturbation.rows(weights, test, **how))
+        found = _distances(settings, weights, data.read(files.dataset))
     except InputError as error:
         raise InputError(f"{files.trained}: {error}") from error
     common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
     return [common | row for row in found]
+
+
+def _distances(settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset) -> list[dict[str, Any]]:
+    device = placing.device(settings["device"], settings["threads"])
+    first = slice(settings["images"])
+    test = data.Split(dataset.test_images[first], dataset.test_labels[first], dataset, device)
+    how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
+    return list(perturbation.rows(layers.placed(weights, device), test, **how))
+
+
+def _distances(settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset) -> list[dict[str, Any]]:
+    device = placing.device(settings["device"], settings["threads"])
+    first = slice(settings["images"])
+    test = data.Split(dataset.test_images[first], dataset.test_labels[first], dataset, device)
+    how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
+    return list(perturbation.rows(layers.placed(weights, device), test, **how))
 
 
 if "snakemake" in globals():

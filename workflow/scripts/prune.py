@@ -4,8 +4,22 @@ import json
 import math
 from typing import Any
 
-from sgdtails import architectures, batches, data, devices, dotted, jobs, layers, prunability, pruning, storage, tables
+from sgdtails import (
+    architectures,
+    batches,
+    data,
+    devices,
+    dotted,
+    jobs,
+    layers,
+    placing,
+    prunability,
+    pruning,
+    storage,
+    tables,
+)
 from sgdtails.errors import InputError
+from sgdtails.pruned import PrunedNetwork
 
 
 def main(smk: Any) -> None:
@@ -48,6 +62,7 @@ def _pruned(
     common = {"positions": positions, "centring": settings["centring"], "exempt": settings["exempt"]}
     rows: list[dict[str, Any]] = []
     try:
+        common["unpruned"] = evaluate(PrunedNetwork.unpruned(weights))
         for method, how in _methods(settings).items():
             rows += prunability.rows(weights, evaluate, method=method, own=own.get(method), **common, **how)
     except InputError as error:
@@ -79,8 +94,8 @@ def _methods(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _device(settings: dict[str, Any]) -> Any:
     """A torch device, or None to work in numpy: on a CPU a fully connected network needs no torch, which is slow to start."""
-    if settings["device"] == "cpu" and "fcn" in settings["model"]:
-        return None
+    if "fcn" in settings["model"]:
+        return placing.device(settings["device"], settings["threads"], settings["precision"])
     return devices.select(settings["device"], settings["precision"], settings["threads"])
 
 
@@ -93,8 +108,11 @@ def _set_up(
     device: Any,
 ) -> tuple[prunability.Evaluate, dict[str, Any], dict[str, int]]:
     """How networks are evaluated, the weights to prune, and the output positions of convolutions."""
-    train, test = data.splits(dataset, device)
-    splits = {name: split for name, split in (("test", test), ("train", train)) if name in settings["evaluate"]}
+    arrays = {
+        "test": (dataset.test_images, dataset.test_labels),
+        "train": (dataset.train_images, dataset.train_labels),
+    }
+    splits = {name: data.Split(*arrays[name], dataset, device) for name in arrays if name in settings["evaluate"]}
     if "fcn" in settings["model"]:
         shapes = architectures.fully_connected_shapes(
             math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes)
