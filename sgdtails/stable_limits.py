@@ -1,15 +1,18 @@
 """What pruning's relative errors tend to as samples of stable laws grow: 0 or, for norms of finite moment, a constant."""
 
 import math
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 _NODES = 20_000  # of the midpoint rule
 _LARGEST = 60  # log of the largest entry that is looked at; of alpha = 0.3, one in 6e7 exceeds it
+_KEPT = 8  # tables of so many angles, of 160 kB each, that are kept: root finders ask for the same ones again and again
 _CROWDING = 6  # angles are pi/2*(1 - v^6): nodes crowd at pi/2, where the amplitude is infinite
 
 
+@cache
 def entries_limit(alpha: float, kappa: float, p: float) -> float:
     """Limit of the relative lp error of keeping the share kappa of independent SaS entries, largest first.
 
@@ -26,6 +29,7 @@ def entries_limit(alpha: float, kappa: float, p: float) -> float:
     return truncated_share(alpha, math.exp(log_t), p) ** (1 / p)
 
 
+@cache
 def entries_kappa(alpha: float, epsilon: float, p: float) -> float:
     """Limit of kappa_p(x, epsilon), the share of independent SaS entries to keep for a relative error of epsilon in (0, 1)."""
     from scipy.optimize import brentq
@@ -78,7 +82,7 @@ def truncated_share(alpha: float, t: float, p: float) -> float:
     shape = 1 + p * (alpha - 1) / alpha
     inside = (gammainc if alpha > 1 else gammaincc)(shape, _waiting(alpha, t))
     with np.errstate(under="ignore"):
-        part = np.average(np.exp(p * _log_amplitude(alpha)) * inside, weights=_weights()) * gamma(shape)
+        part = np.average(_amplitude_power(alpha, p) * inside, weights=_weights()) * gamma(shape)
     return float(part / absolute_moment(alpha, p))
 
 
@@ -96,20 +100,28 @@ def _infinite_moment(alpha: float, p: float) -> bool:
     return alpha < 2 and p >= alpha
 
 
+@cache
 def _nodes() -> NDArray[np.float64]:
     return (np.arange(_NODES) + 0.5) / _NODES
 
 
+@cache
 def _weights() -> NDArray[np.float64]:
     return _nodes() ** (_CROWDING - 1)
 
 
+@lru_cache(_KEPT)
 def _log_amplitude(alpha: float) -> NDArray[np.float64]:
     """log a at each angle; the distance to pi/2 is what is known to full precision there."""
     rest = math.pi / 2 * _nodes() ** _CROWDING
     sine = np.sin((2 - alpha) * math.pi / 2 + alpha * rest)  # sin(alpha*angle)
     cosine = np.sin((2 - alpha) * math.pi / 2 + (alpha - 1) * rest)  # cos((1-alpha)*angle)
     return np.log(sine) - np.log(np.sin(rest)) / alpha + (1 - alpha) / alpha * np.log(cosine)
+
+
+@lru_cache(_KEPT)
+def _amplitude_power(alpha: float, p: float) -> NDArray[np.float64]:
+    return np.exp(p * _log_amplitude(alpha))
 
 
 def _waiting(alpha: float, t: float) -> NDArray[np.float64]:
