@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
         return 0
     except InputError as error:
-        return _failed(f"{error}".removeprefix("config key checkpoint: "))
+        return _failed(f"{error}".replace(" in config key checkpoint", "").removeprefix("config key checkpoint: "))
     except ModuleNotFoundError as error:
         return _failed(f"Python has no {error.name}; install it, or the extra that has it: sgdtails[train].")
     except OSError as error:

@@ -87,6 +87,8 @@ class TailEstimate:
         ax.axhline(self.alpha, color=colour, linestyle="--", label=rf"$\hat\alpha$ = {self.alpha:.2f}")
         ax.axhline(GAUSSIAN, color="grey", linestyle=":")
         ax.set(xscale="log", xlabel="block length $K_1$", ylabel=r"tail index $\hat\alpha$")
+        ax.set_xticks(k1, [f"{length}" for length in k1])
+        ax.set_xticks([], minor=True)
         ax.legend()
         return ax
 
@@ -160,7 +162,10 @@ def estimate(
     if whole["alpha"] is None:
         raise InputError(f"the weights of shape {array.shape} have no tail index: {whole['reason']}.")
     return TailEstimate(
-        *(whole[name] for name in ("alpha", "alpha_low", "alpha_high", "alpha_published")),
+        alpha=whole["alpha"],
+        low=whole["alpha_low"],
+        high=whole["alpha_high"],
+        published=whole["alpha_published"],
         label=None if sample else _label(array, head, centring, seed),
         observations=whole["observations"],
         dimension=whole["dimension"],

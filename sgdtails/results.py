@@ -140,7 +140,8 @@ class Study:
         tables = {table: self.arrow(table) for table in _arguments(name)}
         with _styled(style) as scale:
             figure = FIGURES[name](**tables, **self._settings(name) | settings)
-            figure.set_size_inches(scale * figure.get_size_inches())
+            width, height = figure.get_size_inches()
+            figure.set_size_inches(scale * width, scale * height)
         return figure
 
     def _settings(self, name: str) -> dict[str, Any]:
@@ -148,7 +149,8 @@ class Study:
         from sgdtails.network_index import Index
         from sgdtails.plotting import FIGURES
 
-        wanted, found = inspect.signature(FIGURES[name]).parameters, {}
+        wanted = inspect.signature(FIGURES[name]).parameters
+        found: dict[str, Any] = {}
         if "index" in wanted:
             made_by = parquet.record(self.arrow("runs").schema).get("settings") or {}
             found |= {"index": Index(**made_by["index"])} if "index" in made_by else {}
