@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import inputs
-from sgdtails.arrays import array_namespace, is_torch_array
 from sgdtails.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -238,12 +237,17 @@ def matrices(state: Mapping[str, "Tensor"]) -> list[Matrix]:
 
 def _is_real(tensor: "Tensor") -> bool:
     """Whether it is dense and of floating-point numbers."""
+    from sgdtails.arrays import array_namespace, is_torch_array  # not needed where the Snakefile is parsed
+
     if is_torch_array(tensor) and tensor.is_sparse:
         return False
     return bool(array_namespace(tensor).isdtype(tensor.dtype, "real floating"))
 
 
 def _address(tensor: Any) -> int:
+    """Where its first number lies."""
+    from sgdtails.arrays import is_torch_array
+
     return tensor.data_ptr() if is_torch_array(tensor) else tensor.__array_interface__["data"][0]
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as torch_file
 
 import sgdtails
-from sgdtails import cli, inputs, manifest, parquet, status, tables
+from sgdtails import audit, audit_inputs, cli, inputs, manifest, parquet, status, tables
+from sgdtails.errors import InputError
 from tests.conftest import ROOT, script
 
 
@@ -67,6 +69,34 @@ def test_a_folder_and_a_file_of_torch(checkpoint, tmp_path, capsys):
     pages = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# ")]
     assert pages == ["# Audit of more--c.pt", "# Audit of my"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "my.safetensors"]
+
+
+def test_without_torch_the_rows_are_the_same(tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        "conv.weight": (8, 4, 3, 3),
+        "attn.qkv.weight": (96, 32),
+        "h.2.weight": (64, 32, 1, 1),
+        "h.10.weight": (10, 80),
+    }
+    state = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    state |= {
+        "half": torch.randn(70, 9, generator=generator).half(),
+        "conv.bias": torch.zeros(8),
+        "steps": torch.ones(3, 3).int(),
+    }
+    torch_file(state, tmp_path / "a.safetensors")
+    torch_file({"a": state["half"].bfloat16()}, tmp_path / "bfloat16.safetensors")
+    settings = {"where": "a", "seed": 0, "entries": 2000, "nulls": {"replicates": 2, "entries": 1000}, "epsilon": [0.1]}
+    found = [audit.audit(audit_inputs.read(str(tmp_path / "a.safetensors"), weights=None, seed=0), **settings)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    arrays = audit_inputs.read(str(tmp_path / "a.safetensors"), weights=None, seed=0)
+    assert {type(array) for array in arrays.values()} == {np.ndarray}
+    found.append(audit.audit(arrays, **settings))
+    assert len(found[0]["audit"]) == 7
+    assert repr(found[0]) == repr(found[1])
+    with pytest.raises(InputError, match="or install torch"):
+        audit_inputs.read(str(tmp_path / "bfloat16.safetensors"), weights=None, seed=0)
 
 
 @pytest.mark.parametrize(
