@@ -116,8 +116,8 @@ def _status(options: argparse.Namespace) -> int:
     """Say how far a study is, from its files: runs, progress, time left."""
     from sgdtails import status
 
-    print(*status.lines(status.overview(status.read_config(options.configfile), options.results)), sep="\n")
-    return 0
+    config = ["--configfile", str(options.configfile)] if options.configfile else []
+    return status.main([*config, "--results", str(options.results)])
 
 
 def _verify(options: argparse.Namespace) -> int:
