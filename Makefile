@@ -13,7 +13,7 @@ FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
 
-.PHONY: docs fuzz demo gpu-check gpu-study figures report status bench test lint format lock clean image test-container test-cluster verify soak
+.PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -104,6 +104,9 @@ image:                       ## the Apptainer image for --sdm apptainer; IMAGE_A
 	@set -e; digest=$$($(PYTHON) -m sgdtails.containers); image=containers/sgdtails-$$digest.sif; \
 	if [ -e $$image ]; then echo "$$image is there."; exit; fi; set -x; \
 	$(APPTAINER) build --force $(IMAGE_ARGS) $$image.part containers/sgdtails.def; mv $$image.part $$image
+
+help:                        ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
 
 clean:                       ## the environment and what Snakemake remembers; results stay
 	rm -rf .venv .snakemake

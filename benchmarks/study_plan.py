@@ -216,7 +216,7 @@ class Plan:
         more = {
             "methods": {method: how[method] for method in grid.pruning_methods(spec, how)},
             "exempt": prunable_layers.of_model(how["exempt"], spec, used),
-            **{key: how[key] for key in ("weights", "initial", "evaluate", "own", "adaptive", "centring")},
+            **{key: how[key] for key in ("weights", "evaluate", "own", "adaptive", "centring")},
         }
         return self.settings(run, **more)
 

@@ -1,5 +1,54 @@
-"""Heavy tails, pruning and SGD: the library behind the workflow. It never imports snakemake."""
+"""Heavy tails, pruning and SGD: the library behind the workflow. It never imports snakemake.
+
+Public names are imported when they are first used: ``import sgdtails`` alone imports neither numpy nor torch. docs/api.md
+describes them.
+"""
+
+import importlib
+import typing
 
 from sgdtails import image
 
 image.isolate()  # before anything else is imported
+
+__version__ = "0.2.0"  # pyproject.toml reads it here; CITATION.cff says the same
+
+_MODULES = ("audit", "layers", "models", "pruning", "stable", "tail_index")
+_NAMES: typing.Final = {
+    "InputError": "sgdtails.errors",
+    "Study": "sgdtails.results",
+    "TailEstimate": "sgdtails.estimate",
+    "load": "sgdtails.results",
+    "prune": "sgdtails.state_dicts",
+}
+__all__ = [
+    "InputError",
+    "Study",
+    "TailEstimate",
+    "audit",
+    "layers",
+    "load",
+    "models",
+    "prune",
+    "pruning",
+    "stable",
+    "tail_index",
+]
+
+if typing.TYPE_CHECKING:
+    from sgdtails.errors import InputError
+    from sgdtails.estimate import TailEstimate
+    from sgdtails.results import Study, load
+    from sgdtails.state_dicts import prune
+
+
+def __getattr__(name: str) -> object:
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

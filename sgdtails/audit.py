@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import compression, layer_tails, layers, nulls, readings, tail_index
+from sgdtails.arrays import array_namespace
 from sgdtails.audit_inputs import Matrix, matrices
 from sgdtails.block_estimates import Settings
 from sgdtails.errors import InputError
@@ -119,17 +120,22 @@ def _observations_per_row(shape: Sequence[int]) -> int:
 
 def some_rows(tensor: "Tensor", rows: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """So many random rows of a tensor in their order, single precision, in memory of their own."""
-    import torch
-
     if rows < len(tensor):
-        tensor = tensor[torch.from_numpy(np.sort(rng.choice(len(tensor), rows, replace=False)))]
-    return np.array(tensor.to(torch.float32).numpy(), order="C")
+        tensor = tensor[np.sort(rng.choice(len(tensor), rows, replace=False))]
+    xp = array_namespace(tensor)
+    return np.array(np.asarray(xp.astype(tensor, xp.float32)), order="C")
 
 
 def finite(tensor: "Tensor") -> bool:
     """Whether every weight is finite; looks at some rows at a time."""
+    xp = array_namespace(tensor)
+    return all(bool(xp.all(xp.isfinite(part))) for part in _parts(tensor))
+
+
+def _parts(tensor: "Tensor") -> Iterator["Tensor"]:
+    """Some rows at a time."""
     step = max(1, _CHUNK // math.prod(tensor.shape[1:]))
-    return all(bool(part.isfinite().all()) for part in tensor.split(step))
+    return (tensor[start : start + step] for start in range(0, len(tensor), step))
 
 
 def _estimates(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, Any]:
@@ -188,17 +194,15 @@ def singular_values(tensor: "Tensor", rng: np.random.Generator) -> tuple[NDArray
 
     From the Gram matrix of the shorter side in double precision; rows in excess of WIDEST on both sides are left to chance.
     """
-    import torch
-
-    matrix = tensor.flatten(1)
+    matrix, xp = tensor.reshape(len(tensor), -1), array_namespace(tensor)
     if min(matrix.shape) > WIDEST:
-        matrix = matrix[torch.from_numpy(np.sort(rng.choice(len(matrix), WIDEST, replace=False)))]
+        matrix = matrix[np.sort(rng.choice(len(matrix), WIDEST, replace=False))]
     used = len(matrix)
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
     gram = np.zeros((matrix.shape[1],) * 2)
-    for part in matrix.split(max(1, _CHUNK // matrix.shape[1])):
-        block = part.to(torch.float64).numpy()
+    for part in _parts(matrix):
+        block = np.asarray(xp.astype(part, xp.float64))
         gram += block.T @ block
     return np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0)), used
 

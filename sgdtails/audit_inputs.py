@@ -1,6 +1,8 @@
 """Checkpoints of any origin: which files a config asks for, their arrays, and the matrices among them."""
 
 import hashlib
+import importlib.util
+import math
 import os
 import pickle
 import re
@@ -14,7 +16,7 @@ from sgdtails import inputs
 from sgdtails.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor  # or, where torch is not installed, numpy's array
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 TORCHVISION = "torchvision:"
@@ -83,6 +85,7 @@ def _name(path: str | Path) -> str:
 def read(source: str, *, weights: str | None, seed: int) -> dict[str, "Tensor"]:
     """The tensors of a checkpoint by name, mapped from the file: nothing is read before it is used.
 
+    Without torch, the arrays of a safetensors file, which are read at once.
     A torchvision model has the ``weights`` of a file, or without one those of its initialisation from ``seed``.
     InputError for a file that is no state dict.
     """
@@ -91,7 +94,9 @@ def read(source: str, *, weights: str | None, seed: int) -> dict[str, "Tensor"]:
     return _file(inputs.regular(source, _KEY), _KEY)
 
 
-def _file(path: Path, where: str) -> dict[str, "Tensor"]:
+def _file(path: Path, where: str) -> dict[str, Any]:
+    if importlib.util.find_spec("torch") is None:
+        return _without_torch(path, where)
     import torch
 
     loaded = _safetensors(path, where) if path.suffix == ".safetensors" else _pickled(path, where)
@@ -115,6 +120,23 @@ def _safetensors(path: Path, where: str) -> dict[str, "Tensor"]:
             f"{where}: {path} is not a safetensors file, or it is damaged ({inputs.reason(error)}); give another."
         ) from error
     # The format sorts names by type and as text: layer 10 would come before layer 2.
+    return {key: state[key] for key in sorted(state, key=_natural)}
+
+
+def _without_torch(path: Path, where: str) -> dict[str, Any]:
+    """The arrays of a safetensors file. InputError for another file, and for types that numpy does not have."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if path.suffix != ".safetensors":
+        raise InputError(f"{where}: {path} can only be read with torch; install it, or give a safetensors file.")
+    try:
+        state = load_file(path)
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{where}: {path} is not a safetensors file, it is damaged, or it has a type that numpy lacks, such as bfloat16 "
+            f"({inputs.reason(error)}); give another, or install torch."
+        ) from error
     return {key: state[key] for key in sorted(state, key=_natural)}
 
 
@@ -155,8 +177,11 @@ def _unnested(loaded: Any) -> Mapping[str, Any] | None:
 
 
 def _torchvision(name: str, weights: str | None, seed: int) -> dict[str, "Tensor"]:
-    import torch
-    from torchvision import models
+    try:
+        import torch
+        from torchvision import models
+    except ModuleNotFoundError as error:
+        raise InputError(f"{_KEY}: torchvision:{name} needs torch and torchvision; install them.") from error
 
     if name not in models.list_models():
         raise unknown("torchvision model", name, _KEY, models.list_models())
@@ -187,10 +212,10 @@ def matrices(state: Mapping[str, "Tensor"]) -> list[Matrix]:
     tied = set()
     for key, tensor in state.items():
         leaf = _leaf(key)
-        if not tensor.is_floating_point() or tensor.is_sparse or tensor.ndim < 2 or leaf.endswith("bias"):
+        if not _is_real(tensor) or tensor.ndim < 2 or leaf.endswith("bias"):
             continue
-        place = (tensor.data_ptr(), tensor.shape)
-        if tensor.element_size() == 1 or place in tied:
+        place = (_address(tensor), tensor.shape)
+        if tensor.itemsize == 1 or place in tied:
             continue
         tied.add(place)
         if leaf == key.rpartition(".")[2]:  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
@@ -200,13 +225,30 @@ def matrices(state: Mapping[str, "Tensor"]) -> list[Matrix]:
         if turned and leaf in _CONV1D and tensor.ndim == 2:
             tensor, stored = tensor.T, "; stored transposed"
         if leaf in _FUSED and tensor.ndim == 2 and _thirds(tensor):
-            parts = zip("qkv", tensor.chunk(3), strict=True)
+            third = len(tensor) // 3
             found += [
-                _matrix(f"{name}[{part}]", part_of, "; a third of fused q, k, v" + stored) for part, part_of in parts
+                _matrix(f"{name}[{part}]", tensor[n * third : (n + 1) * third], "; a third of fused q, k, v" + stored)
+                for n, part in enumerate("qkv")
             ]
         else:
             found.append(_matrix(name, tensor, stored))
-    return [matrix for matrix in found if min(matrix.tensor.flatten(1).shape) > 1]
+    return [matrix for matrix in found if min(len(matrix.tensor), math.prod(matrix.tensor.shape[1:])) > 1]
+
+
+def _is_real(tensor: "Tensor") -> bool:
+    """Whether it is dense and of floating-point numbers."""
+    from sgdtails.arrays import array_namespace, is_torch_array  # not needed where the Snakefile is parsed
+
+    if is_torch_array(tensor) and tensor.is_sparse:
+        return False
+    return bool(array_namespace(tensor).isdtype(tensor.dtype, "real floating"))
+
+
+def _address(tensor: Any) -> int:
+    """Where its first number lies."""
+    from sgdtails.arrays import is_torch_array
+
+    return tensor.data_ptr() if is_torch_array(tensor) else tensor.__array_interface__["data"][0]
 
 
 def _leaf(key: str) -> str:
@@ -219,12 +261,16 @@ def _thirds(tensor: "Tensor") -> bool:
 
 
 def _matrix(name: str, tensor: "Tensor", why: str) -> Matrix:
-    if tensor.ndim > 2 and tensor[0, 0].numel() > 1:
+    if tensor.ndim > 2 and math.prod(tensor.shape[2:]) > 1:
         channels = "a channel: depthwise" if tensor.shape[1] == 1 else "an output and an input channel"
         return Matrix(name, "convolution", f"the kernel of {channels}", tensor)
     kind = "attention" if _ATTENTION.search(name.partition("[")[0]) else "linear"
     if tensor.ndim > 2:
-        kind, tensor, why = "pointwise convolution", tensor.flatten(1), "; a kernel of size 1 is a linear map"
+        kind, tensor, why = (
+            "pointwise convolution",
+            tensor.reshape(len(tensor), -1),
+            "; a kernel of size 1 is a linear map",
+        )
     elif _EMBEDDING.search(_leaf(name)):
         kind = "embedding"
     row, column = (

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
 
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
     """Write a table with, in its metadata, what it depends on, the libraries' versions and the container image or None."""
-    libraries = {library: version(library) for library in _LIBRARIES}
+    libraries = {library: _version(library) for library in _LIBRARIES}
     made_by = json.dumps({"image": image.digest(), "libraries": libraries, **provenance}, sort_keys=True)
     table = table.replace_schema_metadata({"sgdtails": made_by})
     with storage.atomic(path) as temporary:
@@ -70,3 +70,11 @@ def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -
         back = parse(temporary.read_bytes(), path)
         if not back.schema.equals(table.schema, check_metadata=True) or back.num_rows != table.num_rows:
             raise InputError(f"{path} reads back as another table than was written; is its disk sound?")
+
+
+def _version(library: str) -> str | None:
+    """None where it is not installed: an audit can do without torch."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

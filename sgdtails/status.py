@@ -12,11 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sgdtails import grid, inputs, parquet, planning, status_log, storage, study_size
+from sgdtails import grid, inputs, parquet, planning, resources, status_log, storage, study_size
 from sgdtails.errors import InputError
 from sgdtails.status_log import Line, Log
 
-BASE = Path(__file__).parent.parent
+BASE = resources.base()
 STAGES = {"train": "training", "average": "averaging"}  # and the name of the file that it ends with
 FRESH = 300.0  # seconds since its log's last line in which a job whose lock cannot be seen is taken to run
 Config = Mapping[str, Any]

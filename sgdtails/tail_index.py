@@ -4,7 +4,9 @@ For N = K1*K2 observations X and the K2 sums Y of K1 consecutive ones,
 1/alpha = (mean log||Y|| - mean log||X||) / log K1  (MMO15, Corollary 2.4; Corollary 2.2 for scalars).
 """
 
+import importlib
 import math
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,10 +16,14 @@ from numpy.typing import NDArray
 from sgdtails.arrays import array_namespace, is_torch_array, mean
 from sgdtails.permutations import permuted
 
+if typing.TYPE_CHECKING:
+    from sgdtails.estimate import estimate as estimate
+
 BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # aimed at, beside the square root of N, as published
 PERMUTATIONS = 5
 CLIP = 2.0  # a stable law has alpha <= 2: the published values stop there
 SQUARE_ROOT = "sqrt(N)"  # its name among the targets
+_ESTIMATE: typing.Final = "sgdtails.estimate"  # imports this module
 
 
 def divisors(n: int) -> list[int]:
@@ -188,3 +194,10 @@ def aggregate(inverse: NDArray[np.float64]) -> float:
 def published(observations: NDArray, *, rng: np.random.Generator) -> float:
     """The paper's value for centred observations (N, d) or (N,): ``aggregate`` of ``profile``, clipped at 2."""
     return min(aggregate(profile(observations, rng=rng)[1]), CLIP)
+
+
+def __getattr__(name: str) -> object:
+    """``estimate``, the function for other programs."""
+    if name == "estimate":
+        return importlib.import_module(_ESTIMATE).estimate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

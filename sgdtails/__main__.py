@@ -1,0 +1,7 @@
+"""``python -m sgdtails``: the command ``sgdtails``."""
+
+import sys
+
+from sgdtails.cli import main
+
+sys.exit(main())

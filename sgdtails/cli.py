@@ -1,0 +1,127 @@
+"""The command ``sgdtails``: what can be done without Snakemake. It imports little until a subcommand needs it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sgdtails
+from sgdtails.errors import InputError
+
+_EXAMPLES = """\
+examples:
+  sgdtails audit my.safetensors              one page: what its weights say, layer by layer
+  sgdtails audit a.pt b.pt --output audits   tables and figures of each as well
+  sgdtails status --configfile mine.yaml     how far a running study is
+  sgdtails verify results                    every result to its last bit: is it still what was written?
+"""
+_AUDIT = """\
+examples:
+  sgdtails audit my.safetensors
+  sgdtails audit checkpoints/ --output audits     every checkpoint in the folder
+  sgdtails audit torchvision:resnet18             a random initialisation
+
+A .safetensors file needs no torch, unless it holds bfloat16; other files and torchvision models do.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after ``sgdtails`` on the command line; without them, those of this process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 1 after one sentence on stderr, or where ``verify`` has found something.
+
+    Raises
+    ------
+    SystemExit
+        With 2 for words that are no command, with 0 after ``--help`` and ``--version``.
+
+    Examples
+    --------
+    >>> main(["verify", "docs"])
+    docs holds no results; is it the right folder?
+    0 files checked, 1 problems.
+    1
+    """
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        status = run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # head, or a pager that was left, has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
+        return 0
+    except InputError as error:
+        return _failed(f"{error}".replace(" in config key checkpoint", "").removeprefix("config key checkpoint: "))
+    except ModuleNotFoundError as error:
+        return _failed(f"Python has no {error.name}; install it, or the extra that has it: sgdtails[train].")
+    except OSError as error:
+        return _failed(f"{error.strerror or error}: {error.filename}; make room or grant access, then run again.")
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _failed(sentence: str) -> int:
+    print(f"sgdtails: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "sgdtails", description="Heavy tails in the weights of neural networks.", epilog=_EXAMPLES, formatter_class=raw
+    )
+    parser.add_argument("--version", action="version", version=f"sgdtails {sgdtails.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    audit = commands.add_parser(
+        "audit", help="what a checkpoint's weights say", description=_audit.__doc__, epilog=_AUDIT, formatter_class=raw
+    )
+    audit.add_argument("files", nargs="+", metavar="FILE", help="a checkpoint, a folder of them, or torchvision:MODEL")
+    audit.add_argument("--output", type=Path, metavar="DIR", help="write tables and figures to DIR/<name of the file>")
+    audit.set_defaults(run=_audit)
+
+    status = commands.add_parser("status", help="how far a study is", description=_status.__doc__)
+    status.add_argument("--configfile", type=Path, help="as given to Snakemake; without it, the paper's study")
+    status.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
+    status.set_defaults(run=_status)
+
+    verify = commands.add_parser("verify", help="whether results are what was written", description=_verify.__doc__)
+    verify.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the folder that holds studies")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _audit(options: argparse.Namespace) -> int:
+    """Print a page for each checkpoint: tail indices, nulls, tail classes, compressibility and ranks of its layers."""
+    from sgdtails import checkpoint_audits
+
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)  # before the work, in case that it cannot be
+    for name, source in checkpoint_audits.sources(options.files).items():
+        print(checkpoint_audits.audit(name, source, options.output), flush=True)
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Say how far a study is, from its files: runs, progress, time left."""
+    from sgdtails import status
+
+    config = ["--configfile", str(options.configfile)] if options.configfile else []
+    return status.main([*config, "--results", str(options.results)])
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Read every result to its last bit, and say which are damaged or missing."""
+    from sgdtails import integrity
+
+    return integrity.main(options.results)
