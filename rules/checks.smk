@@ -84,6 +84,7 @@ def check_results(dry):
             ]
         else:
             integrity.check_room(Path(STUDY))
+            manifest.forget(Path(STUDY), study_size.passing(config, RUNS))
             found = [
                 said
                 for folder, files in folders.items()
@@ -91,6 +92,7 @@ def check_results(dry):
             ]
             found += integrity.repair_notes(NOTES, MetadataRecord.model_validate)
         restore_notes(jobs)
+        found.append(str(study_size.measure(config, RUNS, Path(STUDY))))
     except OSError as error:
         raise refused(error) from None
     print(*found, sep="\n", end="\n" * bool(found), file=sys.stderr)
@@ -145,7 +147,8 @@ def list_results():
             for some in (files, known.get(folder, []))
         ]
         try:
-            said = manifest.write(Path(folder), *names)
+            passing = study_size.passing(config, RUNS) if folder == STUDY else ()
+            said = manifest.write(Path(folder), *names, passing=passing)
         except OSError as error:
             raise refused(error) from None
         print(said, end="\n" * bool(said), file=sys.stderr)
@@ -166,6 +169,9 @@ def guarded(execute):
 
     def execute_checked(*arguments, executor_plugin, **options):
         common = executor_plugin.common_settings
+        if common.local_exec:
+            # Each look at waiting jobs would start a timer for the next one, and each job that ends another.
+            workflow.scheduling_settings.max_jobs_per_timespan = None
         if not common.touch_exec:
             check_results(dry=common.dryrun_exec)
         execute(*arguments, executor_plugin=executor_plugin, **options)

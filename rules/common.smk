@@ -19,6 +19,7 @@ from sgdtails import (
     provenance,
     run_ids,
     source_settings,
+    study_size,
 )
 from sgdtails.errors import InputError, unknown
 from snakemake.exceptions import WorkflowError
@@ -112,6 +113,12 @@ def per_run(pattern):
 def per_initial(pattern):
     """One file of every initial network."""
     return expand(pattern, initial=INITIALS)
+
+
+def weights_of(kind, pattern):
+    """A file of weights of this kind, which Snakemake removes after its last use where they are not to be kept."""
+    keep, pruned = config["weights"]["keep"], config["pruning"]["weights"]
+    return pattern if study_size.kept(kind, keep, pruned) else temp(pattern)
 
 
 def known(kind, name, names):

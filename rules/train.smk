@@ -9,7 +9,7 @@ rule initial:
     input:
         dataset=dataset_of,
     output:
-        weights=f"{INITIAL}/weights.safetensors",
+        weights=weights_of("initial", f"{INITIAL}/weights.safetensors"),
     log:
         f"{LOGS}/initial/{{initial}}.log",
     priority: PRIORITY["initial"]
@@ -30,7 +30,7 @@ rule train:
         dataset=dataset_of,
         initial=initial_of,
     output:
-        converged=f"{RUN}/converged.safetensors",
+        converged=weights_of("converged", f"{RUN}/converged.safetensors"),
         history=f"{RUN}/history.parquet",
         row=f"{RUN}/training.parquet",
     log:
@@ -57,8 +57,8 @@ rule average:
         dataset=dataset_of,
         converged=f"{RUN}/converged.safetensors",
     output:
-        last=f"{RUN}/last.safetensors",
-        average=f"{RUN}/average.safetensors",
+        last=weights_of("last", f"{RUN}/last.safetensors"),
+        average=weights_of("average", f"{RUN}/average.safetensors"),
         row=f"{RUN}/averaging.parquet",
     log:
         f"{LOGS}/average/{{run}}.log",

@@ -5,11 +5,12 @@ import math
 import shutil
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sgdtails import run_ids
 from sgdtails.architectures import layer_shapes
 from sgdtails.errors import unknown
 
@@ -39,18 +40,18 @@ def kept(kind: str, keep: str, pruned: str) -> bool:
     return keep == "all" or (keep == "final" and kind in ("initial", pruned))
 
 
-def place(kind: str, name: str, run: Mapping[str, Any]) -> str:
+def place(kind: str, name: str) -> str:
     """Where weights of a run lie within its study's folder; the initial ones are shared by all of its seed."""
     if kind == "initial":
-        return f"initial/{run['model']}-{run['dataset']}-s{run['seed']}/weights.safetensors"
+        return f"initial/{run_ids.initial_id(name)}/weights.safetensors"
     return f"runs/{name}/{kind}.safetensors"
 
 
-def passing(config: Config, runs: Runs) -> set[str]:
+def passing(config: Config, runs: Iterable[str]) -> set[str]:
     """Within the study's folder, the weights that are removed when all that reads them is made."""
     keep, pruned = config["weights"]["keep"], config["pruning"]["weights"]
     gone = [kind for kind in KINDS if not kept(kind, keep, pruned)]
-    return {place(kind, name, run) for name, run in runs.items() for kind in gone}
+    return {place(kind, name) for name in runs for kind in gone}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def measure(config: Config, runs: Runs, study: Path) -> Size:
             unknown[run["model"]] += 1
             continue
         vague |= image is None
-        initial = place("initial", name, run)
+        initial = place("initial", name)
         first = initial not in seen
         seen.add(initial)
         counted = [kind for kind in at_once if first or kind != "initial"]
