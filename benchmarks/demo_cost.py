@@ -38,14 +38,15 @@ def worktree(revision: str, folder: Path) -> Iterator[Path]:
         subprocess.run([*git, "prune"], check=False)
 
 
-def measure(tree: Path, folder: Path, config: str) -> dict[str, Any]:
-    """Seconds, CPU seconds (user and system, of all processes) and jobs of the study of ``tree``, run in ``folder``.
+def measure(tree: Path, folder: Path, config: Path, *targets: str) -> dict[str, Any]:
+    """Seconds, CPU seconds (user and system, of all processes), peak GiB of a process, and jobs of a study by the code of
+    ``tree``, run in ``folder``: all of it, or ``targets``.
 
     RuntimeError if it fails; its processes end with this one.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(tree / "Snakefile"), "--directory", str(folder)]
-    command += ["--cores", "all", "--configfile", str(tree / config), "--quiet", "rules"]
+    command += ["--cores", "all", "--configfile", str(config), "--quiet", "rules", "--", *targets]
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "SGDTAILS_CODE")}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     begin = time.perf_counter()
@@ -65,7 +66,8 @@ def measure(tree: Path, folder: Path, config: str) -> dict[str, Any]:
     steps = [_STEPS.findall(log.read_text(errors="replace")) for log in folder.glob(".snakemake/log/*.log")]
     jobs = max((int(count) for found in steps for count in found), default=None)
     seconds = time.perf_counter() - begin
-    return {"cpu_seconds": used.ru_utime + used.ru_stime, "seconds": seconds, "jobs": jobs}
+    cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
+    return {"cpu_seconds": cpu, "seconds": seconds, "peak_gib": peak, "jobs": jobs}
 
 
 def markdown(revision: str, costs: dict[str, dict[str, Any]], differences: list[dict[str, Any]]) -> str:
@@ -95,8 +97,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=out, prefix="demo_cost-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with worktree(given.revision, folder / "tree") as tree:
-            costs = {"before": measure(tree, folder / "before", given.configfile)}
-        costs["now"] = measure(BASE, folder / "now", given.configfile)
+            costs = {"before": measure(tree, folder / "before", tree / given.configfile)}
+        costs["now"] = measure(BASE, folder / "now", BASE / given.configfile)
         differences = compare(*(next((folder / part).glob("results/*/tables")) for part in costs))
     said = {"revision": given.revision, "costs": costs, "differences": differences}
     (out / "demo_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

@@ -83,7 +83,7 @@ def study(tmp_path):
 
 def test_the_cost_holds_that_of_jobs(study, tmp_path):
     tree = study(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN!r}]); open(output[0], 'w')")
-    found = demo_cost.measure(tree, tmp_path / "run", "study.yaml")
+    found = demo_cost.measure(tree, tmp_path / "run", tree / "study.yaml")
     assert found["jobs"] == 1
     assert found["cpu_seconds"] > 0.3  # what the job's own child burns
     assert (tmp_path / "run/made").exists()

@@ -1,0 +1,89 @@
+"""What the analyses of one wide network cost, beside what they cost at another revision.
+
+    python -m benchmarks.analysis_cost REVISION --root FOLDER [--model fcn4]
+
+A network of the paper's width is trained for one gate and averaged for two iterations, then analysed and pruned by the
+workflow, one kind after the other: CPU seconds of all processes, seconds on all cores, and the peak memory of one. ``--root``
+holds MNIST's files. A table is printed and written to results/benchmarks/analysis_cost.json.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.demo_cost import BASE, measure, worktree
+
+RUN = "{model}-mnist-b50-lr0.1-s0"
+KINDS = ("tails", "compression", "perturbation", "bounds", "pruned")
+MAKE = {"training": "averaging", **{kind: kind for kind in KINDS}}  # what is made, by the name of its file
+
+
+def study(model: str, root: str) -> dict[str, Any]:
+    """A config of one run that counts as converged at its first gate."""
+    return {
+        "study": "cost",
+        "runs": [{"dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.1, "seed": 0}],
+        "datasets": {"root": str(Path(root).resolve()), "download": False},
+        "stop": {"train_nll": 1e6, "train_accuracy": 0.0},
+        "average": {"burn_in": 200, "length": 2},
+        "device": "cpu",
+    }
+
+
+def costs(tree: Path, folder: Path, config: Path, model: str) -> dict[str, dict[str, Any]]:
+    """What each kind costs; training first, which the others need."""
+    files = {name: f"results/cost/runs/{RUN.format(model=model)}/{file}.parquet" for name, file in MAKE.items()}
+    return {name: measure(tree, folder, config, file) for name, file in files.items()}
+
+
+def markdown(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> str:
+    """A row for each kind, and one for all analyses but pruning."""
+    heading = "| | CPU seconds before | now | ratio | seconds now | peak GiB now |\n|---|---|---|---|---|---|"
+    lines = [_row(kind, before[kind], now[kind]) for kind in KINDS]
+    sums = [
+        {
+            key: reduce(cost[kind][key] for kind in KINDS[:-1])
+            for key, reduce in (("cpu_seconds", sum), ("seconds", sum), ("peak_gib", max))
+        }
+        for cost in (before, now)
+    ]
+    return "\n".join([heading, *lines, _row("all but pruning", *sums)])
+
+
+def _row(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    cpu = before["cpu_seconds"], now["cpu_seconds"]
+    return f"| {name} | {cpu[0]:.1f} | {cpu[1]:.1f} | {cpu[1] / cpu[0]:.2f} | {now['seconds']:.1f} | {now['peak_gib']:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revision", help="what to compare with: a commit, branch or tag")
+    parser.add_argument("--root", required=True, help="the folder with MNIST's files")
+    parser.add_argument("--model", default="fcn4")
+    given, out = parser.parse_args(), BASE / "results/benchmarks"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary goes, as after Ctrl-C
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix="analysis_cost-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        config = folder / "study.yaml"
+        config.write_text(yaml.safe_dump(study(given.model, given.root)), encoding="utf-8")
+        with worktree(given.revision, folder / "tree") as tree:
+            before = costs(tree, folder / "before", config, given.model)
+        now = costs(BASE, folder / "now", config, given.model)
+    said = {"revision": given.revision, "model": given.model, "before": before, "now": now}
+    (out / "analysis_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    print(markdown(before, now))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        sys.exit(f"analysis_cost: {error}")
