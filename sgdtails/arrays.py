@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     from array_api_compat import array_namespace, device, is_torch_array, to_device
 else:
     _compat = _found()
-    array_namespace, device = _compat.array_namespace, _compat.device
+    _NUMPY, device = _compat.array_namespace(np.empty(0)), _compat.device
+
+    def array_namespace(*arrays: Any) -> Any:
+        """The functions for these arrays; of numpy's at once, which are asked for most."""
+        return _NUMPY if all(type(array) is np.ndarray for array in arrays) else _compat.array_namespace(*arrays)
+
     is_torch_array, to_device = _compat.is_torch_array, _compat.to_device
 
 __all__ = ["array_namespace", "device", "host", "is_torch_array", "like", "mean", "to_device", "total"]
@@ -47,6 +52,8 @@ def like(values: NDArray, array: Any) -> Any:
 
 def host(array: Any) -> NDArray:
     """An array as one of numpy's; as it is where it is one."""
+    if type(array) is np.ndarray:
+        return array
     return np.asarray(to_device(array, "cpu"))
 
 

@@ -45,15 +45,5 @@ def _bounds(
     return list(run_bounds.rows(weights, splits, **common, **settings["bounds"]))
 
 
-def _bounds(
-    settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset, alphas: list[float], test_error: float
-) -> list[dict[str, Any]]:
-    chain = settings["fully_connected"]  # only these are evaluated
-    device = placing.device(settings["device"], settings["threads"]) if chain else None
-    splits = data.splits(dataset, device)
-    common = {"alphas": alphas, "fully_connected": chain, "test_error": test_error, "device": device}
-    return list(run_bounds.rows(weights, splits, **common, **settings["bounds"]))
-
-
 if "snakemake" in globals():
     jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -37,13 +37,5 @@ def _distances(settings: dict[str, Any], weights: dict[str, Any], dataset: data.
     return list(perturbation.rows(layers.placed(weights, device), test, **how))
 
 
-def _distances(settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset) -> list[dict[str, Any]]:
-    device = placing.device(settings["device"], settings["threads"])
-    first = slice(settings["images"])
-    test = data.Split(dataset.test_images[first], dataset.test_labels[first], dataset, device)
-    how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
-    return list(perturbation.rows(layers.placed(weights, device), test, **how))
-
-
 if "snakemake" in globals():
     jobs.run(main, snakemake)  # type: ignore[name-defined]  # noqa: F821
