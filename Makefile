@@ -28,7 +28,7 @@ report: .venv/ready          ## the finished study of CONFIG as one page: result
 	snakemake --cores 1 --configfile "$$CONFIG" --quiet rules --allowed-rules report -- report
 
 status: .venv/ready          ## how far the study of CONFIG is, from its files: runs, progress, time left
-	@python -m sgdtails.status --configfile "$$CONFIG"
+	@python -m sgdtails.report.status --configfile "$$CONFIG"
 
 bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
 	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))
@@ -49,7 +49,7 @@ test: .venv/ready            ## all tests; those that need what this machine lac
 	pytest
 
 verify: .venv/ready          ## every result to its last bit: is it still what was written?
-	python -m sgdtails.integrity results
+	python -m sgdtails.io.integrity results
 
 soak: .venv/ready            ## an hour of kills, damaged files and a user's files; SOAK="--kills 30 --damages 30 --rounds 30" for less
 	python -m tests.faults.harness $(SOAK)
@@ -101,7 +101,7 @@ lock: .venv/ready            ## after an edit of requirements.in
 
 # Named by what it is built from, as config key container expects.
 image:                       ## the Apptainer image for --sdm apptainer; IMAGE_ARGS are for `apptainer build`
-	@set -e; digest=$$($(PYTHON) -m sgdtails.containers); image=containers/sgdtails-$$digest.sif; \
+	@set -e; digest=$$($(PYTHON) -m sgdtails.config.containers); image=containers/sgdtails-$$digest.sif; \
 	if [ -e $$image ]; then echo "$$image is there."; exit; fi; set -x; \
 	$(APPTAINER) build --force $(IMAGE_ARGS) $$image.part containers/sgdtails.def; mv $$image.part $$image
 

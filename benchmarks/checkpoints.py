@@ -25,9 +25,14 @@ import numpy as np
 import yaml
 
 from benchmarks.study_plan import Files
-from sgdtails import data, grid, models, sources, stages, storage, train_stage
-from sgdtails.checkpoints import Checkpoints
+from sgdtails.config import grid
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import Interrupted
+from sgdtails.io import storage
+from sgdtails.models import building as models
+from sgdtails.training import stages, train_stage
+from sgdtails.training.checkpoints import Checkpoints
 
 BASE = Path(__file__).parent.parent
 MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the job is ready for signals

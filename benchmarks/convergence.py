@@ -9,9 +9,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import roofline
-from sgdtails import data, evaluation, lane_builder, lanes, models, training
-from sgdtails.gates import Stop
-from sgdtails.progress import Progress
+from sgdtails.data import datasets as data
+from sgdtails.models import building as models
+from sgdtails.runtime.progress import Progress
+from sgdtails.training import evaluation
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import lane_builder, lanes
+from sgdtails.training.gates import Stop
 
 SPEC = {"fcn": [256] * 4}
 

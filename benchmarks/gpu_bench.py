@@ -9,7 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sgdtails import data, devices, lane_builder, lanes, models, sources, training
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
+from sgdtails.models import building as models
+from sgdtails.runtime import devices
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import lane_builder, lanes
 
 State = lanes.State
 

@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgdtails import devices, parquet, run_schemas
 from sgdtails.errors import InputError
+from sgdtails.io import parquet
+from sgdtails.runtime import devices
+from sgdtails.schemas import run_schemas
 
 BASE = Path(__file__).parent.parent
 SCHEMA = run_schemas.schema(

@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_bench import Bench, Found, State, at_most, different, none_of
-from sgdtails import averaging, data, devices, lane_builder, latency, layers, models, prunability, training
+from sgdtails import layers
+from sgdtails.data import datasets as data
 from sgdtails.errors import Interrupted
-from sgdtails.gates import Gate, Stop
-from sgdtails.progress import Progress
+from sgdtails.models import building as models
+from sgdtails.pruning import latency, prunability
+from sgdtails.runtime import devices
+from sgdtails.runtime.progress import Progress
+from sgdtails.training import averaging
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import lane_builder
+from sgdtails.training.gates import Gate, Stop
 
 SPECS: dict[str, dict[str, Any]] = {"fcn": {"fcn": [16, 16]}, "cnn": {"cnn": [4, "M", 4, "M"]}}
 BATCH, SLOTS = 50, 2

@@ -12,10 +12,11 @@ import torch
 
 from benchmarks import roofline
 from benchmarks.gpu_bench import Bench, Found, Skipped
-from sgdtails import devices, leases, training
-from sgdtails.graphs import LENGTH
-from sgdtails.lanes import Lane, interleave
-from sgdtails.modules import Module
+from sgdtails.runtime import devices, leases
+from sgdtails.training import trainer as training
+from sgdtails.training.engines.graphs import LENGTH
+from sgdtails.training.engines.lanes import Lane, interleave
+from sgdtails.training.engines.modules import Module
 
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 ROUNDS = 5

@@ -9,7 +9,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from benchmarks.gpu_bench import Bench, Found, State, at_most, different, none_of
-from sgdtails import data, devices, models, training
+from sgdtails.data import datasets as data
+from sgdtails.models import building as models
+from sgdtails.runtime import devices
+from sgdtails.training import trainer as training
 
 
 def weights_against_float64(bench: Bench, kind: str) -> Found:

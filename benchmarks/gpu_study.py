@@ -23,8 +23,10 @@ from typing import Any
 from benchmarks import gpu_check, study_jobs, study_tables
 from benchmarks.study_plan import ANALYSED, AVERAGED, BASE, PRUNED, TRAINED, Fleet, Plan, read_config, script
 from benchmarks.study_process import Job, alone, check_memory, interruptible
-from sgdtails import batches, devices, parquet, storage
+from sgdtails.config import batches
 from sgdtails.errors import InputError
+from sgdtails.io import parquet, storage
+from sgdtails.runtime import devices
 
 EVERY = 60.0  # s between two tables
 RESERVE = (

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import iterations, roofline
-from sgdtails import grid, status, study_size
+from sgdtails.config import grid, study_size
+from sgdtails.report import status
 
 BASE = Path(__file__).parent.parent
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}

@@ -22,7 +22,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sgdtails import architectures, data, devices, layers, prunability, sources, storage
+from sgdtails import layers
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
+from sgdtails.io import storage
+from sgdtails.models import architectures
+from sgdtails.pruning import prunability
+from sgdtails.runtime import devices
 
 BASE = Path(__file__).parent.parent
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")

@@ -11,7 +11,7 @@ FLOAT = 4  # bytes
 
 def matrices(spec: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> list[tuple[int, int]]:
     """(weights, output positions of one image) of each layer of an entry of the config's ``models``."""
-    from sgdtails import models
+    from sgdtails.models import building as models
 
     with torch.device("meta"):  # shapes alone
         model = models.build("m", input_shape, classes, {"m": spec})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Files, Fleet, Plan, script
-from sgdtails import devices, jobs
+from sgdtails.runtime import devices, jobs
 
 
 def dataset(plan: Plan, fleet: Fleet) -> None:
@@ -41,7 +41,7 @@ def _images(plan: Plan, path: Path) -> None:
 
 
 def _contents(plan: Plan, name: str) -> str:
-    from sgdtails import contents
+    from sgdtails.data import contents
 
     how = plan.config["datasets"]
     prepared = plan.folder / "data" / f"{name}.safetensors"

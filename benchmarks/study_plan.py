@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
-from sgdtails import grid, planning, provenance, prunable_layers, run_ids, stages
+from sgdtails.config import grid, planning, prunable_layers, run_ids
+from sgdtails.digests import provenance
+from sgdtails.training import stages
 
 BASE = Path(__file__).parent.parent
 SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a fleet; of convolutional networks a fleet takes minutes

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Fleet, Plan
-from sgdtails import grid, network_index, parquet, run_schemas, tables
-from sgdtails.network_index import Index
+from sgdtails.config import grid
+from sgdtails.io import parquet, tables
+from sgdtails.schemas import run_schemas
+from sgdtails.tail_index import network_index
+from sgdtails.tail_index.network_index import Index
 
 PROGRESS = run_schemas.schema(
     run_schemas.RUN,

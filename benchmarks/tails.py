@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.pruning import network
-from sgdtails import layer_tails, layers, storage, tail_index
-from sgdtails.block_estimates import Settings
+from sgdtails import layers
+from sgdtails.io import storage
+from sgdtails.tail_index import layer_tails
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.tail_index.block_estimates import Settings
 
 BASE = Path(__file__).parent.parent
 WITHOUT = Settings(robustness=False)

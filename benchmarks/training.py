@@ -24,8 +24,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import convergence, roofline
-from sgdtails import data, devices, lane_builder, lanes, models, sources, storage, training
-from sgdtails.gates import Stop
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
+from sgdtails.io import storage
+from sgdtails.models import building as models
+from sgdtails.runtime import devices
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import lane_builder, lanes
+from sgdtails.training.gates import Stop
 
 BASE = Path(__file__).parent.parent
 NARROW_CNN = {"cnn": [16, "M", 32, "M", 64, 64, "M"]}

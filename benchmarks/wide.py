@@ -1,4 +1,4 @@
-"""Products of a batch and a wide matrix on a CPU: why ``sgdtails.wide_matrix`` takes blocks of rows and shares rows out itself.
+"""Products of a batch and a wide matrix on a CPU: why ``sgdtails.training.engines.wide_matrix`` takes blocks of rows and shares rows out itself.
 
     python -m benchmarks.wide [--width 2048] [--repeats 30]
 
@@ -16,8 +16,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from sgdtails import wide_matrix
-from sgdtails.wide_matrix import WideMatrix, linear, one_thread_each
+from sgdtails.training.engines import wide_matrix
+from sgdtails.training.engines.wide_matrix import WideMatrix, linear, one_thread_each
 
 MATRICES = 6
 Back = Callable[[Tensor, Tensor, Tensor], object]  # of a matrix, delta and inputs

@@ -2,7 +2,9 @@
 
 import os
 
-from sgdtails import cluster, devices, leases, limits, manifest
+from sgdtails.config import cluster
+from sgdtails.runtime import devices, leases, limits
+from sgdtails.io import manifest
 from snakemake.io import strip_wildcard_constraints
 from snakemake.iocontainers import Wildcards
 from snakemake.persistence import MetadataRecord, RECORD_FORMAT_VERSION
@@ -64,7 +66,7 @@ def check_results(dry):
 
     While another run is under way in this folder its results are left alone. Weights are checked by the jobs that read them.
     """
-    from sgdtails import integrity  # imports numpy
+    from sgdtails.io import integrity  # imports numpy
 
     if integrity.locked(NOTES):
         return
@@ -103,7 +105,7 @@ def restore_notes(jobs):
 
     It then sees by itself which were made by other settings or other code. Results that say nothing are made again.
     """
-    from sgdtails import integrity
+    from sgdtails.io import integrity
 
     notes = FilePersistence(path=NOTES)
     for maker, wildcards, files in jobs:

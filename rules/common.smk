@@ -8,19 +8,10 @@ from pathlib import Path
 
 import sgdtails
 import yaml
-from sgdtails import (
-    audit_inputs,
-    batches,
-    containers,
-    contents,
-    grid,
-    planning,
-    prunable_layers,
-    provenance,
-    run_ids,
-    source_settings,
-    study_size,
-)
+from sgdtails.audit import audit_inputs
+from sgdtails.config import batches, containers, grid, planning, prunable_layers, run_ids, source_settings, study_size
+from sgdtails.data import contents
+from sgdtails.digests import provenance
 from sgdtails.errors import InputError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -200,7 +191,7 @@ CLAIMS = str(grid.beside(config["claims"]["path"], BASE))
 
 def check_claims():
     """One sentence about a missing or wrong file of claims, or a name in the config, also where nothing is left to be done."""
-    from sgdtails import claims_file  # imports numpy
+    from sgdtails.claims import claims_file  # imports numpy
 
     try:
         computed = planning.computed(config)

@@ -7,7 +7,7 @@ describes them.
 import importlib
 import typing
 
-from sgdtails import image
+from sgdtails.runtime import image
 
 image.isolate()  # before anything else is imported
 
@@ -16,10 +16,10 @@ __version__ = "0.2.0"  # pyproject.toml reads it here; CITATION.cff says the sam
 _MODULES = ("audit", "layers", "models", "pruning", "stable", "tail_index")
 _NAMES: typing.Final = {
     "InputError": "sgdtails.errors",
-    "Study": "sgdtails.results",
-    "TailEstimate": "sgdtails.estimate",
-    "load": "sgdtails.results",
-    "prune": "sgdtails.state_dicts",
+    "Study": "sgdtails.report.results",
+    "TailEstimate": "sgdtails.tail_index.estimation",
+    "load": "sgdtails.report.results",
+    "prune": "sgdtails.pruning.state_dicts",
 }
 __all__ = [
     "InputError",
@@ -37,9 +37,9 @@ __all__ = [
 
 if typing.TYPE_CHECKING:
     from sgdtails.errors import InputError
-    from sgdtails.estimate import TailEstimate
-    from sgdtails.results import Study, load
-    from sgdtails.state_dicts import prune
+    from sgdtails.pruning.state_dicts import prune
+    from sgdtails.report.results import Study, load
+    from sgdtails.tail_index.estimation import TailEstimate
 
 
 def __getattr__(name: str) -> object:

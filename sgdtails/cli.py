@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _audit(options: argparse.Namespace) -> int:
     """Print a page for each checkpoint: tail indices, nulls, tail classes, compressibility and ranks of its layers."""
-    from sgdtails import checkpoint_audits
+    from sgdtails.audit import checkpoint_audits
 
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)  # before the work, in case that it cannot be
@@ -114,7 +114,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     """Say how far a study is, from its files: runs, progress, time left."""
-    from sgdtails import status
+    from sgdtails.report import status
 
     config = ["--configfile", str(options.configfile)] if options.configfile else []
     return status.main([*config, "--results", str(options.results)])
@@ -122,6 +122,6 @@ def _status(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     """Read every result to its last bit, and say which are damaged or missing."""
-    from sgdtails import integrity
+    from sgdtails.io import integrity
 
     return integrity.main(options.results)

@@ -7,10 +7,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sgdtails import devices, prunable_layers, storage
 from sgdtails.arrays import array_namespace, is_torch_array
+from sgdtails.config import prunable_layers
+from sgdtails.config.prunable_layers import CONVOLUTIONAL, LINEAR
 from sgdtails.errors import InputError, unknown
-from sgdtails.prunable_layers import CONVOLUTIONAL, LINEAR
+from sgdtails.io import storage
+from sgdtails.runtime import devices
 
 Purpose = Literal["multivariate", "univariate", "singular_value", "node", "row", "kernel", "filter", "channel"]
 CENTRINGS = ("median", "mean", "none")

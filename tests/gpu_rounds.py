@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from sgdtails import leases
+from sgdtails.runtime import leases
 
 
 def collisions(folder: Path, *, rounds: int, gpus: int = 4, jobs: int = 8, seed: int = 0) -> tuple[int, int]:

@@ -7,9 +7,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from sgdtails import compression, layers, pruning, tables
-from sgdtails.claim_quantities import Study
+from sgdtails import layers
+from sgdtails.claims.claim_quantities import Study
 from sgdtails.errors import InputError
+from sgdtails.io import tables
+from sgdtails.pruning import compression
+from sgdtails.pruning import methods as pruning
 from tests.test_pruning import convolutional, network
 
 EPSILONS = [0.01, 0.1, 0.3, 0.6, 0.95]

@@ -17,9 +17,12 @@ import torch
 from matplotlib.figure import Figure
 
 import sgdtails
-from sgdtails import layer_tails, plotting, pruning, stable
 from sgdtails.errors import InputError
-from sgdtails.network_index import Index
+from sgdtails.figures import plotting
+from sgdtails.pruning import methods as pruning
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import layer_tails
+from sgdtails.tail_index.network_index import Index
 from tests import notebook
 from tests.conftest import ROOT
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import archives, inputs, sources
+from sgdtails.config import inputs
+from sgdtails.data import sources
 from sgdtails.errors import InputError
+from sgdtails.io import archives
 
 NEEDED = (("images", "labels"),)
 

@@ -10,8 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sgdtails import audit, audit_accuracy, audit_figures, audit_inputs, audit_schemas, plotting, stable, tables
+from sgdtails.audit import audit_accuracy, audit_inputs
+from sgdtails.audit import layer_audit as audit
 from sgdtails.errors import InputError, UserCodeError
+from sgdtails.figures import audit_figures, plotting
+from sgdtails.io import tables
+from sgdtails.schemas import audit_schemas
+from sgdtails.stable import sampling as stable
 from tests.conftest import script
 
 SETTINGS = {"seed": 0, "entries": 2**20, "nulls": {"replicates": 2, "entries": 2**14}, "epsilon": [0.1]}

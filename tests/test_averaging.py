@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import averaging, evaluation, fully_connected, lane_builder, models, run_schemas, training, updates
 from sgdtails.errors import Interrupted
-from sgdtails.progress import Progress
+from sgdtails.models import building as models
+from sgdtails.runtime.progress import Progress
+from sgdtails.schemas import run_schemas
+from sgdtails.training import averaging, evaluation
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import fully_connected, lane_builder, updates
 from tests.test_training import SPECS, STOP, Keeper, count_calls, digits  # noqa: F401
 
 

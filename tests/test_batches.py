@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sgdtails import batches
+from sgdtails.config import batches
 from tests.conftest import Files
 
 SETTINGS = ("settings", "code")

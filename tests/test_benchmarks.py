@@ -6,7 +6,9 @@ import torch
 from scipy import stats
 
 from benchmarks import checkpoints, grid_cost, iterations, planning, pruning, roofline, training
-from sgdtails import data, grid, sources
+from sgdtails.config import grid
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError
 from tests.conftest import ROOT
 

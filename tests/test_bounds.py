@@ -6,9 +6,12 @@ import pytest
 import torch
 from scipy.special import gammaln
 
-from sgdtails import bounds, data, run_bounds, stable, stable_bound, tables
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
-from sgdtails.pruned import PrunedNetwork
+from sgdtails.io import tables
+from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.stable import sampling as stable
+from sgdtails.theory import bounds, run_bounds, stable_bound
 
 
 def lattice(d):

@@ -2,9 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sgdtails import calibration, nulls, schemas, trust_figures
 from sgdtails.errors import InputError
-from sgdtails.readings import WORDS
+from sgdtails.figures import trust_figures
+from sgdtails.schemas import study_schemas as schemas
+from sgdtails.tail_index import calibration, nulls
+from sgdtails.tail_index.readings import WORDS
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_figures_show_every_estimator_and_law(table, confusion):
 
 
 def test_bands_hold_what_has_no_heavy_tail_and_leave_out_what_has():
-    from sgdtails import stable
+    from sgdtails.stable import sampling as stable
 
     rng = np.random.default_rng(0)
     initial = rng.uniform(-1, 1, (256, 40)).astype(np.float32)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import compression, layers, pruning
+from sgdtails import layers
 from sgdtails.errors import InputError
+from sgdtails.pruning import compression
+from sgdtails.pruning import methods as pruning
 from tests.test_pruning import RATIOS, convolutional, network, reference
 
 CENTRES = {"median": np.median, "mean": np.mean, "none": lambda sample, axis: 0 * sample[0]}

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from sgdtails import storage
-from sgdtails.checkpoints import Checkpoints
 from sgdtails.errors import InputError
+from sgdtails.io import storage
+from sgdtails.training.checkpoints import Checkpoints
 
 ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2)}
 

@@ -7,7 +7,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from sgdtails import claim_curves, claim_quantities, compression, layers
+from sgdtails import layers
+from sgdtails.claims import claim_curves, claim_quantities
+from sgdtails.pruning import compression
 from tests.test_claims import study, table
 
 ROWS = {"p": 2.0, "epsilon": 0.1}

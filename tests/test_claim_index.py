@@ -7,9 +7,12 @@ import pyarrow as pa
 import pytest
 from scipy.stats import spearmanr
 
-from sgdtails import claim_quantities, claims, claims_report, network_index, tables
-from sgdtails.claim_quantities import Study
-from sgdtails.network_index import Index
+from sgdtails.claims import claim_quantities, claims_report
+from sgdtails.claims import decisions as claims
+from sgdtails.claims.claim_quantities import Study
+from sgdtails.io import tables
+from sgdtails.tail_index import network_index
+from sgdtails.tail_index.network_index import Index
 from tests.conftest import ROOT, script
 from tests.test_claims import CLAIMS, SETTINGS, said, study, table
 

@@ -11,12 +11,15 @@ import pytest
 import yaml
 from scipy.stats import binom
 
-from sgdtails import claim_quantities, claims, claims_file, claims_report, parquet, planning, tables, verdicts
-from sgdtails.claim_evidence import Settings
-from sgdtails.claim_quantities import Study
+from sgdtails.claims import claim_quantities, claims_file, claims_report, verdicts
+from sgdtails.claims import decisions as claims
+from sgdtails.claims.claim_evidence import Settings
+from sgdtails.claims.claim_quantities import Study
+from sgdtails.config import planning
 from sgdtails.errors import InputError
-from sgdtails.network_index import Index
-from sgdtails.schemas import SCHEMAS
+from sgdtails.io import parquet, tables
+from sgdtails.schemas.study_schemas import SCHEMAS
+from sgdtails.tail_index.network_index import Index
 from tests.conftest import ROOT, script
 
 SETTINGS = Settings(permutations=1999, bootstrap=500, level=0.05, fewest=5, seed=0)

@@ -13,8 +13,13 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as torch_file
 
 import sgdtails
-from sgdtails import audit, audit_inputs, cli, inputs, manifest, parquet, status, tables
+from sgdtails import cli
+from sgdtails.audit import audit_inputs
+from sgdtails.audit import layer_audit as audit
+from sgdtails.config import inputs
 from sgdtails.errors import InputError
+from sgdtails.io import manifest, parquet, tables
+from sgdtails.report import status
 from tests.conftest import ROOT, script
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgdtails import cluster
+from sgdtails.config import cluster
 from sgdtails.errors import InputError
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sgdtails import compression
 from sgdtails.errors import InputError
+from sgdtails.pruning import compression
 
 VECTORS = arrays(
     np.float64, st.integers(1, 40), elements=st.floats(-1e3, 1e3).filter(lambda x: x == 0 or abs(x) > 1e-3)

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from sgdtails import containers, image
+from sgdtails.config import containers
 from sgdtails.errors import InputError
+from sgdtails.runtime import image
 from tests.conftest import ROOT
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import contents, data, sources, storage
+from sgdtails.data import contents, sources
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
+from sgdtails.io import storage
 from tests.conftest import ROOT
 
 KINDS = {"pets": {"kind": "folder", "path": "pets"}, "cells": {"kind": "npz", "path": "cells.npz"}}

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from benchmarks import gpu_bench, gpu_check
-from sgdtails import data, devices, fully_connected, graphs, lanes, models, modules, sources, training, updates
-from sgdtails.updates import Sgd, weights
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
+from sgdtails.models import building as models
+from sgdtails.runtime import devices
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import fully_connected, graphs, lanes, modules, updates
+from sgdtails.training.engines.updates import Sgd, weights
 from tests.test_averaging import assert_equal, averages, run
 from tests.test_lanes import BATCH, CONFIG, EVERYTHING, SHAPE, N, apart, orders, plain
 from tests.test_training import STOP

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails import archives, data, inputs, source_settings, sources
+from sgdtails.config import inputs, source_settings
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError
+from sgdtails.io import archives
 from tests.conftest import ROOT
 
 

@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from sgdtails import devices
 from sgdtails.errors import InputError
+from sgdtails.runtime import devices
 
 OLD = (
     "The NVIDIA driver on your system is too old (found version 12020). Please update your GPU driver by downloading "

@@ -6,7 +6,9 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import levy_stable
 
-from sgdtails import estimators, stable, tail_index
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import estimators
+from sgdtails.tail_index import mmo as tail_index
 
 STABLE = ("log_moment", "characteristic_function", "quantiles")
 TAIL = ("hill", "pickands", "moment", "de_haan_resnick", "paulauskas")

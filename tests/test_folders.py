@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgdtails import folders
 from sgdtails.errors import InputError
+from sgdtails.io import folders
 
 
 def names(*folders_, count=2):

@@ -6,8 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgdtails import data, evaluation, gates, sources
-from sgdtails.gates import Gate, Stop
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
+from sgdtails.training import evaluation, gates
+from sgdtails.training.gates import Gate, Stop
 
 STOP = Stop(
     **{"train_nll": 0.05, "train_accuracy": 1.0, "gate": 20, "budget": 1000, "chance_after": 200},
@@ -158,7 +160,9 @@ def test_a_gate_looks_as_far_as_the_last_one_had_to():
 
 def test_rows_of_a_real_network_at_every_gate():
     """A narrow network on digits, from chance to convergence: 60 gates, each decided both ways."""
-    from sgdtails import lane_builder, models, training
+    from sgdtails.models import building as models
+    from sgdtails.training import trainer as training
+    from sgdtails.training.engines import lane_builder
 
     dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
     train, _ = data.splits(dataset, torch.device("cpu"))

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from benchmarks import gpu_check, gpu_fleet_checks, gpu_machine_checks, gpu_step_checks
-from sgdtails import devices, fully_connected, gates, parquet, training
+from sgdtails.io import parquet
+from sgdtails.runtime import devices
+from sgdtails.training import gates
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import fully_connected
 
 
 @pytest.fixture(autouse=True)

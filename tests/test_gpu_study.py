@@ -15,8 +15,8 @@ import yaml
 
 from benchmarks import gpu_study, study_jobs, study_process
 from benchmarks.study_plan import Plan, read_config
-from sgdtails import parquet, storage
 from sgdtails.errors import InputError
+from sgdtails.io import parquet, storage
 from tests.conftest import ROOT
 
 NOTHING = {"ratios": []}

@@ -3,7 +3,7 @@ import re
 import pytest
 import yaml
 
-from sgdtails import grid, planning
+from sgdtails.config import grid, planning
 from sgdtails.errors import InputError
 from tests.conftest import PLAIN, ROOT
 

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtails import claims_file, containers, grid, inputs, sources, storage
+from sgdtails.claims import claims_file
+from sgdtails.config import containers, grid, inputs
+from sgdtails.data import sources
 from sgdtails.errors import InputError
+from sgdtails.io import storage
 from tests.conftest import ROOT
 from tests.fuzz import targets
 

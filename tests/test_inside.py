@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sgdtails import audit, audit_inputs, tables
+from sgdtails.audit import audit_inputs
+from sgdtails.audit import layer_audit as audit
+from sgdtails.io import tables
 from tests.conftest import ROOT, outside
 
 # Packages that hold weights, and a file of each; they are installed beside the environment, and never committed.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from sgdtails import integrity, manifest, parquet, storage
+from sgdtails.io import integrity, manifest, parquet, storage
 from tests.conftest import ROOT
 
 

@@ -16,8 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from sgdtails import kesten, models, modules, plotting, tables, tail_index
 from sgdtails.errors import InputError
+from sgdtails.figures import plotting
+from sgdtails.io import tables
+from sgdtails.models import building as models
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.theory import kesten
+from sgdtails.training.engines import modules
 from tests.conftest import ROOT, script
 
 KESTEN = {0.6: 2.3017, 0.7: 1.8705, 0.8: 1.5464, 0.9: 1.2936, 1.0: 1.0908}

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sgdtails import fully_connected, lanes, models, modules, training, updates, wide_matrix
-from sgdtails.updates import Sgd
+from sgdtails.models import building as models
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import fully_connected, lanes, modules, updates, wide_matrix
+from sgdtails.training.engines.updates import Sgd
 
 CONFIG = {"fcn": {"fcn": [16, 12, 16]}, "cnn": {"cnn": [4, "M", 6, 6]}}
 SHAPE = (2, 8, 8)

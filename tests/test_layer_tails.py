@@ -3,9 +3,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sgdtails import dotted, layer_tails, published_estimators, schemas, stable, tail_index
-from sgdtails.block_estimates import Settings
+from sgdtails.config import dotted
 from sgdtails.errors import InputError
+from sgdtails.schemas import study_schemas as schemas
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import layer_tails, published_estimators
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.tail_index.block_estimates import Settings
 
 
 def rng(seed=0):

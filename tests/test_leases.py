@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from sgdtails import leases
 from sgdtails.errors import InputError
+from sgdtails.runtime import leases
 from tests.conftest import ROOT
 
 UUIDS = [f"GPU-{letter * 8}-0000-1111-2222-333333333333" for letter in "abcd"]
@@ -153,7 +153,7 @@ def test_more_gpus_than_there_are(gpus, requested, environment, sentence):
 
 
 def test_select_takes_one_gpu_however_often_it_is_called_unless_the_device_is_the_cpu(gpus, monkeypatch):
-    from sgdtails import devices
+    from sgdtails.runtime import devices
 
     monkeypatch.setattr(leases, "FOLDER", gpus)
     taken = []

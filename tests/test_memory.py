@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import average_stage, data, jobs, lane_builder, limits, sources, stages, storage, train_stage
-from sgdtails.checkpoints import Checkpoints
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError, out_of_memory
+from sgdtails.io import storage
+from sgdtails.runtime import jobs, limits
+from sgdtails.training import average_stage, stages, train_stage
+from sgdtails.training.checkpoints import Checkpoints
+from sgdtails.training.engines import lane_builder
 from tests.conftest import PLAIN
 from tests.test_training import STOP
 

@@ -10,21 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtails import (
-    data,
-    jobs,
-    layer_tails,
-    layers,
-    models,
-    modules,
-    own_models,
-    prunability,
-    pruning,
-    sources,
-    storage,
-    tables,
-)
+from sgdtails import layers
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError, UserCodeError
+from sgdtails.io import storage, tables
+from sgdtails.models import building as models
+from sgdtails.models import own_models
+from sgdtails.pruning import methods as pruning
+from sgdtails.pruning import prunability
+from sgdtails.runtime import jobs
+from sgdtails.tail_index import layer_tails
+from sgdtails.training.engines import modules
 from tests.conftest import PLAIN, Files, script
 
 SHAPE = (1, 8, 8)

@@ -1,7 +1,8 @@
 import numpy as np
 import pyarrow as pa
 
-from sgdtails import paper_tables, storage, tables
+from sgdtails.figures import paper_tables
+from sgdtails.io import storage, tables
 
 BASE = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sgdtails.permutations import FEWEST, by_key, permuted, random_order, taken
+from sgdtails.tail_index.permutations import FEWEST, by_key, permuted, random_order, taken
 
 
 @pytest.mark.parametrize("n", [7, FEWEST - 1, FEWEST, FEWEST + 3])

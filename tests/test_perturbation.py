@@ -9,10 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtails import data, perturbation, storage, tables, theory_figures
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
-from sgdtails.pruned import PrunedNetwork
-from sgdtails.schemas import SCHEMAS
+from sgdtails.figures import theory_figures
+from sgdtails.io import storage, tables
+from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.schemas.study_schemas import SCHEMAS
+from sgdtails.theory import perturbation
 from tests.conftest import script
 
 
@@ -111,7 +114,7 @@ def test_rows_of_a_pruned_network(rows):
 
 def test_what_is_measured_is_the_worst_image_of_all_batches(rows):
     weights, split, found = rows
-    from sgdtails import pruning
+    from sgdtails.pruning import methods as pruning
 
     pruned = pruning.layer_magnitude(weights, 0.6).weights()
     x = split.images.reshape(2300, -1).astype(np.float32)

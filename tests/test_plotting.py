@@ -8,8 +8,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sgdtails import bounds, histograms, plotting, stable, storage, style, synthetic, tables
-from sgdtails.network_index import Index
+from sgdtails.figures import plotting, style
+from sgdtails.io import storage, tables
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import histograms
+from sgdtails.tail_index.network_index import Index
+from sgdtails.theory import bounds, synthetic
 
 BASE_RUN = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 BASE_TAIL = dict.fromkeys(tables.SCHEMAS["tails"].names, None)

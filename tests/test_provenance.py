@@ -6,8 +6,9 @@ import types
 
 import pytest
 
-from sgdtails import jobs, provenance, source_names, source_trees
+from sgdtails.digests import provenance, source_names, source_trees
 from sgdtails.errors import InputError
+from sgdtails.runtime import jobs
 from tests.conftest import ROOT
 
 

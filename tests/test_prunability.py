@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import architectures, data, latency, layers, models, prunability, pruning, sources, storage, tables
+from sgdtails import layers
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError
-from sgdtails.pruned import PrunedNetwork
+from sgdtails.io import storage, tables
+from sgdtails.models import architectures
+from sgdtails.models import building as models
+from sgdtails.pruning import latency, prunability
+from sgdtails.pruning import methods as pruning
+from sgdtails.pruning.pruned import PrunedNetwork
 from tests.conftest import Files, script
 
 CPU = torch.device("cpu")

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from sgdtails import layers, prunable_layers, pruning
+from sgdtails import layers
+from sgdtails.config import prunable_layers
 from sgdtails.errors import InputError
+from sgdtails.pruning import methods as pruning
 from tests.test_pruning import convolutional, network
 
 FCN4, FCN6, CNN, OWN = {"fcn": [8] * 4}, {"fcn": [8] * 6}, {"cnn": [4, "M", 8, 8, "M"]}, {"factory": "a.b"}
@@ -75,7 +77,7 @@ def test_entries_of_a_study_with_several_models():
 
 
 def test_names_of_built_in_layers_are_those_of_the_networks():
-    from sgdtails import models
+    from sgdtails.models import building as models
 
     for model in (FCN4, FCN6, CNN):
         built = layers.weights(models.state(models.build("a", (1, 8, 8), 10, {"a": model})))

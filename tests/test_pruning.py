@@ -8,9 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtails import architectures, compression, layers, pruning
+from sgdtails import layers
 from sgdtails.errors import InputError
-from sgdtails.pruned import PrunedNetwork
+from sgdtails.models import architectures
+from sgdtails.pruning import compression
+from sgdtails.pruning import methods as pruning
+from sgdtails.pruning.pruned import PrunedNetwork
 from tests.conftest import ROOT
 
 FCN_METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sgdtails import public_datasets
+from sgdtails.data import public_datasets
 from sgdtails.errors import InputError
 
 FILES = public_datasets._CIFAR10

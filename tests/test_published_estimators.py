@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails import published_estimators, tail_index
-from sgdtails.published_estimators import Paulauskas
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.tail_index import published_estimators
+from sgdtails.tail_index.published_estimators import Paulauskas
 
 REFERENCE = Path(__file__).parents[2] / "shared/paper/ref_estimates.json"
 ROWS = json.loads(REFERENCE.read_text())["rows"] if REFERENCE.exists() else []

@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from sgdtails import calibration, readings, stable
-from sgdtails.readings import Slopes
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import calibration, readings
+from sgdtails.tail_index.readings import Slopes
 
 
 def rng(seed=0):
@@ -101,7 +102,7 @@ def test_simulated_layers_are_read_as_what_they_are(law):
 
 
 def test_columns_are_those_of_the_table():
-    from sgdtails import schemas
+    from sgdtails.schemas import study_schemas as schemas
 
     layer = stable.sample(1.8, (192, 9), rng=rng()).astype(np.float32)
     row = readings.of_layer(layer, head=False, rng=rng())

@@ -3,7 +3,8 @@ import re
 import pandas as pd
 import pytest
 
-from sgdtails import reference, schemas
+from sgdtails.report import reference
+from sgdtails.schemas import study_schemas as schemas
 from tests.conftest import ROOT
 
 

@@ -3,8 +3,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sgdtails import report, report_tables, run_schemas, tables
 from sgdtails.errors import InputError
+from sgdtails.io import tables
+from sgdtails.report import page as report
+from sgdtails.report import report_tables
+from sgdtails.schemas import run_schemas
 from tests.conftest import PLAIN, ROOT
 
 TEMPLATES = ROOT / "workflow/report"

@@ -1,4 +1,4 @@
-from sgdtails import run_ids
+from sgdtails.config import run_ids
 from tests.conftest import PLAIN
 from tests.test_grid import runs
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from sgdtails import signed_means, stable, tail_index, uncertainty
-from sgdtails.signed_means import SignedMeans, Tracker
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.tail_index import signed_means, uncertainty
+from sgdtails.tail_index.signed_means import SignedMeans, Tracker
 
 
 def rng(seed=0):

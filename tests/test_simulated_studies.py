@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from sgdtails import claim_quantities, claims_file, simulated_studies
-from sgdtails.claim_kinds import KINDS
-from sgdtails.simulated_studies import NULLS
+from sgdtails.claims import claim_quantities, claims_file, simulated_studies
+from sgdtails.claims.claim_kinds import KINDS
+from sgdtails.claims.simulated_studies import NULLS
 
 SETTINGS = {"permutations": 499, "bootstrap": 300, "level": 0.05, "seed": 0}
 

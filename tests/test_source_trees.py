@@ -3,11 +3,10 @@
 import ast
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
-from sgdtails import provenance
+from sgdtails.digests import provenance
 from tests.conftest import ROOT
 
 MODULE = '''"""Doc."""
@@ -289,6 +288,12 @@ def copy(tmp_path_factory):
     return folder
 
 
+def module(root, name):
+    """The file of a module of the library."""
+    (found,) = (root / "sgdtails").rglob(f"{name}.py")
+    return found
+
+
 def digests(root, left_out=provenance.LEFT_OUT):
     return {name: provenance.code_digest([root / "workflow/scripts" / name], [], root, left_out) for name in SCRIPTS}
 
@@ -311,7 +316,7 @@ def test_one_sentence_after_another_is_reworded_and_nothing_runs_again(copy):
         ("gates", "_REPRESENTABLE", "_IN_RANGE"),
         ("storage", "_replacing", "_in_place_of"),
     ]:
-        path = copy / f"sgdtails/{name}.py"
+        path = module(copy, name)
         text = path.read_text()
         path.write_text(replaced(text, old, new))
         assert digests(copy) == before, (name, old)
@@ -335,10 +340,10 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
             set(SCRIPTS) - {"dataset.py", "report.py"},
             set(),
         ),
-        ("schemas", '("depth", COUNT', '("layers", COUNT', {"runs.py", "tails.py"}, {"train.py", "average.py"}),
-        ("tail_index", "CLIP = 2.0", "CLIP = 1.9", {"tails.py", "figure.py"}, {"train.py", "dataset.py"}),
+        ("study_schemas", '("depth", COUNT', '("layers", COUNT', {"runs.py", "tails.py"}, {"train.py", "average.py"}),
+        ("mmo", "CLIP = 2.0", "CLIP = 1.9", {"tails.py", "figure.py"}, {"train.py", "dataset.py"}),
     ]:
-        path = copy / f"sgdtails/{name}.py"
+        path = module(copy, name)
         text = path.read_text()
         path.write_text(replaced(text, old, new))
         changed = {script for script, found in digests(copy).items() if found != before[script]}
@@ -348,31 +353,33 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
 
 
 class _Moved(ast.NodeTransformer):
-    """Imports and uses of modules that lie in a room now, under other names."""
+    """Imports of modules that all lie in one room now, under other names; ``names`` gives these by the old dotted ones."""
 
-    def __init__(self, modules):
-        self._modules = modules
+    def __init__(self, names):
+        self._names = names
 
     def visit_ImportFrom(self, node):
-        head, _, module = (node.module or "").partition(".")
-        if head == "sgdtails" and module:
-            node.module = f"sgdtails.room.new_{module}"
-        elif head == "sgdtails":
-            node.module = "sgdtails.room"
+        if node.module in self._names:
+            node.module = f"sgdtails.room.{self._names[node.module]}"
+        elif f"{node.module}.{node.names[0].name}" in self._names:
             for alias in node.names:
-                assert alias.name in self._modules
-                alias.asname, alias.name = alias.asname or alias.name, f"new_{alias.name}"
+                alias.asname = alias.asname or alias.name
+                alias.name = self._names[f"{node.module}.{alias.name}"]
+            node.module = "sgdtails.room"
         return node
 
 
 def test_all_modules_can_move(copy, tmp_path):
-    modules = {path.stem for path in (copy / "sgdtails").glob("*.py")} - {"__init__"}
-    for path in sorted([*(copy / "sgdtails").glob("*.py"), *(copy / "workflow/scripts").glob("*.py")]):
-        moved = _Moved(modules).visit(ast.parse(path.read_text()))
-        own = path.stem in modules and path.parent.name == "sgdtails"
-        target = tmp_path / (Path("sgdtails/room") / f"new_{path.name}" if own else path.relative_to(copy))
+    files = [path for path in (copy / "sgdtails").rglob("*.py") if path.name != "__init__.py"]
+    dotted = {path: ".".join(path.relative_to(copy).with_suffix("").parts) for path in files}
+    names = {name: name.replace(".", "_") for name in dotted.values()}
+    for path in [*sorted(files), *sorted((copy / "workflow/scripts").glob("*.py"))]:
+        moved = _Moved(names).visit(ast.parse(path.read_text()))
+        new = f"sgdtails/room/{names[dotted[path]]}.py" if path in dotted else path.relative_to(copy)
+        target = tmp_path / new
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(ast.unparse(moved))
-    (tmp_path / "sgdtails/room/__init__.py").write_text("")
-    left_out = frozenset(name.replace("sgdtails.", "sgdtails.room.new_") for name in provenance.LEFT_OUT)
+    for package in ("sgdtails", "sgdtails/room"):
+        (tmp_path / package / "__init__.py").write_text("")
+    left_out = frozenset(f"sgdtails.room.{names[name]}" for name in provenance.LEFT_OUT)
     assert digests(tmp_path, left_out) == digests(copy)

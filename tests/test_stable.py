@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sgdtails import stable
+from sgdtails.stable import sampling as stable
 
 N = 400_000
 

@@ -10,9 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sgdtails import batches, data, parquet, run_ids, sources, stages, storage, train_stage
-from sgdtails.checkpoints import Checkpoints
+from sgdtails.config import batches, run_ids
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError, Interrupted
+from sgdtails.io import parquet, storage
+from sgdtails.training import stages, train_stage
+from sgdtails.training.checkpoints import Checkpoints
 from tests.conftest import PLAIN, Files, script
 
 MADE_BY = {"settings": {}, "code": "d"}

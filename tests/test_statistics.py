@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import binom, rankdata, spearmanr, t, theilslopes, ttest_1samp
 
-from sgdtails import statistics
+from sgdtails.claims import statistics
 
 
 def rng(seed=0):

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails import grid, parquet, run_schemas, status, status_log, storage
+from sgdtails.config import grid
 from sgdtails.errors import InputError
-from sgdtails.progress import Progress
+from sgdtails.io import parquet, storage
+from sgdtails.report import status, status_log
+from sgdtails.runtime.progress import Progress
+from sgdtails.schemas import run_schemas
 from tests.conftest import ROOT
 
 STUDY = {

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sgdtails import parquet, storage
 from sgdtails.errors import InputError
+from sgdtails.io import parquet, storage
 
 TABLE = pa.table({"run": ["a", "b", "c"] * 50, "alpha": np.linspace(1, 2, 150)})
 

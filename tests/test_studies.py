@@ -3,10 +3,13 @@
 import pytest
 import yaml
 
-from sgdtails import claims, claims_file, grid, tables
-from sgdtails.claim_evidence import Settings
-from sgdtails.claim_quantities import Study
-from sgdtails.network_index import Index
+from sgdtails.claims import claims_file
+from sgdtails.claims import decisions as claims
+from sgdtails.claims.claim_evidence import Settings
+from sgdtails.claims.claim_quantities import Study
+from sgdtails.config import grid
+from sgdtails.io import tables
+from sgdtails.tail_index.network_index import Index
 from tests.conftest import ROOT, script
 from tests.test_grid import merged
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails import architectures, data, grid, models, study_size
+from sgdtails.config import grid, study_size
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
+from sgdtails.models import architectures
+from sgdtails.models import building as models
 from tests.conftest import ROOT
 
 TABLE_1 = {  # of the paper: parameters
@@ -167,7 +170,7 @@ def test_it_is_there_for_who_plans():
 
 
 def test_status_says_it(config, tmp_path):
-    from sgdtails import status
+    from sgdtails.report import status
 
     text = "\n".join(status.lines(status.overview(config, Path(tmp_path))))
     assert "  disk      45 GB of weights for 215 runs (weights.keep: all), " in text

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from sgdtails import bounds, stable, synthetic
+from sgdtails.stable import sampling as stable
+from sgdtails.theory import bounds, synthetic
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sgdtails import network_index, storage, tables
 from sgdtails.errors import InputError
-from sgdtails.network_index import Index
+from sgdtails.io import storage, tables
+from sgdtails.tail_index import network_index
+from sgdtails.tail_index.network_index import Index
 from tests.conftest import ROOT
 
 ROW = {

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgdtails import stable, tail_index
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import mmo as tail_index
 
 
 def rng(seed=0):

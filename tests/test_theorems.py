@@ -5,8 +5,12 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from sgdtails import compression, stable, stable_limits, theorems, theory_figures
-from sgdtails.schemas import SCHEMAS
+from sgdtails.figures import theory_figures
+from sgdtails.pruning import compression
+from sgdtails.schemas.study_schemas import SCHEMAS
+from sgdtails.stable import sampling as stable
+from sgdtails.stable import stable_limits
+from sgdtails.theory import theorems
 
 GRID = {
     "alpha": [1.2, 1.5, 2.0],

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import arrays, layer_tails, stable
-from sgdtails.permutations import FEWEST
+from sgdtails import arrays
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import layer_tails
+from sgdtails.tail_index.permutations import FEWEST
 
 DEVICES = [
     "cpu",

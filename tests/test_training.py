@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails import data, devices, evaluation, fully_connected, lane_builder, models, sources, training, updates
+from sgdtails.data import datasets as data
+from sgdtails.data import sources
 from sgdtails.errors import InputError, Interrupted
-from sgdtails.gates import Stop
-from sgdtails.progress import Progress
+from sgdtails.models import building as models
+from sgdtails.runtime import devices
+from sgdtails.runtime.progress import Progress
+from sgdtails.training import evaluation
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import fully_connected, lane_builder, updates
+from sgdtails.training.gates import Stop
 
 STOP = Stop(
     **{"train_nll": 0.05, "train_accuracy": 1.0, "gate": 20, "budget": 1000, "chance_after": 200},

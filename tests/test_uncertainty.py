@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sgdtails import tail_index, uncertainty
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.tail_index import uncertainty
 
 
 def rng(seed=0):

@@ -7,9 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
-from sgdtails import averaging, fully_connected, models, stable, training, updates
 from sgdtails.errors import Interrupted
-from sgdtails.updates import Sgd
+from sgdtails.models import building as models
+from sgdtails.stable import sampling as stable
+from sgdtails.training import averaging
+from sgdtails.training import trainer as training
+from sgdtails.training.engines import fully_connected, updates
+from sgdtails.training.engines.updates import Sgd
 from tests.test_averaging import averages, run
 from tests.test_lanes import EVERYTHING, apart, build, images, lane, orders, plain  # noqa: F401
 from tests.test_training import STOP, Keeper, assert_equal, digits, fleet  # noqa: F401

@@ -19,7 +19,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sgdtails import containers, tables
+from sgdtails.config import containers
+from sgdtails.io import tables
 from tests.conftest import ROOT
 from tests.workflow.conftest import Workflow
 

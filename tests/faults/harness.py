@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from sgdtails import integrity, parquet
+from sgdtails.io import integrity, parquet
 from tests.workflow.conftest import TINY, Workflow
 
 RESULTS = Path("results/tiny")

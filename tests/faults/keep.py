@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sgdtails import integrity, manifest
+from sgdtails.io import integrity, manifest
 from tests.faults.harness import TARGETS, Study
 
 LISTINGS = {

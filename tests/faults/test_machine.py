@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sgdtails import integrity
+from sgdtails.io import integrity
 from tests.conftest import PLAIN, ROOT
 from tests.faults.harness import Study, content
 

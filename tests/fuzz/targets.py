@@ -20,19 +20,12 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgdtails import (
-    archives,
-    batches,
-    checkpoints,
-    claims_file,
-    grid,
-    inputs,
-    run_ids,
-    source_settings,
-    sources,
-    storage,
-)
+from sgdtails.claims import claims_file
+from sgdtails.config import batches, grid, inputs, run_ids, source_settings
+from sgdtails.data import sources
 from sgdtails.errors import InputError
+from sgdtails.io import archives, storage
+from sgdtails.training import checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
 BASE = yaml.safe_load((ROOT / "config/config.yaml").read_text())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sgdtails import batches
+from sgdtails.config import batches
 from tests.conftest import ROOT
 
 TINY = {

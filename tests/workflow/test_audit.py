@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sgdtails import stable, tables
+from sgdtails.io import tables
+from sgdtails.stable import sampling as stable
 from tests.workflow.conftest import TINY
 
 TINY_AUDIT = {"nulls": {"replicates": 2, "entries": 4096}, "ratios": [0, 0.5]}
@@ -47,7 +48,7 @@ def test_a_folder_without_the_study(fresh, checkpoints):
             assert (results / f"audit/{name}/audit.{kind}").stat().st_size > 500
     settings = TINY | {"checkpoint": str(checkpoints), "audit": TINY_AUDIT}
     assert fresh.planned(settings, "--", "audit") == {}
-    edited = fresh.folder / "sgdtails/audit_figures.py"
+    edited = fresh.folder / "sgdtails/figures/audit_figures.py"
     edited.write_text(edited.read_text() + "\nNEW = 1\n")
     assert fresh.planned(settings, "--", "audit") == {"audit_figure": 2, "audit": 1}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sgdtails import storage, tables
+from sgdtails.io import storage, tables
 from tests.workflow.conftest import TINY, Workflow
 
 RUNS = "results/tiny/tables/runs.parquet"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sgdtails import layers, provenance
+from sgdtails import layers
+from sgdtails.digests import provenance
 from tests.workflow.conftest import TINY
 
 MODEL = """
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-LIBRARY = Path(__file__).parent / "sgdtails/tail_index.py"
+LIBRARY = Path(__file__).parent / "sgdtails/tail_index/mmo.py"
 
 
 def build(input_shape, classes):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from sgdtails import containers
+from sgdtails.config import containers
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY
 

@@ -8,7 +8,9 @@ import pytest
 import yaml
 from scipy.stats import spearmanr
 
-from sgdtails import plotting, readings, tables
+from sgdtails.figures import plotting
+from sgdtails.io import tables
+from sgdtails.tail_index import readings
 from tests.conftest import ROOT, outside
 from tests.workflow.conftest import Workflow
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from examples import estimators, momentum, pruning
-from sgdtails import stable
+from sgdtails.stable import sampling as stable
 from tests.conftest import ROOT
 from tests.workflow.conftest import Workflow
 

@@ -46,33 +46,38 @@ RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
 @pytest.mark.parametrize(
     ("file", "old", "new", "jobs"),
     [
-        ("sgdtails/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
-        ("sgdtails/tail_index.py", '"""Tail index of', '"""The tail index of', {}),
-        ("sgdtails/fully_connected.py", "-step_size / self._batch_size", "step_size / -self._batch_size", TRAIN),
-        ("sgdtails/initial_laws.py", "(2 / (weight", "(3 / (weight", INITIAL),
-        ("sgdtails/averaging.py", "total / length", "total / float(length)", AVERAGE),
-        ("sgdtails/tail_index.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | FIGURES | {"verdicts": 1}),
+        ("sgdtails/training/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
+        ("sgdtails/tail_index/mmo.py", '"""Tail index of', '"""The tail index of', {}),
         (
-            "sgdtails/histograms.py",
+            "sgdtails/training/engines/fully_connected.py",
+            "-step_size / self._batch_size",
+            "step_size / -self._batch_size",
+            TRAIN,
+        ),
+        ("sgdtails/models/initial_laws.py", "(2 / (weight", "(3 / (weight", INITIAL),
+        ("sgdtails/training/averaging.py", "total / length", "total / float(length)", AVERAGE),
+        ("sgdtails/tail_index/mmo.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | FIGURES | {"verdicts": 1}),
+        (
+            "sgdtails/tail_index/histograms.py",
             "(len(rows) - 1) // 2",
             "len(rows) // 2",
             {"histograms": 1, "latency": 1, "profiles": 1, "claims": 1, "figure": 2},
         ),
-        ("sgdtails/plans.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
+        ("sgdtails/pruning/plans.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
         (
-            "sgdtails/compression.py",
+            "sgdtails/pruning/compression.py",
             "(terms - allowed(errors, epsilon)) / terms",
             "1 - allowed(errors, epsilon) / terms",
             PRUNE | COMPRESSION | {"synthetic": 2, "theory": 2, "figure": 10},
         ),
         (
-            "sgdtails/bounds.py",
+            "sgdtails/theory/bounds.py",
             "entropy / 2 if d is None",
             "entropy / 3 if d is None",
             several("bounds") | {"theory": 2, "collect_theory": 1, "figure": 2},
         ),
-        ("sgdtails/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
-        ("sgdtails/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
+        ("sgdtails/figures/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
+        ("sgdtails/figures/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
         ("workflow/scripts/tails.py", "in batches.networks(smk)", "in list(batches.networks(smk))", TAILS),
         ("rules/tails.smk", "runtime=retried(30)", "runtime=retried(60)", {}),
     ],
@@ -153,12 +158,18 @@ def test_a_new_row_trains_one_run(finished):
 
 
 def test_touching_a_script_or_module_reruns_nothing(finished):
-    for file in ("workflow/scripts/train.py", "sgdtails/training.py"):
+    for file in ("workflow/scripts/train.py", "sgdtails/training/trainer.py"):
         os.utime(finished.folder / file)
     assert finished.planned(TINY) == {}
 
 
-@pytest.mark.parametrize("name", ["schemas", "trust_schemas", "tables", "layers", "plotting", "claims", "layer_tails"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("schemas/study_schemas", "schemas/trust_schemas", "io/tables", "layers", "figures/plotting"),
+        *("claims/decisions", "tail_index/layer_tails"),
+    ],
+)
 def test_edits_of_analysis_train_nothing(finished, name):
     file = finished.folder / f"sgdtails/{name}.py"
     text = file.read_text()
@@ -208,7 +219,7 @@ def test_without_snakemakes_notes_edits_rerun_the_same_and_nothing_else_but_figu
     made = ("initial", "train", "average", "tails", "prune", "bounds", "calibration", "synthetic", "kesten")
     assert not [rule for rule in planned["fewer"] if rule.startswith(made)]
     assert planned["data"] == {"dataset": 1, **INITIAL, **FIGURES}
-    file = forgetful.folder / "sgdtails/tail_index.py"
+    file = forgetful.folder / "sgdtails/tail_index/mmo.py"
     text = file.read_text()
     file.write_text(text.replace("CLIP = 2.0", "CLIP = 1.9"))
     try:

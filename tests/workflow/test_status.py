@@ -2,7 +2,7 @@ import os
 import signal
 import time
 
-from sgdtails import status
+from sgdtails.report import status
 from tests.workflow.conftest import TINY
 
 SLOW = TINY | {

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgdtails import audit_schemas, integrity, layer_tails, manifest, storage, tables
+from sgdtails.io import integrity, manifest, storage, tables
+from sgdtails.schemas import audit_schemas
+from sgdtails.tail_index import layer_tails
 from tests.workflow.conftest import TINY, Workflow
 
 

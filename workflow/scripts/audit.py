@@ -3,7 +3,10 @@
 import json
 from typing import Any
 
-from sgdtails import audit, audit_accuracy, audit_inputs, audit_report, jobs, storage, tables
+from sgdtails.audit import audit_accuracy, audit_inputs, audit_report
+from sgdtails.audit import layer_audit as audit
+from sgdtails.io import storage, tables
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

@@ -4,7 +4,11 @@ import json
 from functools import partial
 from typing import Any
 
-from sgdtails import average_stage, batches, jobs, parquet, run_schemas, stages, storage
+from sgdtails.config import batches
+from sgdtails.io import parquet, storage
+from sgdtails.runtime import jobs
+from sgdtails.schemas import run_schemas
+from sgdtails.training import average_stage, stages
 
 SKIPPED = {"status": "skipped", **dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)}
 

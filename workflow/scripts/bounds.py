@@ -4,8 +4,14 @@ import json
 import math
 from typing import Any
 
-from sgdtails import batches, data, jobs, layers, network_index, placing, run_bounds, tables
+from sgdtails import layers
+from sgdtails.config import batches
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
+from sgdtails.io import tables
+from sgdtails.runtime import jobs, placing
+from sgdtails.tail_index import network_index
+from sgdtails.theory import run_bounds
 
 
 def main(smk: Any) -> None:

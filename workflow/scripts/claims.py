@@ -3,10 +3,13 @@
 import json
 from typing import Any
 
-from sgdtails import claims, claims_file, claims_report, jobs, storage, tables
-from sgdtails.claim_evidence import Settings
-from sgdtails.claim_quantities import Study
-from sgdtails.network_index import Index
+from sgdtails.claims import claims_file, claims_report
+from sgdtails.claims import decisions as claims
+from sgdtails.claims.claim_evidence import Settings
+from sgdtails.claims.claim_quantities import Study
+from sgdtails.io import storage, tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index.network_index import Index
 
 TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
 

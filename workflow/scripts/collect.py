@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import jobs, tables
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

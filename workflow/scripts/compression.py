@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
-from sgdtails import batches, compression, jobs, layers, tables
+from sgdtails import layers
+from sgdtails.config import batches
 from sgdtails.errors import InputError
+from sgdtails.io import tables
+from sgdtails.pruning import compression
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from sgdtails import calibration, jobs, tables
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index import calibration
 
 
 def main(smk: Any) -> None:

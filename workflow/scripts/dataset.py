@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import contents, data, jobs, sources
+from sgdtails.data import contents, sources
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

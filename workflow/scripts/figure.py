@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import jobs, plotting, tables
-from sgdtails.network_index import Index
+from sgdtails.figures import plotting
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index.network_index import Index
 
 
 def main(smk: Any) -> None:

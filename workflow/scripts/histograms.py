@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import histograms, jobs, tables
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index import histograms
 
 
 def main(smk: Any) -> None:

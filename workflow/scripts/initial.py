@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
-from sgdtails import batches, data, jobs, run_ids, storage
+from sgdtails.config import batches, run_ids
+from sgdtails.data import datasets as data
+from sgdtails.io import storage
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:
-    from sgdtails import models
+    from sgdtails.models import building as models
 
     settings = json.loads(smk.params.settings)
     made_by = {"code": smk.params.code, "settings": settings}

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from sgdtails import jobs, kesten, tables
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.theory import kesten
 
 
 def main(smk: Any) -> None:

@@ -4,7 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import data, devices, histograms, jobs, latency, layers, tables
+from sgdtails import layers
+from sgdtails.data import datasets as data
+from sgdtails.io import tables
+from sgdtails.pruning import latency
+from sgdtails.runtime import devices, jobs
+from sgdtails.tail_index import histograms
 
 
 def main(smk: Any) -> None:

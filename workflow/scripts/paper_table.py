@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import jobs, paper_tables, storage, tables
+from sgdtails.figures import paper_tables
+from sgdtails.io import storage, tables
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

@@ -3,8 +3,13 @@
 import json
 from typing import Any
 
-from sgdtails import batches, data, jobs, layers, perturbation, placing, tables
+from sgdtails import layers
+from sgdtails.config import batches
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
+from sgdtails.io import tables
+from sgdtails.runtime import jobs, placing
+from sgdtails.theory import perturbation
 
 
 def main(smk: Any) -> None:

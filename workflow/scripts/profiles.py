@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import jobs, nulls, run_ids, tables
-from sgdtails.block_estimates import Settings
+from sgdtails.config import run_ids
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index import nulls
+from sgdtails.tail_index.block_estimates import Settings
 
 
 def main(smk: Any) -> None:

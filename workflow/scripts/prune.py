@@ -4,22 +4,16 @@ import json
 import math
 from typing import Any
 
-from sgdtails import (
-    architectures,
-    batches,
-    data,
-    devices,
-    dotted,
-    jobs,
-    layers,
-    placing,
-    prunability,
-    pruning,
-    storage,
-    tables,
-)
+from sgdtails import layers
+from sgdtails.config import batches, dotted
+from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
-from sgdtails.pruned import PrunedNetwork
+from sgdtails.io import storage, tables
+from sgdtails.models import architectures
+from sgdtails.pruning import methods as pruning
+from sgdtails.pruning import prunability
+from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.runtime import devices, jobs, placing
 
 
 def main(smk: Any) -> None:
@@ -119,7 +113,7 @@ def _set_up(
         )
         layers.check(weights, shapes, path)
         return prunability.fully_connected(splits), layers.placed(weights, device), {}
-    from sgdtails import models
+    from sgdtails.models import building as models
 
     name, spec, classes = settings["run"]["model"], settings["model"], len(dataset.classes)
     model = models.build(name, dataset.shape, classes, {name: spec})

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails import jobs, report, storage, tables
+from sgdtails.io import storage, tables
+from sgdtails.report import page as report
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

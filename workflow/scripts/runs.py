@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
-from sgdtails import jobs, network_index, tables
-from sgdtails.network_index import Index
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index import network_index
+from sgdtails.tail_index.network_index import Index
 
 
 def main(smk: Any) -> None:

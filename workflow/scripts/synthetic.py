@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sgdtails import jobs, synthetic, tables
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.theory import synthetic
 
 ROWS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "synthetic": synthetic.matrices,

@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
-from sgdtails import batches, dotted, jobs, layer_tails, layers, tables
+from sgdtails import layers
+from sgdtails.config import batches, dotted
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.tail_index import layer_tails
 
 
 def main(smk: Any) -> None:

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sgdtails import bounds, jobs, tables, theorems
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
+from sgdtails.theory import bounds, theorems
 
 ROWS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {"theory": bounds.grid, "theorems": theorems.rows}
 

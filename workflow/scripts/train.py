@@ -4,7 +4,11 @@ import json
 from functools import partial
 from typing import Any
 
-from sgdtails import batches, jobs, parquet, run_schemas, stages, storage, train_stage
+from sgdtails.config import batches
+from sgdtails.io import parquet, storage
+from sgdtails.runtime import jobs
+from sgdtails.schemas import run_schemas
+from sgdtails.training import stages, train_stage
 
 
 def main(smk: Any) -> None:

@@ -4,7 +4,9 @@ import json
 from itertools import chain
 from typing import Any
 
-from sgdtails import jobs, simulated_studies, tables, verdicts
+from sgdtails.claims import simulated_studies, verdicts
+from sgdtails.io import tables
+from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:

@@ -1,0 +1,71 @@
+"""What the user's own evaluation function says of a checkpoint pruned by magnitude, layer by layer."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from sgdtails import layers
+from sgdtails.audit.audit_inputs import matrices
+from sgdtails.config import dotted
+from sgdtails.errors import InputError
+from sgdtails.pruning import compression
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_KEY = "config key audit.evaluate"
+
+
+def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """Rows of table ``audit_accuracy``, less the checkpoint: every number that the function returns, at each pruning ratio.
+
+    Each layer but embeddings is centred on its median, the share of its entries that are smallest in magnitude is removed, and
+    the median is added back. The function gets a state dict of its own each time, with the names and types of the file.
+    """
+    evaluate = dotted.load(path, _KEY)
+    names = None
+    for ratio in ratios:
+        copy = deepcopy(dict(state))  # tied weights stay tied
+        kept, total = _prune(copy, ratio)
+        values = _checked(evaluate(copy), path)
+        names = names or set(values)
+        if set(values) != names:
+            raise InputError(
+                f"{_KEY}: {path!r} returned {sorted(values)} at pruning ratio {ratio}, but {sorted(names)} before; let it return the same names each time."
+            )
+        for name, value in values.items():
+            yield {"ratio": ratio, "pruned_ratio": 1 - kept / total, "measure": name, "value": float(value)}
+
+
+def _prune(state: dict[str, "Tensor"], ratio: float) -> tuple[int, int]:
+    """Prune a state's layers where they are; parameters kept and parameters, of all that is subject to pruning."""
+    kept = total = 0
+    for matrix in matrices(state):
+        if matrix.kind == "embedding" or not matrix.tensor.isfinite().all():
+            continue
+        flat = matrix.tensor.flatten().float()
+        middle = layers.middle(flat)
+        magnitudes = (flat - middle).abs()
+        count = compression.removed(ratio, len(flat))
+        stays = compression.mask(magnitudes, compression.ascending(magnitudes), count)
+        matrix.tensor.copy_(flat.where(stays, middle).reshape(matrix.tensor.shape))
+        kept, total = kept + len(flat) - count, total + len(flat)
+    if not total:
+        raise InputError(f"{_KEY}: the checkpoint has no layers that could be pruned; set it to null.")
+    return kept, total
+
+
+def _checked(values: Any, path: str) -> Mapping[str, float]:
+    if (
+        not isinstance(values, Mapping)
+        or not values
+        or not all(
+            isinstance(name, str) and isinstance(value, Real) and math.isfinite(value) for name, value in values.items()
+        )
+    ):
+        raise InputError(
+            f"{_KEY}: {path!r} returned {values!r:.80}; it must return finite numbers by name, such as {{'accuracy': 0.9}}."
+        )
+    return values

@@ -1,0 +1,87 @@
+"""Audits of given checkpoints without Snakemake: the page, and if asked for the files that the workflow writes."""
+
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import sgdtails
+from sgdtails.audit import audit_inputs, audit_report
+from sgdtails.audit import layer_audit as layers_audit
+from sgdtails.config import inputs, resources
+from sgdtails.io import storage, tables
+
+TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_accuracy")
+
+
+def sources(given: Iterable[str]) -> dict[str, str]:
+    """Name checkpoints as the workflow does.
+
+    Parameters
+    ----------
+    given : iterable of str
+        Files, folders, or torchvision models such as ``torchvision:resnet18``.
+
+    Returns
+    -------
+    dict of str to str
+        Files and models by the name of their folder of results.
+
+    Raises
+    ------
+    InputError
+        For what is not there, and for a folder without checkpoints.
+    """
+    return {name: source for each in given for name, source in audit_inputs.sources(each).items()}
+
+
+def audit(name: str, source: str, output: Path | None = None) -> str:
+    """Audit one checkpoint with the settings of ``config/config.yaml``, key ``audit``; progress goes to stderr.
+
+    Parameters
+    ----------
+    name, source : str
+        As ``sources`` has them.
+    output : pathlib.Path, optional
+        Where a folder ``name`` with ``audit.md``, ``audit.pdf``, ``audit.png`` and Parquet tables is written.
+
+    Returns
+    -------
+    str
+        The page, as Markdown.
+
+    Raises
+    ------
+    InputError
+        For a file that is no state dict, or has no matrices.
+    """
+    settings = _settings() | {"source": source}
+    state = audit_inputs.read(source, weights=None, seed=settings["seed"])
+    with redirect_stdout(sys.stderr):
+        arguments = {key: settings[key] for key in ("seed", "entries", "nulls", "epsilon")}
+        rows = layers_audit.audit(state, where=source, **arguments)
+    rows["audit_accuracy"] = []  # of a function of the user's: the workflow's config names it
+    page = audit_report.markdown(name, source, rows, arrays=len(state), epsilon=settings["epsilon"])
+    if output is not None:
+        _write(name, rows, page, output / name, {"settings": settings, "version": sgdtails.__version__})
+    return page
+
+
+def _settings() -> dict[str, Any]:
+    path = resources.base() / "config/config.yaml"
+    return inputs.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
+
+
+def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:
+    from sgdtails.figures import plotting  # slow to import
+
+    found = {}
+    for table in TABLES:
+        short = table.removeprefix("audit_")
+        file = folder / f"{short}.parquet"
+        tables.write(table, [{"checkpoint": name} | row for row in rows[table]], file, provenance=provenance)
+        found[short] = tables.read(file)
+    plotting.render("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
+    with storage.atomic(folder / "audit.md") as temporary:
+        temporary.write_text(page, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What is claimed, the evidence in a study's tables, and verdicts."""

@@ -1,0 +1,1 @@
+"""What a result depends on: digests of code that follow results, not wording."""

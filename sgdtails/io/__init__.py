@@ -1,0 +1,1 @@
+"""Files: arrays, tables, archives, and whether they are what was written."""

@@ -1,0 +1,206 @@
+"""Results that are no longer what was written, found before a run relies on them; and Snakemake's notes that cannot be read.
+
+``python -m sgdtails.io.integrity results`` (``make verify``): every result to its last bit, and whether all are there. A run's
+start looks at weights' headers only, since whoever reads weights checks the rest. What is damaged is moved aside, never
+removed; files that no rule makes are not looked at. A file that cannot be read at the moment is no damage: OSError.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sgdtails.config.study_size import KINDS
+from sgdtails.errors import InputError
+from sgdtails.io import manifest, storage
+
+_REDRAWN = (".pdf", ".png", ".md", ".html")
+
+
+def damaged(files: Iterable[Path], *, weights: bool) -> Iterator[tuple[Path, InputError]]:
+    """Those of a study's files that are not what was written, with what is wrong; ``weights``: read these to their last bit too.
+
+    Files that are not there are passed over. OSError, with its name, for one that cannot be read.
+    """
+    for path in files:
+        with _named(path), suppress(FileNotFoundError):  # a job removes what it is about to make
+            if path.is_file() and (error := problem(path, weights=weights)):
+                yield path, error
+
+
+def problem(path: Path, *, weights: bool) -> InputError | None:
+    """What is wrong with a file, None if nothing is."""
+    try:
+        if path.suffix == ".safetensors":
+            storage.load_arrays(path) if weights else storage.digest(path)
+        elif storage.read_seal(path):
+            storage.read(path)
+        elif path.suffix == ".parquet":
+            _parse(path)
+        elif path.suffix in _REDRAWN:
+            return InputError(f"{path} has no digest beside it; delete it and run again.")
+    except InputError as error:
+        return error
+    return None
+
+
+def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
+    """Move damaged ones of a study's files aside, so that a run makes them again; a table without a digest gets one. What was done."""
+    files = list(files)
+    for path, error in list(damaged(files, weights=False)):  # all can be read, else nothing is moved
+        kept = manifest.set_aside(path, study)
+        where = f"kept for that version as {kept}" if isinstance(error, storage.EarlierVersion) else f"moved to {kept}"
+        yield f"{error}".removesuffix("delete it and run again.") + f"it is {where}, and made again if it is needed."
+    for path in files:
+        if path.suffix == ".parquet" and path.is_file() and not storage.read_seal(path):
+            storage.seal(path)
+
+
+def made_by(files: Iterable[Path]) -> dict[str, Any]:
+    """Code and settings that the first of a job's files was made by that says so; empty if none does. OSError."""
+    for path in files:
+        with _named(path), suppress(InputError):
+            if path.suffix in (".safetensors", ".parquet") and path.is_file():
+                return storage.made_by(path) if path.suffix == ".safetensors" else _footer(path)
+    return {}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an OSError the name of the file, which a failed read does not say."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def check_room(study: Path) -> None:
+    """OSError, with the folder's name, if a run could not write 64 KiB here, into Snakemake's notes or a study's folders.
+
+    On a full disk Snakemake would break off with a traceback.
+    """
+    for folder in (
+        Path(),
+        Path(".snakemake"),
+        study,
+        *(study / name for name in (*manifest.FOLDERS, "logs", "checkpoints")),
+    ):
+        if not folder.is_dir():
+            continue
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(2**16))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = str(folder.absolute())
+            raise
+
+
+def repair_notes(snakemake: Path, validate: Callable[[Any], Any]) -> Iterator[str]:
+    """Move Snakemake's notes on files, below ``.snakemake``, aside at which it would break off. What was done.
+
+    ``validate`` raises ValueError for JSON that is no note. A file without a note counts as up to date while it is newer
+    than its inputs.
+    """
+    for path in _regular(snakemake / "metadata"):
+        try:
+            with _named(path):
+                validate(json.loads(path.read_bytes()))
+        except ValueError:
+            kept = manifest.set_aside(path, snakemake)
+            yield f"{path}, a note of Snakemake's on a file, cannot be read; it is moved to {kept}."
+    for path in _regular(snakemake / "incomplete"):
+        try:
+            json.loads(path.read_bytes())["external_jobid"]
+        except (ValueError, TypeError, KeyError):
+            path.write_text(json.dumps({"external_jobid": None}), encoding="utf-8")  # its name is what counts
+
+
+def locked(snakemake: Path) -> bool:
+    """Whether a run is under way in this working directory, or was killed and its lock not yet removed."""
+    return any(_regular(snakemake / "locks"))
+
+
+def _regular(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _parse(path: Path) -> None:
+    from sgdtails.io import parquet  # slow to import, and seldom needed
+
+    if not parquet.record(parquet.parse(path.read_bytes(), path).schema):
+        raise InputError(f"{path} is a table of another program; delete it and run again.")
+
+
+def _footer(path: Path) -> dict[str, Any]:
+    from sgdtails.io import parquet
+
+    record = parquet.read_record(path)
+    return {key: record[key] for key in ("code", "settings") if key in record}
+
+
+def verify(study: Path) -> tuple[int, list[str]]:
+    """How many files of a study were read to their last bit, and a sentence for each that is damaged, missing or cannot be looked at."""
+    listed, found = manifest.wanted(study)
+    there, unseen = manifest.walk(study)
+    read = 0
+    for path in _ours(listed, there):
+        try:
+            if not path.is_file():
+                found.append(f"{path} is missing; name it as the target of a start, and it is made again.")
+                continue
+            read += 1
+            if error := problem(path, weights=True):
+                found.append(f"{error}")
+        except OSError as error:
+            found.append(manifest.unseen(path, error))
+    return read, found + unseen
+
+
+def written(study: Path) -> list[Path]:
+    """The files that a study should have, and those there that this software has written too."""
+    return _ours(manifest.wanted(study)[0], manifest.walk(study)[0])
+
+
+def _ours(listed: set[Path], there: set[Path]) -> list[Path]:
+    return [*sorted(listed), *filter(_is_result, sorted(there - listed))]
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file that is not in a study's list is this software's: of a start that has not ended, or of an earlier config."""
+    if path.suffix != ".safetensors":
+        try:
+            return storage.read_seal(path) is not None
+        except OSError:
+            return True  # who reads it will say so
+    place = path.parent.parent.name  # of weights: of a run, or initial ones that runs share
+    if (place == "runs" and path.stem in KINDS) or (place == "initial" and path.stem == "weights"):
+        return True  # however damaged
+    try:
+        storage.digest(path)
+    except (InputError, OSError):
+        return False
+    return True
+
+
+def main(results: Path) -> int:
+    """Check every study below ``results`` to the last bit: one sentence for each problem; the exit status."""
+    studies, found = manifest.studies(results)
+    files = 0
+    for study in studies:
+        read, more = verify(study)
+        files, found = files + read, found + more
+    if not files and not found:
+        found = [f"{results} holds no results; is it the right folder?"]
+    print(*found, f"{files} files checked, {len(found)} problems.", sep="\n")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "results")))

@@ -1,0 +1,1 @@
+"""A study as a page, its status, and its tables for Python."""

@@ -1,0 +1,139 @@
+"""The reference pages docs/tables.md and docs/config.md, from the declared schemas and the commented config.
+
+``python -m sgdtails.report.reference`` (`make docs`) writes both.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sgdtails.schemas import study_schemas as schemas
+
+BASE = Path(__file__).parents[2]
+LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+WIDEST = 40  # characters of a default
+NO_LIMIT = 10**9  # of integers: what the schema says so that none overflows
+
+TABLES = """# The tables
+
+Made by `make docs` from `sgdtails/schemas/study_schemas.py`; each column's unit and meaning is in the Parquet file as well:
+`pyarrow.parquet.read_schema(path).field("alpha").metadata`. Missing values are null, not NaN.
+
+A table of a study is `results/<study>/tables/<table>.parquet`; `training`, `averaging` and `pruned` are parts of a run's
+folder, `results/<study>/runs/<run>/`, from which `runs` and `pruning` are made.
+
+## Several studies in one frame
+
+```python
+from pathlib import Path
+
+import pandas
+
+runs = pandas.concat(
+    {path.parts[-3]: pandas.read_parquet(path) for path in Path("results").glob("*/tables/runs.parquet")},
+    names=["study"],
+)
+```
+
+or, in DuckDB, `SELECT * FROM read_parquet('results/*/tables/tails.parquet', filename = true, union_by_name = true)`.
+"""
+
+CONFIG = """# The config
+
+Made by `make docs` from `config/config.yaml` and `config/config.schema.yaml`. A file given with `--configfile` needs only the
+keys that differ; unknown keys are refused, with the nearest known one. `<name>` stands for a name of one's own.
+
+| key | what it may be | default | meaning |
+|---|---|---|---|
+"""
+
+
+def tables() -> str:
+    """docs/tables.md: a section per table, a row per column."""
+    parts = [TABLES]
+    for name, schema in sorted(schemas.SCHEMAS.items()):
+        parts.append(f"\n## {name}\n\n| column | type | unit | meaning |\n|---|---|---|---|\n")
+        for field in schema:
+            unit, meaning = (field.metadata[key].decode().replace("|", "\\|") for key in (b"unit", b"meaning"))
+            parts.append(f"| `{field.name}` | {field.type} | {'' if unit == '1' else unit} | {meaning} |\n")
+    return "".join(parts)
+
+
+def comments(text: str) -> dict[str, str]:
+    """What a commented YAML file says of each key, by dotted path: beside it, or in the lines above it."""
+    found: dict[str, str] = {}
+    path: list[tuple[int, str]] = []
+    above: list[str] = []
+    for line in text.splitlines():
+        if remark := re.fullmatch(r"\s*# (.*)", line):
+            above.append(remark[1].strip())
+            continue
+        if entry := re.match(r"(\s*)([a-z_0-9]+):", line):
+            depth = len(entry[1])
+            path = [pair for pair in path if pair[0] < depth] + [(depth, entry[2])]
+            beside = re.search(r"\s# (.*)", line)
+            words = [*above, beside[1].strip()] if beside else above
+            found[".".join(name for _, name in path)] = " ".join(words)
+        above = []
+    return found
+
+
+def keys(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Dotted paths of all keys of a JSON schema, sections before what is in them, and what the schema says of each."""
+    inner = dict(schema.get("properties", {}))
+    if isinstance(schema.get("additionalProperties"), dict):
+        inner["<name>"] = schema["additionalProperties"]
+    for name, part in inner.items():
+        whole = definitions.get(str(part.get("$ref", "")).rpartition("/")[2], {}) | part
+        yield f"{path}{name}", whole
+        yield from keys(whole, definitions, f"{path}{name}.")
+
+
+def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """In words: type, choices, limits; nothing for a section."""
+    part = definitions.get(str(part.get("$ref", "")).rpartition("/")[2], part)
+    if "enum" in part:
+        return ", ".join(map(str, part["enum"]))
+    if "const" in part:
+        return str(part["const"])
+    if "anyOf" in part:
+        return " or ".join(kind(each, definitions) for each in part["anyOf"])
+    types = [part["type"]] if isinstance(part["type"], str) else part["type"]
+    if types == ["object"]:
+        return "" if part.keys() & {"properties", "additionalProperties"} else "mapping"
+    name = " or ".join({"array": "list", "object": "mapping"}.get(type_, type_) for type_ in types)
+    if types == ["array"]:
+        return f"list of {kind(part['items'], definitions) or 'blocks'}"
+    bounds = [f"{sign} {part[key]:,}" for key, sign in LIMITS.items() if key in part and part[key] != NO_LIMIT]
+    return ", ".join([name, *bounds])
+
+
+def config() -> str:
+    """docs/config.md: a row per key."""
+    text = (BASE / "config/config.yaml").read_text(encoding="utf-8")
+    schema = yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8"))
+    definitions, remarks = schema["$defs"], comments(text)
+    rows = [CONFIG]
+    for path, part in keys(schema, definitions):
+        value: Any = yaml.safe_load(text)
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        shown = "" if value is None or isinstance(value, dict) else json.dumps(value)
+        shown = f"`{shown}`" if 0 < len(shown) <= WIDEST else "" if not shown else f"`{shown[: WIDEST - 4]} …`"
+        meaning = remarks.get(path) or part.get("description", "")
+        cells = [f"`{path}`", kind(part, definitions), shown, meaning]
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+    return "".join(rows)
+
+
+def main() -> None:
+    for name, page in (("tables", tables()), ("config", config())):
+        (BASE / f"docs/{name}.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

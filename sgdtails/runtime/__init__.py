@@ -1,0 +1,1 @@
+"""How jobs run: their logs and errors, devices, reserved GPUs, containers. Imports nothing of what is computed."""

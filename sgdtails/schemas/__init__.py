@@ -1,0 +1,1 @@
+"""Columns, units and meanings of every table. Needs pyarrow alone."""

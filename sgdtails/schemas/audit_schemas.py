@@ -1,0 +1,95 @@
+"""Schemas of the tables of an audited checkpoint."""
+
+import pyarrow as pa
+
+from sgdtails.schemas.run_schemas import COUNT, EPSILON, FLAG, LAYER, REAL, TEXT, schema
+
+_CHECKPOINT = ("checkpoint", TEXT, "", "name of the folder of results: that of the file or of the torchvision model")
+_STRUCTURE = (
+    *("structure", TEXT, ""),
+    "what is a term: entries, columns (of a matrix in its orientation), kernels (of a convolution) or singular_values",
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "audit": schema(
+        _CHECKPOINT,
+        *LAYER,
+        ("kind", TEXT, "", "linear, attention, embedding, convolution or pointwise convolution"),
+        ("orientation", TEXT, "", "what one observation, one row, is, and why"),
+        ("shape", TEXT, "", "of the layer in that orientation: rows first; for a convolution outputs, inputs, kernel"),
+        ("dtype", TEXT, "", "of the numbers in the file"),
+        ("parameters", COUNT, "parameters", "of the layer"),
+        ("observations", COUNT, "observations", "rows, or kernels, that estimates and curves are made from"),
+        (
+            *("observations_left_out", COUNT, "observations"),
+            "at random: those beyond config key audit.entries, or of a number of observations without block lengths",
+        ),
+        *(
+            (f"{prefix}{name}", type_, unit, f"{meaning} {words}")
+            for prefix, words in (("", "(rows: mmo_multivariate)"), ("entries_", "(single entries: mmo_univariate)"))
+            for name, type_, unit, meaning in (
+                ("alpha", REAL, "1", "tail index, unclipped, as in table tails"),
+                ("alpha_low", REAL, "1", "lower end of its 95% interval"),
+                ("alpha_high", REAL, "1", "upper end of that interval"),
+                ("interval_holds", FLAG, "", "whether the interval is known to cover about as often as it says"),
+                ("alpha_published", REAL, "1", "the value by the paper's rule, clipped at 2"),
+                ("skewed", FLAG, "", "whether that lies outside the interval"),
+            )
+        ),
+        ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the rows"),
+        ("reading", TEXT, "", "stable-like, finite-variance-like, scale-mixture-like or undecided"),
+        (
+            "votes",
+            COUNT,
+            "readings",
+            "of five, from other permutations each, that give this word; 0: none has a majority",
+        ),
+        ("block_lengths", COUNT, "1", "K1s of the profile of rows"),
+        ("below_gaussian", COUNT, "1", "K1s at which that profile lies below the band of Gaussian layers"),
+        ("below_shuffled", COUNT, "1", "K1s at which it lies below the band of the layer's entries in random order"),
+        ("entries_below_gaussian", COUNT, "1", "K1s at which the profile of entries lies below the Gaussian band"),
+        ("rank_90", COUNT, "singular values", "the fewest that hold 90% of the sum of squares; layer not centred"),
+        ("rank_90_share", REAL, "1", "of all singular values"),
+        ("effective_rank", REAL, "singular values", "exp of the entropy of the singular values' shares of their sum"),
+        ("effective_rank_share", REAL, "1", "of all singular values"),
+        ("spectrum_rows", COUNT, "rows", "of the layer as (rows, the rest) that singular values are taken of"),
+        ("reason", TEXT, "", "why something is missing; null where nothing is"),
+    ),
+    "audit_profiles": schema(
+        _CHECKPOINT,
+        *LAYER,
+        ("estimator", TEXT, "", "mmo_multivariate (rows) or mmo_univariate (entries)"),
+        (
+            *("series", TEXT, ""),
+            "observed, or a null: gaussian (normal entries) or shuffled (the layer's entries in random order)",
+        ),
+        ("k1", COUNT, "observations", "block length"),
+        ("alpha", REAL, "1", "median over permutations and, of a null, over replicates"),
+        ("alpha_low", REAL, "1", "least of the replicates"),
+        ("alpha_high", REAL, "1", "largest of the replicates"),
+    ),
+    "audit_curves": schema(
+        _CHECKPOINT,
+        *LAYER,
+        _STRUCTURE,
+        ("ratio", REAL, "1", "share of the terms removed, smallest first"),
+        ("relative_error", REAL, "1", "l2 norm of what is removed / l2 norm of all; singular values: not centred"),
+    ),
+    "audit_compression": schema(
+        _CHECKPOINT,
+        *LAYER,
+        _STRUCTURE,
+        EPSILON,
+        (
+            *("kappa", REAL, "1"),
+            "smallest kept fraction of parameters with at most that relative l2 error; of singular values r*(m+n+1)/(m*n), m x n of spectrum_rows rows",
+        ),
+    ),
+    "audit_accuracy": schema(
+        _CHECKPOINT,
+        ("ratio", REAL, "1", "share of the entries removed from each layer but embeddings, as asked for"),
+        ("pruned_ratio", REAL, "1", "share really removed, of these layers together"),
+        ("measure", TEXT, "", "name that the evaluation function gives its number"),
+        ("value", REAL, "", "that number"),
+    ),
+}

@@ -1,0 +1,130 @@
+"""Samples looked at in random orders: the published values, and the signed means that have intervals, from the same orders."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sgdtails.tail_index import mmo as tail_index
+from sgdtails.tail_index import published_estimators, signed_means, uncertainty
+from sgdtails.tail_index.mmo import CLIP
+from sgdtails.tail_index.permutations import random_order, taken
+from sgdtails.tail_index.published_estimators import ALTERNATIVES
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tail indices are estimated; config key ``tails``, where each is explained."""
+
+    centring: str = "median"
+    block_lengths: Sequence[int] = tail_index.BLOCK_LENGTHS
+    square_root: bool = True
+    permutations: int = tail_index.PERMUTATIONS
+    orders: int = signed_means.ORDERS
+    robustness: bool = True
+
+    def targets(self, n: int) -> dict[int, list[int | str]]:
+        """The block lengths of n observations, and what each was lowered from."""
+        return tail_index.lowered_targets(n, self.block_lengths, square_root=self.square_root)
+
+
+class Sample:
+    """A sample (N, d) or (N,), of numpy or torch, and what random orders have shown of it.
+
+    ``take`` gives it in an order, which is numpy's. ``signed``: whether estimates with intervals are wanted; ``alternatives``: those of the
+    published code. ValueError if it has no tail index.
+    """
+
+    def __init__(
+        self,
+        values: Any,
+        settings: Settings,
+        *,
+        take: Callable[[Any], Any] | None = None,
+        signed: bool = False,
+        alternatives: bool = False,
+    ) -> None:
+        self.size, self.dimension = len(values), 1 if values.ndim == 1 else values.shape[1]
+        self.targets = settings.targets(self.size)
+        lengths = list(self.targets)
+        level, self.dispersion = uncertainty.mean_and_spread(tail_index.log_norms(values))
+        self._published = tail_index.Profiles(level, lengths)
+        self._signed = signed_means.SignedMeans(lengths) if signed else None
+        self._by_magnitude = published_estimators.of_magnitudes(values, lengths) if alternatives else {}
+        self._by_blocks = published_estimators.Paulauskas(lengths) if alternatives else None
+        self.take = take or partial(taken, values)
+
+    def add(
+        self,
+        shuffled: Any,
+        places: Any,
+        signs: np.random.Generator,
+        *,
+        published: bool,
+        signed: bool,
+    ) -> None:
+        """Take up what ``take`` gave, which is overwritten, for the published values, the signed means, or both."""
+        if published:
+            self._published.add(shuffled)
+            if self._by_blocks:
+                self._by_blocks.add(shuffled)
+        if self._signed and signed:
+            self._signed.add(shuffled, places, signs)
+
+    def published(self) -> float:
+        """The paper's value, unclipped: the median over orders of the median over K1."""
+        return tail_index.aggregate(self._published.inverse)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per K1 and one of the aggregate, or that one alone: columns of table ``tails``."""
+        published = self.published()
+        whole = {"log_norm_dispersion": self.dispersion, "alpha_published": min(published, CLIP)}
+        if self._signed is None:
+            return [whole | {"alpha": published}]
+        *single, last = (self._row(estimate) for estimate in self._signed.estimates())
+        inside = last["alpha_low"] <= whole["alpha_published"] <= last["alpha_high"]
+        beyond = whole["alpha_published"] == CLIP and last["alpha_high"] >= CLIP
+        return [*single, last | whole | {"skewed": not (inside or beyond)}]
+
+    def _row(self, found: signed_means.Estimate) -> dict[str, Any]:
+        alpha, low, high = tail_index.alpha_of(np.array([found.inverse, found.high, found.low])).tolist()
+        k1 = found.k1
+        return {
+            "k1": k1,
+            "k1_targets": ", ".join(map(str, self.targets[k1])) if k1 else None,
+            "alpha": alpha,
+            "alpha_low": low,
+            "alpha_high": high,
+            "interval_holds": signed_means.holds(k1, next(iter(self.targets)), self.dimension, high),
+            "log_norm_dispersion": self.dispersion,
+        }
+
+    def alternatives(self) -> list[dict[str, Any]]:
+        """Rows of the published alternatives: the median over orders of the median over K1."""
+        assert self._by_blocks is not None
+        values = self._by_magnitude | {"paulauskas": np.median(self._by_blocks.values, axis=1)}
+        alphas = [float(np.median(values[name])) for name in ALTERNATIVES]
+        return [
+            {"estimator": name, "alpha": alpha, "alpha_published": min(alpha, CLIP)}
+            for name, alpha in zip(published_estimators.NAMES, alphas, strict=True)
+        ]
+
+
+def show(samples: Sequence[Sample], seed: Sequence[int], settings: Settings) -> None:
+    """Look at samples of one size and device in the same random orders, which come from ``seed`` and from the host.
+
+    The first ``settings.permutations`` orders are for the published values, the first ``settings.orders`` for signed means.
+    """
+    rng, signs, tracker = np.random.default_rng(seed), np.random.default_rng([*seed, 1]), signed_means.Tracker()
+    for number in range(max(settings.permutations, settings.orders)):
+        order = random_order(samples[0].size, rng)
+        places = tracker.places(order)
+        wanted = {"published": number < settings.permutations, "signed": number < settings.orders}
+        for sample in samples:
+            shuffled = sample.take(order)
+            if sample is samples[-1]:
+                del order  # as large as a sample of numbers, and so is what was taken
+            sample.add(shuffled, places, signs, **wanted)
+            del shuffled

@@ -1,0 +1,91 @@
+"""What the estimators make of samples whose law is known: bias, spread and coverage, and the readings of layers."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdtails.errors import InputError
+from sgdtails.stable import sampling as stable
+from sgdtails.tail_index import layer_tails, readings
+
+Sampler = Callable[[tuple[int, int], np.random.Generator], NDArray]
+
+
+def _mixture(spread: float) -> Sampler:
+    return lambda shape, rng: rng.standard_normal(shape) * np.exp(spread * rng.standard_normal(shape[0]))[:, None]
+
+
+# Laws whose reading is known, by name: what their layers should be read as, and how to draw one.
+LAWS: dict[str, tuple[str, Sampler]] = {
+    "gaussian": ("finite-variance-like", lambda shape, rng: rng.standard_normal(shape)),
+    "uniform": ("finite-variance-like", lambda shape, rng: rng.uniform(-1, 1, shape)),
+    "laplace": ("finite-variance-like", lambda shape, rng: rng.laplace(size=shape)),
+    "student_5": ("finite-variance-like", lambda shape, rng: rng.standard_t(5, shape)),
+    "student_3": ("finite-variance-like", lambda shape, rng: rng.standard_t(3, shape)),
+    "mixture_0.25": ("scale-mixture-like", _mixture(0.25)),
+    "mixture_0.5": ("scale-mixture-like", _mixture(0.5)),
+    "stable_1.5": ("stable-like", lambda shape, rng: stable.sample(1.5, shape, rng=rng)),
+    "stable_1.8": ("stable-like", lambda shape, rng: stable.sample(1.8, shape, rng=rng)),
+    "stable_1.95": ("stable-like", lambda shape, rng: stable.sample(1.95, shape, rng=rng)),
+    "elliptical_1.8": ("stable-like", lambda shape, rng: stable.elliptical(1.8, *shape, rng=rng)),
+}
+# How the entries of a stable layer depend on each other within a row.
+STRUCTURES: dict[str, Callable[..., NDArray]] = {
+    "independent": lambda alpha, shape, rng: stable.sample(alpha, shape, rng=rng),
+    "elliptical": lambda alpha, shape, rng: stable.elliptical(alpha, *shape, rng=rng),
+}
+
+
+def rows(
+    *, structure: str, shape: Sequence[int], alpha: Sequence[float], layers: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of table ``calibration``: errors of 1/alpha over simulated stable layers of one structure and shape (N, d)."""
+    number = list(STRUCTURES).index(structure)
+    for index in alpha:
+        found: dict[tuple[str, int | None], list[tuple[float, float, float]]] = {}
+        for draw in range(layers):
+            unique = [seed, number, *shape, round(1e4 * index), draw]
+            layer = STRUCTURES[structure](index, shape, rng=np.random.default_rng(unique)).astype(np.float32)
+            for row in layer_tails.of_layer(layer, seed=unique):
+                if row["reason"]:
+                    raise InputError(
+                        f"config key calibration.shapes: {shape[0]} x {shape[1]}: {row['reason']}; choose others."
+                    )
+                values = (row["alpha"], row["alpha_low"], row["alpha_high"])
+                found.setdefault((row["estimator"], row["k1"]), []).append(values)
+        common = {"structure": structure, "observations": shape[0], "dimension": shape[1], "alpha": index}
+        yield from (common | row for row in _errors(found, index))
+
+
+def _errors(
+    found: Mapping[tuple[str, int | None], list[tuple[float, float, float]]], alpha: float
+) -> Iterator[dict[str, Any]]:
+    for (estimator, k1), values in found.items():
+        estimate, low, high = np.array(values, dtype=np.float64).T  # published variants have no interval: not-a-number
+        with np.errstate(divide="ignore"):
+            errors = 1 / estimate - 1 / alpha  # 1/inf = 0: no tail index
+        yield {
+            "estimator": estimator,
+            "k1": k1,
+            "layers": len(values),
+            "bias": float(errors.mean()),
+            "spread": float(errors.std(ddof=1)) if len(values) > 1 else None,
+            "coverage": None if np.isnan(low).any() else float(np.mean((low <= alpha) & (alpha <= high))),
+        }
+
+
+def confusion(*, shapes: Sequence[Sequence[int]], layers: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of table ``confusion``: how often layers of each law and shape are read as each word."""
+    for number, (law, (truth, draw)) in enumerate(LAWS.items()):
+        for observations, dimension in shapes:
+            counts: Counter[str] = Counter()
+            for index in range(layers):
+                rng = np.random.default_rng([seed, number, observations, dimension, index])
+                layer = draw((observations, dimension), rng).astype(np.float32)
+                counts[readings.of_layer(layer, head=False, rng=rng)["reading"]] += 1
+            for word in readings.WORDS:
+                common = {"law": law, "truth": truth, "observations": observations, "dimension": dimension}
+                yield common | {"reading": word, "count": counts[word], "layers": layers}

@@ -1,0 +1,141 @@
+"""A network's tail index: one number from the indices of its layers, as config key ``index`` defines it.
+
+Figures, claims, the report and the table ``runs`` all take it from here.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sgdtails.io import parquet
+from sgdtails.tail_index.mmo import CLIP
+
+VALUES = ("alpha_published", "alpha")
+
+
+def _harmonic_mean(values: Sequence[float]) -> float:
+    """1 / mean of 1/alpha, infinite only if every value is."""
+    inverse = float(np.mean(1 / np.array(values)))
+    return 1 / inverse if inverse > 0 else math.inf
+
+
+_OVER_LAYERS: Mapping[str, Callable[[Sequence[float]], Any]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "harmonic_mean": _harmonic_mean,
+}
+LAYERS = tuple(_OVER_LAYERS)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Which estimate of a layer counts, and how layers become one number.
+
+    ``value``: column of table ``tails``, ``alpha_published`` (clipped at 2) or ``alpha``. ``clip``: whether ``alpha`` is clipped
+    at 2. ``layers``: mean, median or harmonic mean over layers (of estimates that can be infinite). ``exempt``: layers left out, as ``first``, ``head`` or by name.
+    """
+
+    estimator: str = "mmo_multivariate"
+    value: str = "alpha_published"
+    clip: bool = False
+    layers: str = "mean"
+    exempt: Sequence[str] = ()
+
+    @property
+    def clipped(self) -> bool:
+        """Whether no layer counts as more than 2."""
+        return self.clip or self.value == "alpha_published"
+
+    @property
+    def label(self) -> str:
+        """The index in words, such as: mean alpha, clipped at 2."""
+        return f"{self._over} alpha" + self._details
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis on which networks lie."""
+        by = "" if self.estimator == "mmo_multivariate" else f" ({self.estimator})"
+        return rf"{self._over} tail index $\hat\alpha$" + by + self._details
+
+    @property
+    def _over(self) -> str:
+        return self.layers.replace("_", " ")
+
+    @property
+    def _details(self) -> str:
+        without = f", without {', '.join(self.exempt)}" if self.exempt else ""
+        return without + (", clipped at 2" if self.clipped else "")
+
+    def of_layer(self, row: Mapping[str, Any]) -> float | None:
+        """The value of one aggregated row of table ``tails``; None where the layer has no estimate.
+
+        An estimator without a published value counts by its own estimate.
+        """
+        value = row[self.value] if self.value == "alpha" or row["alpha_published"] is not None else row["alpha"]
+        if value is None:
+            return None
+        return min(value, CLIP) if self.clipped else float(value)
+
+    def of_network(self, rows: Iterable[Mapping[str, Any]]) -> float | None:
+        """The index of one network from its aggregated rows of one estimator; None if no layer counts.
+
+        >>> Index().of_network([{"layer": 0, "layer_name": "a", "alpha": 1.7, "alpha_published": 1.6},
+        ...                     {"layer": 1, "layer_name": "b", "alpha": 2.1, "alpha_published": 2.0}])
+        1.8
+        """
+        rows = sorted(rows, key=lambda row: row["layer"])
+        left_out = set(self.exempt)
+        named = {"first": rows[0]["layer_name"], "head": rows[-1]["layer_name"]} if rows else {}
+        left_out |= {named[name] for name in self.exempt if name in named}
+        values = [self.of_layer(row) for row in rows if row["layer_name"] not in left_out]
+        known = [value for value in values if value is not None]
+        return float(_OVER_LAYERS[self.layers](known)) if known else None
+
+
+def aggregates(tails: pa.Table, estimator: str, weights: str) -> dict[str, list[dict[str, Any]]]:
+    """The aggregated rows of an estimator (those without a block length), by run."""
+    wanted = (pc.field("weights") == weights) & (pc.field("estimator") == estimator) & pc.field("k1").is_null()
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in tails.filter(wanted).to_pylist():
+        found[row["run"]].append(row)
+    return found
+
+
+def of_runs(tails: pa.Table, index: Index, weights: str = "average") -> dict[str, float]:
+    """The index of every run whose network of that kind of weights has one."""
+    rows = aggregates(tails, index.estimator, weights)
+    values = {run: index.of_network(layers) for run, layers in rows.items()}
+    return {run: value for run, value in values.items() if value is not None and not math.isnan(value)}
+
+
+def columns(tails: pa.Table, index: Index) -> dict[str, dict[str, float | None]]:
+    """Columns of table ``runs``, by run: the index, and the two means over layers that need no definition."""
+    parts = {
+        "alpha": of_runs(tails, index),
+        "mean_alpha": of_runs(tails, Index(value="alpha")),
+        "mean_alpha_published": of_runs(tails, Index()),
+    }
+    runs = set().union(*parts.values())
+    return {run: {name: values.get(run) for name, values in parts.items()} for run in runs}
+
+
+def with_index(
+    rows: Iterable[Mapping[str, Any]],
+    tails: Iterable[str | Path],
+    index: Index,
+    shapes: Mapping[str, Mapping[str, int | None]],
+) -> Iterator[dict[str, Any]]:
+    """Rows of table ``runs``: those of ``tables.joined_runs`` with each network's tail index, and its width and depth by model."""
+    nothing = dict.fromkeys(("alpha", "mean_alpha", "mean_alpha_published"))
+    found: dict[str, dict[str, float | None]] = {}
+    for part in tails:
+        found |= columns(parquet.read(part), index)
+    for row in rows:
+        yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)

@@ -1,0 +1,1 @@
+"""SGD to the stop rule, ergodic averages, checkpoints."""

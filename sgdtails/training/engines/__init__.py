@@ -1,0 +1,1 @@
+"""Steps of SGD: stacks of fully connected networks, any torch module, CUDA graphs."""
