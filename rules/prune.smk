@@ -99,7 +99,7 @@ if config["pruning"]["initial"]:
             mem_mb=retried(3000),
             runtime=retried(60),
         params:
-            settings=prune_settings,
+            settings=lambda wildcards: prune_settings(wildcards),
             code=prune_code,
         script:
             "../workflow/scripts/prune.py"

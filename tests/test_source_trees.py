@@ -337,7 +337,7 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
             "run_schemas",
             '("iterations", COUNT',
             '("iterations", REAL',
-            set(SCRIPTS) - {"dataset.py", "report.py"},
+            set(SCRIPTS) - {"dataset.py", "initial.py", "report.py"},
             set(),
         ),
         ("study_schemas", '("depth", COUNT', '("layers", COUNT', {"runs.py", "tails.py"}, {"train.py", "average.py"}),

@@ -21,10 +21,11 @@ STUDY = TINY | {
     ],
     "models": {"fcn4": {"fcn": [64] * 4}, "fcn6": {"fcn": [64] * 6}},
     "stop": {"train_nll": 1e-2, "gate": 200, "budget": 40000, "chance_after": 1000},
+    "runs_per_job": 1,  # so that there are jobs to disturb
 }
 # Tables of the training runs; those of simulations are jobs like others.
 TABLES = ("runs", "history", "tails", "readings", "compression", "pruning")
-FILES = len(TABLES) + 1 + 6 * 11  # tables, the dataset, and of each run its weights and tables
+FILES = len(TABLES) + 1 + 6 * 10 + 2 * 5  # tables, the dataset, and of each run and initial network its weights and tables
 
 
 class Cluster(Workflow):

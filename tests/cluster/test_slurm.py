@@ -39,9 +39,10 @@ def test_the_study_through_slurm_is_the_local_one(local, cluster):
     result = cluster.submit(STUDY, *targets())
     assert result.returncode == 0, result.stdout
     assert compared(local, cluster.folder / "results/cluster") == FILES
-    # The dataset; of each run, training, averaging, and a group of three jobs; the tables.
+    # The dataset; four jobs for each of two initial networks; training and averaging of each run; three analyses of the runs of
+    # each network; the tables.
     submitted = result.stdout.count("has been submitted with SLURM jobid")
-    assert submitted <= 1 + 3 * 6 + len(TABLES)
+    assert submitted <= 1 + 2 * 4 + 2 * 6 + 3 * 2 + len(TABLES)
     logs = cluster.folder / "results/slurm"
     assert len(list(logs.glob("rule_train/fcn4-digits-b10-lr0.1-s0/*.log"))) == 1
 
@@ -121,12 +122,12 @@ def test_a_gpu_job_gets_the_gpu_and_the_partition_of_the_site(cluster):
     jobs = {rule(comment): job for job, comment in cluster.slurm.jobs().items()}  # the latest of each rule
     requests = {
         name: [cluster.slurm.field(jobs[name], key) for key in ("Partition", "TresPerJob", "TRES", "TimeLimit")]
-        for name in ("dataset", "train", "pruning")
+        for name in ("dataset", "train", "prune")
     }
     assert requests == {
         "dataset": ["main", "gres:gpu:pretend:0", "cpu=1,mem=4000M,node=1,billing=1", "01:00:00"],
         "train": ["gpu", "gres:gpu:pretend:1", "cpu=1,mem=2000M,node=1,billing=1", "12:00:00"],
-        "pruning": ["gpu", "gres:gpu:pretend:1", "cpu=1,mem=3000M,node=1,billing=1", "01:00:00"],
+        "prune": ["gpu", "gres:gpu:pretend:1", "cpu=1,mem=3000M,node=1,billing=1", "01:00:00"],
     }
     assert {cluster.slurm.field(jobs[name], "Nice") for name in requests} == {"7"}
     assert {cluster.slurm.field(jobs[name], "Account") for name in requests} == {"physics"}
