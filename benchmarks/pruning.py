@@ -23,10 +23,10 @@ import numpy as np
 import yaml
 
 from sgdtails import layers
+from sgdtails.config import architectures
 from sgdtails.data import datasets as data
 from sgdtails.data import sources
 from sgdtails.io import storage
-from sgdtails.models import architectures
 from sgdtails.pruning import prunability
 from sgdtails.runtime import devices
 

@@ -17,7 +17,7 @@ _MODULES = ("audit", "layers", "models", "pruning", "stable", "tail_index")
 _NAMES: typing.Final = {
     "InputError": "sgdtails.errors",
     "Study": "sgdtails.report.results",
-    "TailEstimate": "sgdtails.tail_index.estimation",
+    "TailEstimate": "sgdtails.audit.estimation",
     "load": "sgdtails.report.results",
     "prune": "sgdtails.pruning.state_dicts",
 }
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 if typing.TYPE_CHECKING:
+    from sgdtails.audit.estimation import TailEstimate
     from sgdtails.errors import InputError
     from sgdtails.pruning.state_dicts import prune
     from sgdtails.report.results import Study, load
-    from sgdtails.tail_index.estimation import TailEstimate
 
 
 def __getattr__(name: str) -> object:

@@ -48,7 +48,13 @@ def study() -> sgdtails.Study:
 # Examples
 
 
-@pytest.mark.parametrize("module", ["checkpoint_audits", "cli", "estimate", "resources", "results", "state_dicts"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("audit.checkpoint_audits", "cli", "config.resources", "config.run_ids", "config.batches"),
+        *("pruning.state_dicts", "report.results", "audit.estimation"),
+    ],
+)
 def test_examples_of_docstrings(module, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert doctest.testmod(importlib.import_module(f"sgdtails.{module}")).failed == 0

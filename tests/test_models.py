@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtails.config import grid
+from sgdtails.config import architectures, grid
 from sgdtails.errors import InputError
-from sgdtails.models import architectures, initial_laws
 from sgdtails.models import building as models
+from sgdtails.models import initial_laws
 
 MNIST, CIFAR10, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 

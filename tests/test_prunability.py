@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sgdtails import layers
+from sgdtails.config import architectures
 from sgdtails.data import datasets as data
 from sgdtails.data import sources
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
-from sgdtails.models import architectures
 from sgdtails.models import building as models
 from sgdtails.pruning import latency, prunability
 from sgdtails.pruning import methods as pruning

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgdtails import layers
+from sgdtails.config import architectures
 from sgdtails.errors import InputError
-from sgdtails.models import architectures
 from sgdtails.pruning import compression
 from sgdtails.pruning import methods as pruning
 from sgdtails.pruning.pruned import PrunedNetwork

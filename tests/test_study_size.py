@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails.config import grid, study_size
+from sgdtails.config import architectures, grid, study_size
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
-from sgdtails.models import architectures
 from sgdtails.models import building as models
 from tests.conftest import ROOT
 

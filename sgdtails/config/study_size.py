@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sgdtails.config import run_ids
+from sgdtails.config.architectures import layer_shapes
 from sgdtails.errors import unknown
-from sgdtails.models.architectures import layer_shapes
 
 KINDS = ("initial", "converged", "last", "average")  # of a run's weights
 _HELD = ("initial", "average")  # tables of all runs are made of these: they stay until the last run has ended

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sgdtails.config.architectures import affordable_pools, fully_connected_shapes
 from sgdtails.errors import unknown
 from sgdtails.models import initial_laws, own_models
-from sgdtails.models.architectures import affordable_pools, fully_connected_shapes
 
 
 def build(

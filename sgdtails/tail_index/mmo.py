@@ -17,13 +17,13 @@ from sgdtails.arrays import array_namespace, is_torch_array, mean
 from sgdtails.tail_index.permutations import permuted
 
 if typing.TYPE_CHECKING:
-    from sgdtails.tail_index.estimation import estimate as estimate
+    from sgdtails.audit.estimation import estimate as estimate
 
 BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # aimed at, beside the square root of N, as published
 PERMUTATIONS = 5
 CLIP = 2.0  # a stable law has alpha <= 2: the published values stop there
 SQUARE_ROOT = "sqrt(N)"  # its name among the targets
-_ESTIMATE: typing.Final = "sgdtails.tail_index.estimation"  # imports this module
+_ESTIMATE: typing.Final = "sgdtails.audit.estimation"  # imports this module
 
 
 def divisors(n: int) -> list[int]:

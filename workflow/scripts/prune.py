@@ -5,11 +5,10 @@ import math
 from typing import Any
 
 from sgdtails import layers
-from sgdtails.config import batches, dotted
+from sgdtails.config import architectures, batches, dotted
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
-from sgdtails.models import architectures
 from sgdtails.pruning import methods as pruning
 from sgdtails.pruning import prunability
 from sgdtails.pruning.pruned import PrunedNetwork
