@@ -10,8 +10,8 @@ from sgdtails.claims.claim_quantities import Study
 from sgdtails.config import grid
 from sgdtails.io import tables
 from sgdtails.tail_index.network_index import Index
+from tests.config.test_grid import merged
 from tests.conftest import ROOT, script
-from tests.test_grid import merged
 
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/config.yaml"))
 

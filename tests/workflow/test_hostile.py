@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from tests.config.test_inputs import BOMB
 from tests.fuzz import targets
-from tests.test_inputs import BOMB
 from tests.workflow.conftest import TINY, Workflow
 
 ROW = {"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.1, "seed": 0}

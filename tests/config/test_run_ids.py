@@ -1,6 +1,6 @@
 from sgdtails.config import run_ids
+from tests.config.test_grid import runs
 from tests.conftest import PLAIN
-from tests.test_grid import runs
 
 
 def test_an_id_is_short_and_says_the_very_step_size():

@@ -354,7 +354,7 @@ def extra(input_shape, classes):
     return type("Extra", (Net,), {"get_extra_state": lambda self: {"a": 1}, "set_extra_state": lambda self, s: None})()
 
 
-HERE = r" \(tests/test_own_models.py:[0-9]+\)"
+HERE = r" \(tests/models/test_own_models.py:[0-9]+\)"
 
 
 @pytest.mark.parametrize(

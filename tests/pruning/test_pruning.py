@@ -301,7 +301,7 @@ def test_bad_input():
 def test_errors_are_the_same_to_the_last_digit_in_every_process():
     """Sums over layers must not follow the order of a set of names, which Python changes from process to process."""
     code = (
-        "from tests.test_pruning import *\n"
+        "from tests.pruning.test_pruning import *\n"
         "pruned = list(pruning.sweep(network((12, 20, 15, 18, 16, 14, 5)), RATIOS, method='node'))\n"
         "print([each.relative_error(p).hex() for each in pruned for p in pruning.NORMS])"
     )

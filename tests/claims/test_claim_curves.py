@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sgdtails import layers
 from sgdtails.claims import claim_curves, claim_quantities
 from sgdtails.pruning import compression
-from tests.test_claims import study, table
+from tests.claims.test_claims import study, table
 
 ROWS = {"p": 2.0, "epsilon": 0.1}
 

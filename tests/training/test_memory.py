@@ -17,7 +17,7 @@ from sgdtails.training import average_stage, stages, train_stage
 from sgdtails.training.checkpoints import Checkpoints
 from sgdtails.training.engines import lane_builder
 from tests.conftest import PLAIN
-from tests.test_training import STOP
+from tests.training.test_training import STOP
 
 RUNS = {f"run{seed}": {"step_size": 0.1 + 0.05 * seed, "seed": seed} for seed in range(5)}
 

@@ -14,7 +14,7 @@ from sgdtails.schemas import run_schemas
 from sgdtails.training import averaging, evaluation
 from sgdtails.training import trainer as training
 from sgdtails.training.engines import fully_connected, lane_builder, updates
-from tests.test_training import SPECS, STOP, Keeper, count_calls, digits  # noqa: F401
+from tests.training.test_training import SPECS, STOP, Keeper, count_calls, digits  # noqa: F401
 
 
 def run(

@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d
 
 from sgdtails import layers
 from sgdtails.pruning import methods as pruning
-from tests.test_pruning import RATIOS, convolutional, network
+from tests.pruning.test_pruning import RATIOS, convolutional, network
 
 HEAD = {"head": np.ones((2, 5))}
 

@@ -13,8 +13,8 @@ from sgdtails.claims.claim_quantities import Study
 from sgdtails.io import tables
 from sgdtails.tail_index import network_index
 from sgdtails.tail_index.network_index import Index
+from tests.claims.test_claims import CLAIMS, SETTINGS, said, study, table
 from tests.conftest import ROOT, script
-from tests.test_claims import CLAIMS, SETTINGS, said, study, table
 
 INDICES = [
     Index(),

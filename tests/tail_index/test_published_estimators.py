@@ -1,7 +1,6 @@
 """The authors' own values on fixed samples, where they are at hand."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from sgdtails.tail_index import mmo as tail_index
 from sgdtails.tail_index import published_estimators
 from sgdtails.tail_index.published_estimators import Paulauskas
+from tests.conftest import ROOT
 
-REFERENCE = Path(__file__).parents[2] / "shared/paper/ref_estimates.json"
+REFERENCE = ROOT.parent / "shared/paper/ref_estimates.json"
 ROWS = json.loads(REFERENCE.read_text())["rows"] if REFERENCE.exists() else []
 
 

@@ -14,9 +14,9 @@ from sgdtails.training import averaging
 from sgdtails.training import trainer as training
 from sgdtails.training.engines import fully_connected, updates
 from sgdtails.training.engines.updates import Sgd
-from tests.test_averaging import averages, run
-from tests.test_lanes import EVERYTHING, apart, build, images, lane, orders, plain  # noqa: F401
-from tests.test_training import STOP, Keeper, assert_equal, digits, fleet  # noqa: F401
+from tests.training.test_averaging import averages, run
+from tests.training.test_lanes import EVERYTHING, apart, build, images, lane, orders, plain  # noqa: F401
+from tests.training.test_training import STOP, Keeper, assert_equal, digits, fleet  # noqa: F401
 
 
 @pytest.mark.parametrize("sgd", [Sgd(momentum=0.9), Sgd(weight_decay=0.05), Sgd(momentum=0.5, weight_decay=0.01)])

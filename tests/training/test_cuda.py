@@ -14,9 +14,9 @@ from sgdtails.runtime import devices
 from sgdtails.training import trainer as training
 from sgdtails.training.engines import fully_connected, graphs, lanes, modules, updates
 from sgdtails.training.engines.updates import Sgd, weights
-from tests.test_averaging import assert_equal, averages, run
-from tests.test_lanes import BATCH, CONFIG, EVERYTHING, SHAPE, N, apart, orders, plain
-from tests.test_training import STOP
+from tests.training.test_averaging import assert_equal, averages, run
+from tests.training.test_lanes import BATCH, CONFIG, EVERYTHING, SHAPE, N, apart, orders, plain
+from tests.training.test_training import STOP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 STEPS = 5 * graphs.LENGTH + 7
