@@ -68,7 +68,7 @@ fuzz: .venv/ready            ## looks for files that the readers of files cannot
 	  || { cat .venv/fuzz/$$target.log; exit 1; }; grep -E "^Done|peak_rss" .venv/fuzz/$$target.log; done
 
 docs: .venv/ready            ## docs/tables.md and docs/config.md, from schemas and the commented config
-	python -m sgdtails.reference
+	python -m sgdtails.report.reference
 
 lint: .venv/ready            ## style, types and workflow checks
 	ruff check .
