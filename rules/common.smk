@@ -9,7 +9,16 @@ from pathlib import Path
 import sgdtails
 import yaml
 from sgdtails.audit import audit_inputs
-from sgdtails.config import batches, containers, grid, planning, prunable_layers, run_ids, source_settings, study_size
+from sgdtails.config import (
+    batches,
+    containers,
+    grid,
+    planning,
+    prunable_layers,
+    run_ids,
+    source_settings,
+    study_size,
+)
 from sgdtails.data import contents
 from sgdtails.digests import provenance
 from sgdtails.errors import InputError, unknown
