@@ -46,7 +46,8 @@ def job(folder: Path, config: dict[str, Any], model: str) -> None:
     settings |= {"device": "cpu", "precision": "fp32", "threads": 1}
     dataset, initial = str(folder / "mnist.safetensors"), str(folder / f"{model}.safetensors")
     if not Path(initial).exists():
-        network = models.build(model, (1, 28, 28), 10, config["models"], seed=0)
+        read = data.read(dataset)
+        network = models.build(model, read.shape, len(read.classes), config["models"], seed=0)
         storage.save_arrays(initial, models.state(network), {})
     outputs = Files(row=str(folder / "runs" / name / "training.parquet"))
     smk = SimpleNamespace(input=Files(), output=outputs, params=SimpleNamespace(code="c"))

@@ -121,14 +121,14 @@ def test_a_run_costs_what_its_steps_cost(config, peaks):
     cost = grid_cost.run_cost(run, layers, config, grid_cost.How(peaks=peaks, fixed=40_000))
     assert (cost.iterations, cost.at_budget) == (40_000, False)
     assert cost.training == pytest.approx(50_000 * step)  # with 10,000 for the average
-    assert cost.pruning == pytest.approx(111 * 70_000 * 2 * 14_209_024 / peaks[0])
+    assert cost.pruning == pytest.approx(111 * 10_000 * 2 * 14_209_024 / peaks[0])
     assert cost.analysis == pytest.approx(14.209024 * grid_cost.ANALYSIS)
     twice = grid_cost.run_cost(run, layers, config, grid_cost.How(peaks=peaks, fixed=40_000, networks=2))
     assert twice.pruning == pytest.approx(2 * cost.pruning)
     measured = [{"network": "FCN4-2048", "b": 50, "ours": us} for us in (300.0, 150.0)]
     cost = grid_cost.run_cost(run, layers, config, grid_cost.How(measured, fixed=40_000))
     assert cost.training == pytest.approx(50_000 * 150e-6)
-    assert cost.pruning == pytest.approx(111 * 70_000 * 1e-6)
+    assert cost.pruning == pytest.approx(111 * 10_000 * 1e-6)
     other = grid_cost.run_cost(run | {"batch_size": 100}, layers, config, grid_cost.How(measured, fixed=40_000))
     assert (other.training, other.pruning) == (None, None)
 
