@@ -20,15 +20,15 @@ if workflow.is_main_process:
 def shared(stage, kind, name):
     """What the networks of a batch have in common, a text for the batch's name, and the most of them; ``name``: one of the kind."""
     one = workflow.get_rule(stage)
-    wildcards = Wildcards(fromdict=dict.fromkeys(one.wildcard_names, name))
-    row = row_of(wildcards)
+    wildcards = fields(one, name)
+    row = row_of(Wildcards(fromdict=wildcards))
     model = config["models"][row["model"]]
     text, most = [row["model"], row["dataset"]], batches.analyses_per_job(model)
     if stage in ("train", "average"):
         text += filter(None, [f"b{row['batch_size']}", row["variant"]])
         gpu = os.environ.get(ON_GPUS) == "1"
         most = batches.runs_per_job(config["runs_per_job"], model, gpu=gpu)
-    asked = tuple(present_params(one, dict(wildcards.items())).values())
+    asked = tuple(present_params(one, wildcards).values())
     if stage in ("initial", "train"):
         asked += dataset_settings(row["dataset"]), code("dataset.py")
     return (asked, *text), "_".join(text), most
@@ -48,7 +48,8 @@ def groups(stage):
 def left(stage, asked, name):
     """Whether a network's files of a stage, or any that they are made from, are to be made."""
     before = (each for each, after in batches.AFTER.items() if stage in after)
-    file = for_one(workflow.get_rule(stage).output[0], name)
+    one = workflow.get_rule(stage)
+    file = for_one(one.output[0], fields(one, name))
     return not Path(file).exists() or any(
         not DONE.has(each, asked[each][name][0][0], name) for each in (stage, *before)
     )
@@ -65,21 +66,26 @@ def small_networks():
                 yield workflow.get_rule(stage), f"{stage}_{batch}", found
 
 
-def of_all(files, members):
+def fields(one, name):
+    """The wildcards of a rule of single networks, for one of them."""
+    return dict.fromkeys(one.wildcard_names, name)
+
+
+def of_all(one, files, members):
     """A rule's files by name, of all members of a batch: lists in their order, or the one file that they share."""
     found = {}
     for name, file in files.items():
-        each = [for_one(file, member) for member in members]
+        each = [for_one(file, fields(one, member)) for member in members]
         found[name] = each if len(set(each)) > 1 else each[0]
         if is_flagged(file, "temp"):
             found[name] = temp(found[name])
     return found
 
 
-def for_one(file, name):
+def for_one(file, wildcards):
     """What an input or output of a rule is, for one network."""
-    file = file(Wildcards(fromdict={"run": name})) if callable(file) else file
-    return strip_wildcard_constraints(file).format(run=name, initial=name)
+    file = file(Wildcards(fromdict=wildcards)) if callable(file) else file
+    return strip_wildcard_constraints(file).format(**wildcards)
 
 
 def make_rule(one, batch, members):
@@ -89,9 +95,9 @@ def make_rule(one, batch, members):
         name:
             batch
         input:
-            **of_all(one.input, members),
+            **of_all(one, one.input, members),
         output:
-            **of_all(one.output, members),
+            **of_all(one, one.output, members),
         log:
             f"{LOGS}/{one.name}/{batch.removeprefix(f'{one.name}_')}.log",
         benchmark:
@@ -103,7 +109,7 @@ def make_rule(one, batch, members):
         resources:
             **one.ruleinfo.resources[1],
         params:
-            **present_params(one, dict.fromkeys(one.wildcard_names, members[0])),
+            **present_params(one, fields(one, members[0])),
         script:
             f"../workflow/scripts/{one.name.removeprefix('initial_')}.py"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sgdtails.io import storage, tables
+from sgdtails.io import integrity, storage, tables
 from tests.workflow.conftest import TINY, Workflow
 
 RUNS = "results/tiny/tables/runs.parquet"
@@ -104,6 +104,29 @@ def test_without_notes_of_what_is_done_nothing_is_made_again(pairs, tmp_path):
         assert pairs.planned(PAIRS, "--", RUNS) == {}
     finally:
         (tmp_path / "done").rename(done)
+
+
+def test_networks_of_several_seeds_that_leave_no_weights(fresh):
+    """A batch of runs may start from one network, from several, or from some in common; an edit later trains again."""
+    config = copy.deepcopy(TINY) | {"weights": {"keep": "none"}}
+    config["runs"][0]["step_size"] = [0.1, 0.2]
+    config["runs"].append(config["runs"][0] | {"step_size": 0.3, "seed": 1})
+    targets = ("--", *(f"results/tiny/tables/{name}.parquet" for name in ("runs", "tails", "histograms")))
+    result = fresh.run(config, *targets)
+    assert result.returncode == 0, result.stdout
+    seeds = {row["run"]: row["seed"] for row in tables.read(fresh.folder / RUNS).to_pylist()}
+    assert sorted(seeds.values()) == [0, 0, 1]
+    initial = tables.read(fresh.folder / "results/tiny/tables/tails.parquet").to_pylist()
+    alphas = {
+        run: [row["alpha"] for row in initial if (row["run"], row["weights"]) == (run, "initial")] for run in seeds
+    }
+    first, second, third = (alphas[run] for run in sorted(seeds))
+    assert first == second != third
+    assert weights(fresh) == {}
+    assert integrity.main(fresh.folder / "results") == 0
+    assert fresh.planned(config, *targets) == {}
+    stages = ("initial, several", "train, several", "average, several", "tails, several")
+    assert fresh.planned(config | {"tails": {"orders": 4}}, "--", RUNS) == dict.fromkeys(stages, 1) | {"runs": 1}
 
 
 def catches(pid, number):
