@@ -17,6 +17,7 @@ TABLE_1 = {  # of the paper: parameters
     **{("fcn4", "cifar10"): 18_894_848, ("fcn6", "cifar10"): 27_283_456, ("cnn", "cifar10"): 9_222_848},
     **{("fcn4", "mnist"): 14_209_024, ("fcn6", "mnist"): 22_597_632, ("cnn", "mnist"): 9_221_696},
 }
+A, B, C = "fcn4-digits-b10-lr0.1-s0", "fcn4-digits-b10-lr0.2-s0", "fcn4-digits-b10-lr0.1-s1"
 RUN = {"dataset": "digits", "model": "fcn4", "batch_size": 10, "seed": 0}
 
 
@@ -62,13 +63,13 @@ def test_a_kind_that_weights_do_not_have_is_one_sentence():
 
 
 def test_where_those_lie_that_are_not_kept(config):
-    runs = {"a": RUN, "b": RUN}
+    runs = {A: RUN, B: RUN}
     assert study_size.passing(config, runs) == set()
     config["weights"]["keep"] = "final"
-    gone = {f"runs/{run}/{kind}.safetensors" for run in "ab" for kind in ("converged", "average")}
+    gone = {f"runs/{run}/{kind}.safetensors" for run in (A, B) for kind in ("converged", "average")}
     assert study_size.passing(config, runs) == gone
     config["weights"]["keep"] = "none"
-    gone |= {"runs/a/last.safetensors", "runs/b/last.safetensors", "initial/fcn4-digits-s0/weights.safetensors"}
+    gone |= {f"runs/{A}/last.safetensors", f"runs/{B}/last.safetensors", "initial/fcn4-digits-s0/weights.safetensors"}
     assert study_size.passing(config, runs) == gone
 
 
@@ -108,19 +109,19 @@ def test_the_papers_study(config, tmp_path, free):
 
 def test_weights_that_are_pruned_are_there_once(small, tmp_path):
     size = 4 * (16 * 64 + 8 * 16 + 10 * 8)
-    found = measured(small, {"a": RUN}, tmp_path, "final", "average")
+    found = measured(small, {A: RUN}, tmp_path, "final", "average")
     assert (found.most, found.stays) == (2 * size, 2 * size)
 
 
 def test_what_is_written_takes_no_more_room(small, tmp_path, free):
-    runs = {"a": RUN, "b": RUN, "c": RUN | {"seed": 1}}
+    runs = {A: RUN, B: RUN, C: RUN | {"seed": 1}}
     whole = measured(small, runs, tmp_path)
     assert whole.to_come == whole.most
-    written = tmp_path / "results/s/runs/a/averaging.parquet"
+    written = tmp_path / f"results/s/runs/{A}/averaging.parquet"
     written.parent.mkdir(parents=True)
     written.touch()
     found = measured(small, runs, tmp_path)
-    assert (found.most, found.to_come) == (whole.most, whole.most * 7 // 11)  # initial weights of a and b are the same
+    assert (found.most, found.to_come) == (whole.most, whole.most * 7 // 11)  # initial weights of A and B are the same
     free(found.to_come)
     assert measured(small, runs, tmp_path).enough
     free(found.to_come - 1)
@@ -131,15 +132,15 @@ def test_what_is_written_takes_no_more_room(small, tmp_path, free):
 
 
 def test_an_own_model_is_named(small, tmp_path):
-    found = measured(small, {"a": RUN, "b": RUN | {"model": "own"}}, tmp_path)
-    assert found.most == measured(small, {"a": RUN}, tmp_path).most
+    found = measured(small, {A: RUN, "own-digits-b10-lr0.1-s0": RUN | {"model": "own"}}, tmp_path)
+    assert found.most == measured(small, {A: RUN}, tmp_path).most
     assert "not counted: own models own (1 run)" in str(found)
 
 
 def test_a_dataset_is_measured_once_it_is_prepared(small, tmp_path):
     """Until then no network of it can be smaller than what is said."""
     small["datasets"]["sources"]["mine"] = {"kind": "npz", "path": "a.npz"}
-    runs = {"a": RUN | {"dataset": "mine"}}
+    runs = {"fcn4-mine-b10-lr0.1-s0": RUN | {"dataset": "mine"}}
     vague = measured(small, runs, tmp_path)
     assert str(vague).startswith("at least ")
     images, labels = np.zeros((5, 3, 6, 4), np.uint8), np.zeros(5, np.int64)
@@ -164,7 +165,7 @@ def test_sizes_as_a_person_reads_them(size, text):
 
 def test_it_is_there_for_who_plans():
     """Before any job starts, without the libraries that take seconds to import."""
-    script = "import sys; from sgdtails import study_size; sys.exit(bool({'numpy', 'torch'} & set(sys.modules)))"
+    script = "import sys; from sgdtails.config import study_size; sys.exit(bool({'numpy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 

@@ -322,7 +322,7 @@ def test_a_size_is_refused_by_the_dataset_that_it_would_give(tmp_path, monkeypat
 
 LIMITED = """
 import resource, sys
-from sgdtails import sources
+from sgdtails.data import sources
 from sgdtails.errors import InputError
 resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, resource.RLIM_INFINITY))
 try:

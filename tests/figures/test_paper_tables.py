@@ -9,9 +9,21 @@ BASE = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 
 def runs():
     rows = [
-        {"run": "a", "dataset": "cifar10", "model": "fcn4", "eta_over_b": 1e-3, "status": "converged"},
-        {"run": "b", "dataset": "cifar10", "model": "fcn4", "eta_over_b": 5e-3, "status": "diverged"},
-        {"run": "c", "dataset": "mnist", "model": "cnn", "eta_over_b": 2e-3, "status": "budget"},
+        {
+            "run": "fcn4-cifar10-b50-lr0.05-s1",
+            "dataset": "cifar10",
+            "model": "fcn4",
+            "eta_over_b": 1e-3,
+            "status": "converged",
+        },
+        {
+            "run": "fcn4-cifar10-b50-lr0.25-s0",
+            "dataset": "cifar10",
+            "model": "fcn4",
+            "eta_over_b": 5e-3,
+            "status": "diverged",
+        },
+        {"run": "cnn-mnist-b50-lr0.1-s1", "dataset": "mnist", "model": "cnn", "eta_over_b": 2e-3, "status": "budget"},
     ]
     return pa.Table.from_pylist([BASE | row for row in rows], schema=tables.SCHEMAS["runs"])
 
@@ -26,9 +38,9 @@ def test_ranges_cover_every_run_and_count_the_converged():
 
 def test_parameters_are_counted_in_the_files(tmp_path):
     files = {}
-    for run, shape in (("b", (4, 5)), ("c", (2, 3, 3, 3))):
-        files[run] = str(tmp_path / f"{run}.safetensors")
-        storage.save_arrays(files[run], {"l.weight": np.zeros(shape), "l.bias": np.zeros(9)}, {})
+    for initial, shape in (("fcn4-cifar10-s0", (4, 5)), ("cnn-mnist-s1", (2, 3, 3, 3))):
+        files[initial] = str(tmp_path / f"{initial}.safetensors")
+        storage.save_arrays(files[initial], {"l.weight": np.zeros(shape), "l.bias": np.zeros(9)}, {})
     assert [row["parameters"] for row in paper_tables.parameters(runs(), files)] == [20, 54]
 
 

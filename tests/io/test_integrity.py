@@ -141,7 +141,7 @@ def test_too_many_open_files_are_no_damage(study):
     script = f"""
 import os, resource
 from pathlib import Path
-from sgdtails import integrity
+from sgdtails.io import integrity
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 held = []
 try:

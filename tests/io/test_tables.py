@@ -33,7 +33,7 @@ def test_a_table_carries_schema_and_provenance(tmp_path):
 THREADS = """
 import sys
 from pathlib import Path
-from sgdtails import run_schemas, parquet
+from sgdtails.schemas import run_schemas; from sgdtails.io import parquet
 import pyarrow as pa
 threads = lambda: len(list(Path("/proc/self/task").iterdir()))
 pa.array([0.0])

@@ -330,7 +330,7 @@ def test_the_papers_215_runs_are_read_without_torch(tmp_path, config):
     runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
     write_rows(tmp_path, config, runs)
     write_averages(tmp_path, config, list(runs)[:100])
-    script = "import sys; from sgdtails import status; code = status.main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"
+    script = "import sys; from sgdtails.report import status; code = status.main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"
     command = [sys.executable, "-c", script, "--results", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
