@@ -1,10 +1,11 @@
 """What the analyses of one wide network cost, beside what they cost at another revision.
 
-    python -m benchmarks.analysis_cost REVISION --root FOLDER [--model fcn4]
+    python -m benchmarks.analysis_cost REVISION --root FOLDER [--model fcn4] [--pruning]
 
 A network of the paper's width is trained for one gate and averaged for two iterations, then analysed and pruned by the
 workflow, one kind after the other: CPU seconds of all processes, seconds on all cores, and the peak memory of one. ``--root``
-holds MNIST's files. A table is printed and written to results/benchmarks/analysis_cost.json.
+holds MNIST's files. Of pruning only the present cost is measured, unless ``--pruning`` asks for both: it may have taken ten
+minutes. A table is printed and written to results/benchmarks/analysis_cost.json.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ import yaml
 from benchmarks.demo_cost import BASE, measure, worktree
 
 RUN = "{model}-mnist-b50-lr0.1-s0"
-KINDS = ("tails", "compression", "perturbation", "bounds", "pruned")
-MAKE = {"training": "averaging", **{kind: kind for kind in KINDS}}  # what is made, by the name of its file
+ANALYSES = ("tails", "compression", "perturbation", "bounds")
+KINDS = (*ANALYSES, "pruned")
 
 
 def study(model: str, root: str) -> dict[str, Any]:
@@ -37,19 +39,19 @@ def study(model: str, root: str) -> dict[str, Any]:
     }
 
 
-def costs(tree: Path, folder: Path, config: Path, model: str) -> dict[str, dict[str, Any]]:
+def costs(tree: Path, folder: Path, config: Path, model: str, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What each kind costs; training first, which the others need."""
-    files = {name: f"results/cost/runs/{RUN.format(model=model)}/{file}.parquet" for name, file in MAKE.items()}
-    return {name: measure(tree, folder, config, file) for name, file in files.items()}
+    place = f"results/cost/runs/{RUN.format(model=model)}"
+    return {kind: measure(tree, folder, config, f"{place}/{kind}.parquet") for kind in ("averaging", *kinds)}
 
 
 def markdown(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> str:
     """A row for each kind, and one for all analyses but pruning."""
     heading = "| | CPU seconds before | now | ratio | seconds now | peak GiB now |\n|---|---|---|---|---|---|"
-    lines = [_row(kind, before[kind], now[kind]) for kind in KINDS]
+    lines = [_row(kind, before.get(kind), now[kind]) for kind in KINDS]
     sums = [
         {
-            key: reduce(cost[kind][key] for kind in KINDS[:-1])
+            key: reduce(cost[kind][key] for kind in ANALYSES)
             for key, reduce in (("cpu_seconds", sum), ("seconds", sum), ("peak_gib", max))
         }
         for cost in (before, now)
@@ -57,9 +59,12 @@ def markdown(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) 
     return "\n".join([heading, *lines, _row("all but pruning", *sums)])
 
 
-def _row(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    cpu = before["cpu_seconds"], now["cpu_seconds"]
-    return f"| {name} | {cpu[0]:.1f} | {cpu[1]:.1f} | {cpu[1] / cpu[0]:.2f} | {now['seconds']:.1f} | {now['peak_gib']:.2f} |"
+def _row(name: str, before: dict[str, Any] | None, now: dict[str, Any]) -> str:
+    cpu = now["cpu_seconds"]
+    both = (
+        f"{before['cpu_seconds']:.1f} | {cpu:.1f} | {cpu / before['cpu_seconds']:.2f}" if before else f" | {cpu:.1f} | "
+    )
+    return f"| {name} | {both} | {now['seconds']:.1f} | {now['peak_gib']:.2f} |"
 
 
 def main() -> None:
@@ -67,6 +72,7 @@ def main() -> None:
     parser.add_argument("revision", help="what to compare with: a commit, branch or tag")
     parser.add_argument("--root", required=True, help="the folder with MNIST's files")
     parser.add_argument("--model", default="fcn4")
+    parser.add_argument("--pruning", action="store_true", help="measure what pruning cost before, too")
     given, out = parser.parse_args(), BASE / "results/benchmarks"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary goes, as after Ctrl-C
     out.mkdir(parents=True, exist_ok=True)
@@ -75,8 +81,8 @@ def main() -> None:
         config = folder / "study.yaml"
         config.write_text(yaml.safe_dump(study(given.model, given.root)), encoding="utf-8")
         with worktree(given.revision, folder / "tree") as tree:
-            before = costs(tree, folder / "before", config, given.model)
-        now = costs(BASE, folder / "now", config, given.model)
+            before = costs(tree, folder / "before", config, given.model, KINDS if given.pruning else ANALYSES)
+        now = costs(BASE, folder / "now", config, given.model, KINDS)
     said = {"revision": given.revision, "model": given.model, "before": before, "now": now}
     (out / "analysis_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     print(markdown(before, now))
