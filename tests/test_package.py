@@ -272,7 +272,9 @@ def test_commits_are_checked_as_make_lint_does():
 
 
 def test_make_help_lists_the_targets_that_say_what_they_do():
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     listed = [line.split()[1] for line in shown.splitlines()]
     text = (ROOT / "Makefile").read_text()
     phony = set(re.search(r"^\.PHONY: (.*)", text, re.M)[1].split())

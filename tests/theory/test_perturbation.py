@@ -16,7 +16,7 @@ from sgdtails.io import storage, tables
 from sgdtails.pruning.pruned import PrunedNetwork
 from sgdtails.schemas.study_schemas import SCHEMAS
 from sgdtails.theory import perturbation
-from tests.conftest import script
+from tests.conftest import Files, script
 
 
 def network(widths, rng, tail=3.0):
@@ -180,11 +180,11 @@ def test_the_job_takes_the_first_images_only(rows, tmp_path, monkeypatch):
         settings |= {"images": count, "device": "cpu", "threads": 1}
         smk = SimpleNamespace(
             params=SimpleNamespace(settings=json.dumps(settings), code=""),
-            input=SimpleNamespace(trained=tmp_path / "last", dataset=tmp_path / "images", training="", averaging=""),
-            output=[tmp_path / "out.parquet"],
+            input=Files(trained=str(tmp_path / "last"), dataset=str(tmp_path / "images"), training="t", averaging="a"),
+            output=Files(perturbation=str(tmp_path / "runs/a/perturbation.parquet")),
         )
         script("perturbation").main(smk)
-        (row,) = tables.read(tmp_path / "out.parquet").to_pylist()
+        (row,) = tables.read(smk.output.perturbation).to_pylist()
         reaches[count] = row["images"], row["reach"]
     assert reaches[6] == reaches[None] == (6, 4 * 255)
     assert reaches[5][0] == 5

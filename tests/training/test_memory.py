@@ -12,6 +12,7 @@ from sgdtails.data import datasets as data
 from sgdtails.data import sources
 from sgdtails.errors import InputError, out_of_memory
 from sgdtails.io import storage
+from sgdtails.models import building as models
 from sgdtails.runtime import jobs, limits
 from sgdtails.training import average_stage, stages, train_stage
 from sgdtails.training.checkpoints import Checkpoints
@@ -67,9 +68,13 @@ class Small:
 
 
 def train(folder, dataset, slots, minutes=60.0):
-    train_stage.train(
-        {run: settings(run) for run in RUNS}, store(folder, "train"), dataset, slots=slots, minutes=minutes
-    )
+    initial = {}
+    for run, steps in RUNS.items():
+        initial[run] = str(folder / f"initial/{run}.safetensors")
+        network = models.build("small", (1, 8, 8), 10, {"small": {"fcn": [16]}}, seed=steps["seed"])
+        storage.save_arrays(initial[run], models.state(network), {})
+    every, files = {run: settings(run) for run in RUNS}, {"initial": initial, "dataset": dataset}
+    train_stage.train(every, store(folder, "train"), **files, slots=slots, minutes=minutes)
     return {run: found.load() for run, found in store(folder, "train").items()}
 
 
@@ -102,7 +107,8 @@ def test_averaging_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, c
 
     def average(folder):
         every = {run: settings(run) for run in RUNS}
-        average_stage.average(every, store(folder, "average"), dataset, trained, slots=4, minutes=60.0)
+        files = {"trained": trained, "dataset": dataset}
+        average_stage.average(every, store(folder, "average"), **files, slots=4, minutes=60.0)
         return {run: found.load() for run, found in store(folder, "average").items()}
 
     whole = average(tmp_path / "whole")

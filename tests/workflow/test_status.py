@@ -6,6 +6,7 @@ from sgdtails.report import status
 from tests.workflow.conftest import TINY
 
 SLOW = TINY | {
+    "runs_per_job": 1,
     "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": [0.1, 0.2], "seed": 0}],
     "stop": TINY["stop"] | {"train_nll": 1e-12, "budget": 1_000_000},  # hours: it is interrupted
 }
