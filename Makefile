@@ -30,11 +30,14 @@ report: .venv/ready          ## the finished study of CONFIG as one page: result
 status: .venv/ready          ## how far the study of CONFIG is, from its files: runs, progress, time left
 	@python -m sgdtails.report.status --configfile "$$CONFIG"
 
-bench: .venv/ready           ## what a user would write instead, side by side: minutes; MNIST=folder takes real images
+bench: .venv/ready           ## what a user would write instead, side by side; MNIST=folder takes real images, BEFORE=revision compares with it
 	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.checkpoints $(if $(MNIST),--root $(MNIST))
+	python -m benchmarks.wide
+	$(if $(BEFORE),python -m benchmarks.demo_cost $(BEFORE))
+	$(if $(BEFORE),$(if $(MNIST),python -m benchmarks.analysis_cost $(BEFORE) --root $(MNIST)))
 
 # Both need no Snakemake, and run in any Python that has torch, numpy, SciPy, pyarrow, safetensors, scikit-learn and PyYAML.
 gpu-check:                   ## what training computes on a GPU, and how fast: three minutes; skipped where there is none
