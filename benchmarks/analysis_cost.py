@@ -10,17 +10,15 @@ minutes. A table is printed and written to results/benchmarks/analysis_cost.json
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.demo_cost import BASE, measure, worktree
+from benchmarks.demo_cost import BASE, OUT, measure, workplace, worktree
 
 RUN = "{model}-mnist-b50-lr0.1-s0"
 ANALYSES = ("tails", "compression", "perturbation", "bounds")
@@ -73,18 +71,15 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="the folder with MNIST's files")
     parser.add_argument("--model", default="fcn4")
     parser.add_argument("--pruning", action="store_true", help="measure what pruning cost before, too")
-    given, out = parser.parse_args(), BASE / "results/benchmarks"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary goes, as after Ctrl-C
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix="analysis_cost-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    given = parser.parse_args()
+    with workplace("analysis_cost") as folder:
         config = folder / "study.yaml"
         config.write_text(yaml.safe_dump(study(given.model, given.root)), encoding="utf-8")
         with worktree(given.revision, folder / "tree") as tree:
             before = costs(tree, folder / "before", config, given.model, KINDS if given.pruning else ANALYSES)
         now = costs(BASE, folder / "now", config, given.model, KINDS)
     said = {"revision": given.revision, "model": given.model, "before": before, "now": now}
-    (out / "analysis_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (OUT / "analysis_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     print(markdown(before, now))
 
 

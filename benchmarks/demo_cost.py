@@ -23,7 +23,17 @@ from typing import Any
 from benchmarks.table_differences import compare
 
 BASE = Path(__file__).resolve().parents[1]
+OUT = BASE / "results/benchmarks"
 _STEPS = re.compile(r"^(\d+) of \d+ steps", re.MULTILINE)
+
+
+@contextmanager
+def workplace(name: str) -> Iterator[Path]:
+    """A temporary folder beside the results of benchmarks, which goes also where SIGTERM ends the process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does
+    OUT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=OUT, prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager
@@ -91,19 +101,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision", help="what to compare with: a commit, branch or tag")
     parser.add_argument("--configfile", default="config/demo.yaml", help="of both, below the repository")
-    given, out = parser.parse_args(), BASE / "results/benchmarks"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary goes, as after Ctrl-C
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix="demo_cost-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    given = parser.parse_args()
+    with workplace("demo_cost") as folder:
         with worktree(given.revision, folder / "tree") as tree:
             costs = {"before": measure(tree, folder / "before", tree / given.configfile)}
         costs["now"] = measure(BASE, folder / "now", BASE / given.configfile)
         differences = compare(*(next((folder / part).glob("results/*/tables")) for part in costs))
     said = {"revision": given.revision, "costs": costs, "differences": differences}
-    (out / "demo_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (OUT / "demo_cost.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     text = markdown(given.revision, costs, differences)
-    (out / "demo_cost.md").write_text(text, encoding="utf-8")
+    (OUT / "demo_cost.md").write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -1,17 +1,17 @@
 """What the tests share."""
 
-import importlib.util
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pyarrow as pa
 import pytest
 import torch
 import yaml
 from hypothesis import settings
+
+from benchmarks.study_plan import Files, script
+
+__all__ = ["Files", "script"]  # a script of the workflow without Snakemake, and what Snakemake gives to it
 
 PLAIN = {"variant": "", "momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}  # SGD of a run
 ROOT = Path(__file__).parent.parent
@@ -47,26 +47,6 @@ def config() -> dict:
 @pytest.fixture
 def schema() -> dict:
     return yaml.safe_load((ROOT / "config/config.schema.yaml").read_text())
-
-
-class Files(SimpleNamespace):
-    """Files by name, or lists of them: what Snakemake gives to a script."""
-
-    def __getitem__(self, key: str | int) -> Any:
-        return getattr(self, key) if isinstance(key, str) else [*vars(self).values()][key]
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        return vars(self).items()
-
-
-def script(name: str) -> ModuleType:
-    """A workflow script as a module: its ``main`` takes any object with the attributes of Snakemake's own."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "workflow/scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 ESTIMATES = re.compile(

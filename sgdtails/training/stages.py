@@ -141,7 +141,7 @@ def through(
 
     What was damaged in between is done again, up to three times; then InputError.
     """
-    written = set()
+    written: set[str] = set()
 
     def on_end(run: str) -> None:
         loaded = store[run].load()
@@ -150,8 +150,8 @@ def through(
             written.add(run)
 
     for _ in range(3):
-        for run in settings.keys() - written:
-            if store[run].record().get("outcome"):  # a job that was killed has left it
+        for run in settings:
+            if run not in written and store[run].record().get("outcome"):  # a job that was killed has left it
                 on_end(run)
         left = [run for run in settings if run not in written]
         if not left:
