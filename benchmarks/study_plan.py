@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from sgdtails.config import grid, planning, prunable_layers, run_ids
-from sgdtails.digests import provenance
+from sgdtails.config import planning, prunable_layers, run_ids, run_table
+from sgdtails.digests import code_digest
 from sgdtails.training import stages
 
 BASE = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def read_config(file: str | None, root: str | None, device: str) -> dict[str, An
     if root:
         config["datasets"] |= {"root": root, "download": False}
     if importlib.util.find_spec("jsonschema"):
-        grid.validate(config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8")))
+        run_table.validate(config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8")))
     return config
 
 
@@ -86,7 +86,7 @@ class Plan:
         """InputError for an unusable run table."""
         self.config, self.folder = config, folder
         sources, models = config["datasets"]["sources"], config["models"]
-        self.runs = grid.read_runs(config["runs"], datasets=sources, models=models, base=BASE)
+        self.runs = run_table.read_runs(config["runs"], datasets=sources, models=models, base=BASE)
 
     def as_json(self) -> str:
         """What ``from_json`` makes the same plan of, in another process."""
@@ -181,7 +181,7 @@ class Plan:
     @cache  # noqa: B019  # a process has one plan
     def code(self, name: str) -> str:
         factories = {spec.get("factory", "").rpartition(".")[0] for spec in self.config["models"].values()}
-        return provenance.code(f"workflow/scripts/{name}.py", factories, BASE, {})
+        return code_digest.of_rule(f"workflow/scripts/{name}.py", factories, BASE, {})
 
     def params(self, stage: str, settings: Any) -> SimpleNamespace:
         return SimpleNamespace(settings=json.dumps(settings, sort_keys=True), code=self.code(stage))
@@ -216,7 +216,7 @@ class Plan:
         spec = models[self.runs[run]["model"]]
         used = [models[row["model"]] for row in self.runs.values()]
         more = {
-            "methods": {method: how[method] for method in grid.pruning_methods(spec, how)},
+            "methods": {method: how[method] for method in run_table.pruning_methods(spec, how)},
             "exempt": prunable_layers.of_model(how["exempt"], spec, used),
             **{key: how[key] for key in ("weights", "evaluate", "own", "adaptive", "centring")},
         }

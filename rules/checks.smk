@@ -2,8 +2,8 @@
 
 import os
 
-from sgdtails.config import cluster
-from sgdtails.runtime import devices, leases, limits
+from sgdtails.config import slurm
+from sgdtails.runtime import devices, gpu_locks, limits
 from sgdtails.io import manifest
 from snakemake.io import strip_wildcard_constraints
 from snakemake.iocontainers import Wildcards
@@ -211,10 +211,10 @@ def check_machine():
         ):
             limits.check_address_space()
         if workflow.local_exec and gpus:
-            leases.check_request(gpus.value)
+            gpu_locks.check_request(gpus.value)
         elif partitions:
             file = Path(partitions)
             names = yaml.safe_load(file.read_text())["partitions"]
-            cluster.check_partitions(names, str(file))
+            slurm.check_partitions(names, str(file))
     except InputError as error:
         raise WorkflowError(f"{error}") from None

@@ -12,7 +12,7 @@ from sgdtails.audit import audit_inputs
 from sgdtails.config import (
     batches,
     containers,
-    grid,
+    run_table,
     planning,
     prunable_layers,
     run_ids,
@@ -20,7 +20,7 @@ from sgdtails.config import (
     study_size,
 )
 from sgdtails.data import contents
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from sgdtails.errors import InputError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -30,9 +30,9 @@ if not (BASE / "sgdtails").samefile(Path(sgdtails.__file__).parent):
     raise WorkflowError(
         f"Python has {Path(sgdtails.__file__).parent} in place of {BASE / 'sgdtails'}; start Snakemake by itself."
     )
-provenance.put_first(BASE)
+code_digest.put_first(BASE)
 if workflow.is_main_process:
-    os.environ.pop(provenance.GIVEN, None)  # of a driver that started this one
+    os.environ.pop(code_digest.GIVEN, None)  # of a driver that started this one
 CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
@@ -44,18 +44,18 @@ try:
         config["models"],
         yaml.safe_load((BASE / "config/config.yaml").read_text())["models"],
     )
-    grid.validate(
+    run_table.validate(
         config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
     )
     for name, source in config["datasets"]["sources"].items():
         source_settings.check(name, source)
-    RUNS = grid.read_runs(
+    RUNS = run_table.read_runs(
         config["runs"],
         datasets=config["datasets"]["sources"],
         models=config["models"],
         base=BASE,
     )
-    grid.check_scheme(config["pruning"])
+    run_table.check_scheme(config["pruning"])
     USED = {row["model"]: config["models"][row["model"]] for row in RUNS.values()}
     # By model, what no pruning method touches.
     EXEMPT = {
@@ -88,12 +88,13 @@ CHECKPOINTS = f"{STUDY}/checkpoints"
 PRIORITY = {"dataset": 4, "initial": 3, "train": 2, "average": 1}  # analyses: 0
 
 METHODS = {
-    name: grid.pruning_methods(model, config["pruning"]) for name, model in USED.items()
+    name: run_table.pruning_methods(model, config["pruning"])
+    for name, model in USED.items()
 }
 OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
-SHAPES = {name: grid.width_and_depth(model) for name, model in USED.items()}
+SHAPES = {name: run_table.width_and_depth(model) for name, model in USED.items()}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 
@@ -138,7 +139,7 @@ def known(kind, name, names):
 @cache
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository; jobs check it."""
-    return provenance.code(f"workflow/scripts/{script}", modules, BASE)
+    return code_digest.of_rule(f"workflow/scripts/{script}", modules, BASE)
 
 
 def own_modules(functions):
@@ -195,7 +196,7 @@ def dataset_settings(dataset):
 
 
 # In the working directory, else beside the Snakefile.
-CLAIMS = str(grid.beside(config["claims"]["path"], BASE))
+CLAIMS = str(run_table.beside(config["claims"]["path"], BASE))
 
 
 def check_claims():

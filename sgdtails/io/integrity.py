@@ -37,7 +37,7 @@ def problem(path: Path, *, weights: bool) -> InputError | None:
     try:
         if path.suffix == ".safetensors":
             storage.load_arrays(path) if weights else storage.digest(path)
-        elif storage.read_seal(path):
+        elif storage.read_checksum(path):
             storage.read(path)
         elif path.suffix == ".parquet":
             _parse(path)
@@ -56,8 +56,8 @@ def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
         where = f"kept for that version as {kept}" if isinstance(error, storage.EarlierVersion) else f"moved to {kept}"
         yield f"{error}".removesuffix("delete it and run again.") + f"it is {where}, and made again if it is needed."
     for path in files:
-        if path.suffix == ".parquet" and path.is_file() and not storage.read_seal(path):
-            storage.seal(path)
+        if path.suffix == ".parquet" and path.is_file() and not storage.read_checksum(path):
+            storage.write_checksum(path)
 
 
 def made_by(files: Iterable[Path]) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _is_result(path: Path) -> bool:
     """Whether a file that is not in a study's list is this software's: of a start that has not ended, or of an earlier config."""
     if path.suffix != ".safetensors":
         try:
-            return storage.read_seal(path) is not None
+            return storage.read_checksum(path) is not None
         except OSError:
             return True  # who reads it will say so
     place = path.parent.parent.name  # of weights: of a run, or initial ones that runs share

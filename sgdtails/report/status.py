@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sgdtails.config import grid, inputs, planning, resources, study_size
+from sgdtails.config import planning, resources, run_table, study_size, validation
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
 from sgdtails.report import status_log
@@ -42,7 +42,7 @@ class Overview:
 
     study: str
     disk: str  # one sentence
-    runs: Mapping[str, grid.Run]
+    runs: Mapping[str, run_table.Run]
     ended: dict[str, dict[str, dict[str, Any]]]
     jobs: list[Job] = field(default_factory=list)
     paused: dict[str, int] = field(default_factory=dict)
@@ -51,17 +51,17 @@ class Overview:
 
 def read_config(path: Path | None) -> dict[str, Any]:
     """``config/config.yaml`` with the keys of another file in place of its own, as Snakemake joins them. InputError."""
-    config = inputs.read_yaml(BASE / "config/config.yaml", "config")
+    config = validation.read_yaml(BASE / "config/config.yaml", "config")
     defaults = config["models"]
     if path is not None:
-        over = inputs.read_yaml(path, "--configfile") or {}
+        over = validation.read_yaml(path, "--configfile") or {}
         if not isinstance(over, dict):
             raise InputError(
                 f"--configfile: {path} holds a {type(over).__name__}; give a file of keys, such as study: mine."
             )
         config = _updated(config, over)
     config["models"] = planning.whole_models(config["models"], defaults)
-    grid.validate(config, inputs.read_yaml(BASE / "config/config.schema.yaml", "schema"))
+    run_table.validate(config, validation.read_yaml(BASE / "config/config.schema.yaml", "schema"))
     return config
 
 
@@ -76,7 +76,9 @@ def _updated(config: Config, over: Config) -> dict[str, Any]:
 
 def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:
     """Where each run of the study is, as its files below ``results`` say at this moment."""
-    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=BASE)
+    runs = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=BASE
+    )
     study, moment = results / config["study"], time.time() if now is None else now
     ended = {
         stage: dict(_ended(study / "runs" / run / f"{file}.parquet", run) for run in runs)

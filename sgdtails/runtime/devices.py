@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdtails.errors import InputError
-from sgdtails.runtime import leases
+from sgdtails.runtime import gpu_locks
 
 _DEVICES = Path("/dev")
 
@@ -16,7 +16,7 @@ _DEVICES = Path("/dev")
 @cache
 def _lease() -> None:
     """Once a process: it would wait for itself."""
-    leases.take()
+    gpu_locks.take()
 
 
 def select(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import sgdtails
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from sgdtails.errors import InputError, Interrupted, UserCodeError, out_of_memory, unrepeatable
 from sgdtails.runtime import limits
 
@@ -80,7 +80,7 @@ def _check_code(beside: Path, planned: str) -> None:
         raise InputError(
             f"Python finds {root / 'sgdtails'} before the repository's own {package}; take {root} out of PYTHONPATH, or uninstall it."
         )
-    provenance.check(planned, root)
+    code_digest.check(planned, root)
     sys.meta_path.insert(0, _Unedited(planned, root))
 
 
@@ -93,7 +93,7 @@ class _Unedited:
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name.partition(".")[0] in self._packages:
-            provenance.check(self._planned, self._root)
+            code_digest.check(self._planned, self._root)
 
 
 class _NoPandas:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails.config import grid
+from sgdtails.config import run_table
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
 from sgdtails.report import status, status_log
@@ -33,7 +33,9 @@ def study(config):
 
 def write_rows(results, config, runs, *, seconds=100.0, iterations=1000, state="converged"):
     """The files of finished stages of these runs."""
-    table = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    table = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     for run in runs:
         row = table[run] | dict.fromkeys(("train_nll", "train_accuracy", "test_nll", "test_accuracy"))
         row |= {"run": run, "eta_over_b": 0.1, "status": state, "iterations": iterations, "seconds": seconds}
@@ -327,7 +329,9 @@ def test_into_a_pipe_that_nobody_reads(tmp_path):
 
 def test_the_papers_215_runs_are_read_without_torch(tmp_path, config):
     """Which would take longer to import than all else."""
-    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    runs = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     write_rows(tmp_path, config, runs)
     write_averages(tmp_path, config, list(runs)[:100])
     script = "import sys; from sgdtails.report import status; code = status.main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.config.test_inputs import BOMB
+from tests.config.test_validation import BOMB
 from tests.fuzz import targets
 from tests.workflow.conftest import TINY, Workflow
 

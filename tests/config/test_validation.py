@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgdtails.claims import claims_file
-from sgdtails.config import containers, grid, inputs
+from sgdtails.config import containers, run_table, validation
 from sgdtails.data import sources
 from sgdtails.errors import InputError
 from sgdtails.io import storage
@@ -95,7 +95,7 @@ def test_runs_from_anywhere(rows):
         "datasets": [row["dataset"] for row in rows if isinstance(row["dataset"], str)],  # the config agrees
         "models": [row["model"] for row in rows if isinstance(row["model"], str)],
     }
-    runs = targets.checked(lambda: grid.read_runs(rows, **names))
+    runs = targets.checked(lambda: run_table.read_runs(rows, **names))
     if runs is not None:
         check_runs(runs, rows)
 
@@ -106,7 +106,7 @@ def test_tables_from_anywhere(tmp_path_factory, rows, comma, end):
     lines = [comma.join(rows[0]), *(comma.join(map(str, row.values())) for row in rows)]
     path = tmp_path_factory.getbasetemp() / "anywhere.csv"
     path.write_bytes(end.join(lines).encode("utf-8", "surrogatepass"))
-    runs = targets.checked(lambda: grid.read_runs(str(path), **NAMES))
+    runs = targets.checked(lambda: run_table.read_runs(str(path), **NAMES))
     if runs is not None:
         check_runs(runs, lines)
 
@@ -135,12 +135,12 @@ def test_values_of_runs(column, value, message):
     row = {"dataset": "digits", "model": "fcn4", "batch_size": 1, "step_size": 0.1, "seed": 0} | {column: value}
     everything = ["digits", "digits\n", "fcn4", "../fcn4", "d" * 65]
     with pytest.raises(InputError, match=message):
-        grid.read_runs([row], datasets=everything, models=everything)
+        run_table.read_runs([row], datasets=everything, models=everything)
 
 
 def test_seeds_beyond_the_precision_of_floats():
     row = {"dataset": "digits", "model": "fcn4", "batch_size": 1, "step_size": 0.1, "seed": [2**53 + 1, 2**63 - 1]}
-    assert [run["seed"] for run in grid.read_runs([row], **NAMES).values()] == row["seed"]
+    assert [run["seed"] for run in run_table.read_runs([row], **NAMES).values()] == row["seed"]
 
 
 @pytest.mark.parametrize(
@@ -155,20 +155,20 @@ def test_seeds_beyond_the_precision_of_floats():
 def test_odd_tables(tmp_path, text, message):
     (tmp_path / "runs.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        grid.read_runs(str(tmp_path / "runs.csv"), **NAMES)
+        run_table.read_runs(str(tmp_path / "runs.csv"), **NAMES)
 
 
 def test_a_table_saved_by_a_spreadsheet(tmp_path):
     text = "dataset,model,batch_size,step_size,seed\r\ndigits,fcn4,50,0.1,0\r\n"
     (tmp_path / "runs.csv").write_bytes(text.encode("utf-8-sig"))
-    assert list(grid.read_runs(str(tmp_path / "runs.csv"), **NAMES)) == ["fcn4-digits-b50-lr0.1-s0"]
+    assert list(run_table.read_runs(str(tmp_path / "runs.csv"), **NAMES)) == ["fcn4-digits-b50-lr0.1-s0"]
 
 
 def test_lists_that_multiply_to_more_runs_than_anybody_trains():
     many = list(range(10_000))
     block = {"dataset": "digits", "model": "fcn4", "batch_size": many, "step_size": many, "seed": many}
     with pytest.raises(InputError, match="more than 100,000 runs"):
-        grid.read_runs([block], **NAMES)
+        run_table.read_runs([block], **NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_paths_that_are_no_files(odd_paths, number, tmp_path):
     """Nothing waits for a pipe or reads a device to its end."""
     path = odd_paths[number]
     for read in (
-        lambda: grid.read_runs(path, base=tmp_path, **NAMES),
+        lambda: run_table.read_runs(path, base=tmp_path, **NAMES),
         lambda: claims_file.read(path),
         lambda: sources.load("d", {"kind": "npz", "path": path}, root=tmp_path, download=False),
         lambda: sources.load("d", {"kind": "npz", "path": path, "sha256": 64 * "0"}, root=tmp_path, download=False),
@@ -240,7 +240,7 @@ def test_yaml_that_is_more_than_data(tmp_path, text, message):
     (tmp_path / "file.yaml").write_text(text)
     begin = time.process_time()
     with pytest.raises(InputError, match=message):
-        inputs.read_yaml(tmp_path / "file.yaml", "here")
+        validation.read_yaml(tmp_path / "file.yaml", "here")
     assert time.process_time() - begin < 20
 
 
@@ -302,7 +302,7 @@ def test_configs_from_anywhere(keys, value):
 )
 def test_configs_that_look_right(keys, value, message):
     with pytest.raises(InputError, match=message):
-        grid.validate(put(copy.deepcopy(targets.BASE), keys, value), targets.SCHEMA)
+        run_table.validate(put(copy.deepcopy(targets.BASE), keys, value), targets.SCHEMA)
 
 
 @pytest.mark.parametrize(

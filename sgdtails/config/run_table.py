@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sgdtails.config import inputs, planning
+from sgdtails.config import planning, validation
 from sgdtails.config.prunable_layers import CONVOLUTIONAL, LINEAR
 from sgdtails.config.run_ids import run_id
 from sgdtails.errors import InputError, unknown
@@ -33,7 +33,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """
     from jsonschema import Draft202012Validator, validators
 
-    inputs.plain(config, "the config")
+    validation.plain(config, "the config")
     # JSON calls 200.0 an integer, which Python's ranges are not
     whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     validator = validators.extend(Draft202012Validator, type_checker=whole)(schema)
@@ -155,7 +155,7 @@ def beside(path: str, base: Path) -> Path:
 
 def _from_csv(runs: str, base: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
     path = beside(runs, base)
-    inputs.regular(path, "config key runs", largest=inputs.LARGEST_TEXT_FILE)
+    validation.regular(path, "config key runs", largest=validation.LARGEST_TEXT_FILE)
     rows: list[tuple[str, Mapping[str, Any]]] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
