@@ -1,15 +1,14 @@
-"""Results that are no longer what was written, found before a run relies on them; and Snakemake's notes that cannot be read.
+"""Results that are no longer what was written, found before a run relies on them.
 
 ``python -m sgdtails.io.integrity results`` (``make verify``): every result to its last bit, and whether all are there. A run's
 start looks at weights' headers only, since whoever reads weights checks the rest. What is damaged is moved aside, never
 removed; files that no rule makes are not looked at. A file that cannot be read at the moment is no damage: OSError.
 """
 
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -102,33 +101,9 @@ def check_room(study: Path) -> None:
             raise
 
 
-def repair_notes(snakemake: Path, validate: Callable[[Any], Any]) -> Iterator[str]:
-    """Move Snakemake's notes on files, below ``.snakemake``, aside at which it would break off. What was done.
-
-    ``validate`` raises ValueError for JSON that is no note. A file without a note counts as up to date while it is newer
-    than its inputs.
-    """
-    for path in _regular(snakemake / "metadata"):
-        try:
-            with _named(path):
-                validate(json.loads(path.read_bytes()))
-        except ValueError:
-            kept = manifest.set_aside(path, snakemake)
-            yield f"{path}, a note of Snakemake's on a file, cannot be read; it is moved to {kept}."
-    for path in _regular(snakemake / "incomplete"):
-        try:
-            json.loads(path.read_bytes())["external_jobid"]
-        except (ValueError, TypeError, KeyError):
-            path.write_text(json.dumps({"external_jobid": None}), encoding="utf-8")  # its name is what counts
-
-
 def locked(snakemake: Path) -> bool:
     """Whether a run is under way in this working directory, or was killed and its lock not yet removed."""
-    return any(_regular(snakemake / "locks"))
-
-
-def _regular(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return any(path.is_file() for path in (snakemake / "locks").rglob("*"))
 
 
 def _parse(path: Path) -> None:

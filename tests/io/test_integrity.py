@@ -392,26 +392,6 @@ def test_what_made_a_dataset_is_not_in_its_digest(tmp_path):
     assert storage.digest(tmp_path / "a") == storage.digest(tmp_path / "b")
 
 
-def test_notes_that_cannot_be_read_are_moved_aside_and_marks_stay(tmp_path):
-    def validate(note):
-        if not isinstance(note, dict):
-            raise ValueError
-
-    whole, broken, no_note, mark = (
-        tmp_path / name for name in ("metadata/a", "metadata/b", "metadata/@/c", "incomplete/d")
-    )
-    for path, data in ((whole, b"{}"), (broken, b'{"rule": "\xff'), (no_note, b"3"), (mark, b'{"external')):
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_bytes(data)
-    said = list(integrity.repair_notes(tmp_path, validate))
-    assert len(said) == 2
-    assert whole.exists()
-    assert not broken.exists()
-    assert not no_note.exists()
-    assert (tmp_path / ".damaged/metadata/@/c").read_bytes() == b"3"
-    assert json.loads(mark.read_text()) == {"external_jobid": None}
-
-
 def test_a_lock_is_seen(tmp_path):
     assert not integrity.locked(tmp_path)
     (tmp_path / "locks").mkdir()
