@@ -10,15 +10,15 @@ import sgdtails
 import yaml
 from sgdtails.audit import audit_inputs
 from sgdtails.config import (
+    architectures,
     batches,
     containers,
-    run_table,
     planning,
-    prunable_layers,
+    resources,
     run_ids,
-    source_settings,
     study_size,
 )
+from sgdtails.config.study import Study, complete
 from sgdtails.data import contents
 from sgdtails.digests import code_digest
 from sgdtails.errors import InputError, unknown
@@ -40,30 +40,10 @@ if CONTAINERS:
     containers.bind_driver()
 
 try:
-    config["models"] = planning.whole_models(
-        config["models"],
-        yaml.safe_load((BASE / "config/config.yaml").read_text())["models"],
-    )
-    run_table.validate(
-        config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
-    )
-    for name, source in config["datasets"]["sources"].items():
-        source_settings.check(name, source)
-    RUNS = run_table.read_runs(
-        config["runs"],
-        datasets=config["datasets"]["sources"],
-        models=config["models"],
-        base=BASE,
-    )
-    run_table.check_scheme(config["pruning"])
-    USED = {row["model"]: config["models"][row["model"]] for row in RUNS.values()}
-    # By model, what no pruning method touches.
-    EXEMPT = {
-        name: prunable_layers.of_model(
-            config["pruning"]["exempt"], model, USED.values()
-        )
-        for name, model in USED.items()
-    }
+    complete(config, BASE)
+    study = Study.read(config, BASE)
+    RUNS, USED, METHODS = study.runs, study.models, study.methods
+    EXEMPT = study.exempt  # by model, what no pruning method touches
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None
@@ -87,14 +67,10 @@ CHECKPOINTS = f"{STUDY}/checkpoints"
 # What much else waits for begins first, and no analysis keeps a GPU waiting for a core.
 PRIORITY = {"dataset": 4, "initial": 3, "train": 2, "average": 1}  # analyses: 0
 
-METHODS = {
-    name: run_table.pruning_methods(model, config["pruning"])
-    for name, model in USED.items()
-}
 OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
-SHAPES = {name: run_table.width_and_depth(model) for name, model in USED.items()}
+SHAPES = {name: architectures.width_and_depth(model) for name, model in USED.items()}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 
@@ -196,7 +172,7 @@ def dataset_settings(dataset):
 
 
 # In the working directory, else beside the Snakefile.
-CLAIMS = str(run_table.beside(config["claims"]["path"], BASE))
+CLAIMS = str(resources.beside(config["claims"]["path"], BASE))
 
 
 def check_claims():

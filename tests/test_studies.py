@@ -7,7 +7,7 @@ from sgdtails.claims import claims_file
 from sgdtails.claims import decisions as claims
 from sgdtails.claims.claim_evidence import Settings
 from sgdtails.claims.claim_quantities import Study
-from sgdtails.config import run_table
+from sgdtails.config import config_schema, run_table
 from sgdtails.io import tables
 from sgdtails.tail_index.network_index import Index
 from tests.config.test_run_table import merged
@@ -27,7 +27,7 @@ def test_there_is_one():
 
 def test_the_runs_are_those_of_the_config(study, schema):
     folder, config = study
-    run_table.validate(config, schema)
+    config_schema.validate(config, schema)
     listed = run_table.read_runs(
         config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
     )

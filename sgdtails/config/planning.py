@@ -37,6 +37,10 @@ def check_together(config: Config) -> None:
         raise InputError(f"config key theorems.band is {band}; give the lower quantile first, such as [0.05, 0.95].")
     if alpha[0] > alpha[1]:
         raise InputError(f"config key synthetic.alpha is {alpha}; give the smaller tail index first.")
+    if config["pruning"]["scheme"] == "error" and not config["pruning"]["adaptive"]["epsilon"]:
+        raise InputError(
+            "config key pruning.scheme is error, but pruning.adaptive.epsilon is empty; give relative errors there, or draw by ratio."
+        )
     p, lowest = max(config["theorems"]["p"]), min(config["theorems"]["alpha"])
     if p > _STEEPEST * lowest:
         raise InputError(

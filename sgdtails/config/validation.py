@@ -1,4 +1,4 @@
-"""What comes from outside, before anything else looks at it: files that are files, settings that are plain data."""
+"""Files from outside that are files, and settings that are plain data. Imports nothing heavy."""
 
 import math
 import os
@@ -10,17 +10,36 @@ from typing import Any
 
 from sgdtails.errors import InputError
 
-MOST_VALUES = 1_000_000  # in a config; YAML's aliases multiply a few lines to more than any memory holds
-DEEPEST = 40
-LARGEST_TEXT_FILE = 2**26  # bytes
 _INTEGERS = 2**63  # beyond them torch and Parquet have no room
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def regular(path: str | Path, where: str, *, largest: int | None = None) -> Path:
-    """The path of a regular file of at most ``largest`` bytes; InputError for a device, a pipe, a folder, or nothing.
+    """Check that a path is that of a file, not of a folder, a device or a pipe, whose reading may never end.
 
-    Reading a device or a pipe may never end.
+    Parameters
+    ----------
+    path
+        As given by the user.
+    where
+        The config key, or what else names the path, for the error.
+    largest
+        The most bytes that the file may have.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is too large.
+
+    Examples
+    --------
+    >>> regular(__file__, "config key runs").name
+    'validation.py'
     """
     path = Path(path)
     try:
@@ -37,7 +56,25 @@ def regular(path: str | Path, where: str, *, largest: int | None = None) -> Path
 
 
 def expanded(path: str | Path, where: str) -> Path:
-    """A path with the home folder in place of a ~ at its beginning, as a shell has it; InputError where none is known."""
+    """Put the home folder in place of a ~ at the beginning of a path, as a shell does.
+
+    Parameters
+    ----------
+    path
+        As given by the user.
+    where
+        The config key, or what else names the path, for the error.
+
+    Raises
+    ------
+    InputError
+        No home folder is known.
+
+    Examples
+    --------
+    >>> expanded("images", "config key datasets.root").as_posix()
+    'images'
+    """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -45,23 +82,53 @@ def expanded(path: str | Path, where: str) -> Path:
 
 
 def memory() -> int:
-    """Bytes of this machine's memory, or of what this process may have of it: what holds more cannot be read."""
+    """Return how many bytes this process may have of the machine's memory.
+
+    Examples
+    --------
+    >>> memory() > 2**20
+    True
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return whole if limit == resource.RLIM_INFINITY else min(whole, limit)
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line of at most 200 characters, without a full stop; its kind if it says nothing."""
+    """Put what an exception says on one line of at most 200 characters; its kind if it says nothing.
+
+    Examples
+    --------
+    >>> reason(ValueError("two\\nlines."))
+    'two lines'
+    """
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split())[:200].rstrip(". ") or type(error).__name__
 
 
 def read_yaml(path: str | Path, where: str) -> Any:
-    """The content of a YAML file as plain data. InputError if there is none."""
+    """Read a YAML file as plain data.
+
+    Parameters
+    ----------
+    path
+        The file.
+    where
+        The config key, or what else names the file, for the error.
+
+    Returns
+    -------
+    object
+        Mappings, lists, text, numbers, booleans and None.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is not YAML, or holds something else.
+    """
     import yaml
 
-    text = regular(path, where, largest=LARGEST_TEXT_FILE).read_bytes()
+    text = regular(path, where).read_bytes()
     try:
         content = yaml.safe_load(text)
     except Exception as error:  # of dates and numbers that are none, and of depth, PyYAML raises whatever it meets
@@ -70,45 +137,44 @@ def read_yaml(path: str | Path, where: str) -> Any:
     return content
 
 
-def plain(value: Any, where: str) -> None:
-    """InputError unless a value is mappings with text as keys, lists, text, finite numbers, booleans and None; of bounded size."""
-    waiting: list[tuple[Any, tuple[object, ...]]] = [(value, ())]
-    for _ in range(MOST_VALUES):
-        if not waiting:
-            return
-        part, keys = waiting.pop()
-        if len(keys) > DEEPEST:
-            raise InputError(f"{where} is nested deeper than {DEEPEST} levels; write it flatter, without YAML aliases.")
-        if isinstance(part, dict):
-            for key, inner in part.items():
-                if not isinstance(key, str):
-                    raise InputError(f"{_at(where, keys)}: the key {key!r:.50} is not text; put it in quotes.")
-                _text(key, f"{_at(where, keys)}: the key")
-                waiting.append((inner, (*keys, key)))
-        elif isinstance(part, list):
-            waiting.extend((inner, (*keys, number)) for number, inner in enumerate(part))
-        else:
-            _scalar(part, where, keys)
-    raise InputError(
-        f"{where} holds more than {MOST_VALUES:,} values; make it smaller (YAML aliases count as often as they are used)."
-    )
+def plain(value: Any, where: str, keys: tuple[str, ...] = ()) -> None:
+    """Check that a value is what JSON can hold, and what its schema cannot tell: text as keys, finite numbers.
 
+    Parameters
+    ----------
+    value
+        As YAML gives it.
+    where
+        What the whole is called in an error.
+    keys
+        The keys that lead from the whole to the value.
 
-def _scalar(value: object, where: str, keys: tuple[object, ...]) -> None:
-    if isinstance(value, str):
-        _text(value, _at(where, keys))
+    Raises
+    ------
+    InputError
+        A key is not text, a number is not finite or beyond 64 bits, a text has a line break or another control
+        character, or there is a date, a set or another kind of object.
+
+    Examples
+    --------
+    >>> plain({"stop": {"budget": [1, 2.5, None, "x"]}}, "the config")
+    """
+    place = f"{where}, key {'.'.join(keys)}" if keys else where
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise InputError(f"{place}: the key {key!r:.50} is not text; put it in quotes.")
+            plain(key, f"{place}: the key")
+            plain(inner, where, (*keys, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            plain(inner, where, (*keys, str(number)))
+    elif isinstance(value, str):
+        if found := _UNPRINTABLE.search(value):
+            raise InputError(f"{place} {value[:50]!r} holds the control character {found[0]!r}; leave it out.")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{_at(where, keys)} is {value}; it must be a finite number.")
+        raise InputError(f"{place} is {value}; it must be a finite number.")
     elif isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
-        raise InputError(f"{_at(where, keys)} is a whole number beyond 64 bits; give a smaller one.")
+        raise InputError(f"{place} is a whole number beyond 64 bits; give a smaller one.")
     elif value is not None and not isinstance(value, int | float):
-        raise InputError(f"{_at(where, keys)} is a {type(value).__name__}; put it in quotes if it is meant as text.")
-
-
-def _text(value: str, where: str) -> None:
-    if found := _UNPRINTABLE.search(value):
-        raise InputError(f"{where} {value[:50]!r} holds the control character {found[0]!r}; leave it out.")
-
-
-def _at(where: str, keys: tuple[object, ...]) -> str:
-    return f"{where}, key {'.'.join(map(str, keys))}" if keys else where
+        raise InputError(f"{place} is a {type(value).__name__}; put it in quotes if it is meant as text.")

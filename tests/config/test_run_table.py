@@ -3,7 +3,7 @@ import re
 import pytest
 import yaml
 
-from sgdtails.config import planning, run_table
+from sgdtails.config import config_schema, planning, prunable_layers, run_table
 from sgdtails.errors import InputError
 from tests.conftest import PLAIN, ROOT
 
@@ -33,7 +33,7 @@ def test_every_shipped_study_is_valid(config, schema):
         if path.name in ("config.schema.yaml", "claims.yaml"):
             continue
         study = merged(config, yaml.safe_load(path.read_text()))
-        run_table.validate(study, schema)
+        config_schema.validate(study, schema)
         names = {"datasets": study["datasets"]["sources"], "models": study["models"]}
         assert run_table.read_runs(study["runs"], base=ROOT, **names)
 
@@ -182,7 +182,7 @@ def test_names_cannot_leave_the_results_folder():
 )
 def test_wrong_configs(config, schema, change, message):
     with pytest.raises(InputError, match=message):
-        run_table.validate(merged(config, change), schema)
+        config_schema.validate(merged(config, change), schema)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_wrong_configs(config, schema, change, message):
     ],
 )
 def test_configs_at_the_edge_of_what_is_right(config, schema, change):
-    run_table.validate(merged(config, change), schema)
+    config_schema.validate(merged(config, change), schema)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_model_of_another_kind_replaces_the_default_of_its_name(config, schema
     both = merged(config, {"models": {"fcn4": mine, "own": {"fcn": [3]}}})
     both["models"] = planning.whole_models(both["models"], default)
     assert both["models"] == default | {"fcn4": meant or default["fcn4"], "own": {"fcn": [3]}}
-    run_table.validate(both, schema)
+    config_schema.validate(both, schema)
     assert planning.whole_models(both["models"], default) == both["models"]  # a job, too, merges and looks
 
 
@@ -221,7 +221,7 @@ def test_two_kinds_of_the_users_own_are_refused(config, schema):
     models = planning.whole_models(both["models"], config["models"])
     for name in ("fcn4", "own"):
         with pytest.raises(InputError, match=f"models.{name} needs exactly one of"):
-            run_table.validate(config | {"models": {name: models[name]}}, schema)
+            config_schema.validate(config | {"models": {name: models[name]}}, schema)
 
 
 @pytest.mark.parametrize("models", [None, [], "x", {"fcn4": None}, {"fcn4": [1]}, {"fcn4": {}}])
@@ -233,31 +233,22 @@ def test_a_pruning_method_runs_where_it_has_ratios_and_layers(config):
     everywhere = ("layer_magnitude", "global_magnitude", "singular_value")
     published = {"fcn4": (*everywhere, "node"), "cnn": (*everywhere, "kernel")}
     for name, methods in published.items():
-        assert run_table.pruning_methods(config["models"][name], config["pruning"]) == methods
+        assert prunable_layers.methods(config["models"][name], config["pruning"]) == methods
     more = {method: {"ratios": [0.5], "p": 2.0} for method in ("row", "filter", "channel")}
     pruning = config["pruning"] | more | {"global_magnitude": {"ratios": []}}
     rest = ("layer_magnitude", "singular_value")
-    assert run_table.pruning_methods({"fcn": [4]}, pruning) == (*rest, "node", "row")
-    assert run_table.pruning_methods({"cnn": [4]}, pruning) == (*rest, "kernel", "filter", "channel")
-    assert run_table.pruning_methods({"factory": "a.b"}, pruning) == (
-        *rest,
-        "node",
-        "row",
-        "kernel",
-        "filter",
-        "channel",
-    )
+    assert prunable_layers.methods({"fcn": [4]}, pruning) == (*rest, "node", "row")
+    assert prunable_layers.methods({"cnn": [4]}, pruning) == (*rest, "kernel", "filter", "channel")
+    assert prunable_layers.methods({"factory": "a"}, pruning) == (*rest, "node", "row", "kernel", "filter", "channel")
 
 
 def test_figures_by_relative_error_need_relative_errors(config):
     pruning = config["pruning"]
-    run_table.check_scheme(pruning)
-    run_table.check_scheme(pruning | {"scheme": "error"})
-    run_table.check_scheme(pruning | {"adaptive": {"epsilon": []}})
-    with pytest.raises(
-        InputError, match=r"pruning.scheme is error, but pruning.adaptive.epsilon is empty; give relative"
-    ):
-        run_table.check_scheme(pruning | {"scheme": "error", "adaptive": {"epsilon": []}})
+    planning.check_together(config | {"pruning": pruning | {"scheme": "error"}})
+    planning.check_together(config | {"pruning": pruning | {"adaptive": {"epsilon": []}}})
+    none = pruning | {"scheme": "error", "adaptive": {"epsilon": []}}
+    with pytest.raises(InputError, match=r"pruning.scheme is error, but pruning.adaptive.epsilon is empty; give"):
+        planning.check_together(config | {"pruning": none})
 
 
 def declared(schema, prefix=""):
@@ -287,4 +278,4 @@ def test_no_study_is_named_like_another_folder_of_results(config, schema):
     assert taken >= {"audit", "slurm"}
     for name in (*taken, "Audit", "SLURM"):
         with pytest.raises(InputError, match=f"config key study is '{name}', which is taken; choose another name"):
-            run_table.validate(config | {"study": name}, schema)
+            config_schema.validate(config | {"study": name}, schema)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails.config import architectures, run_table, study_size
+from sgdtails.config import architectures, config_schema, run_table, study_size
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.models import building as models
@@ -75,9 +75,9 @@ def test_where_those_lie_that_are_not_kept(config):
 
 @pytest.mark.parametrize("keep", ["some", True, None])
 def test_the_schema_knows_what_can_be_kept(config, schema, keep):
-    run_table.validate(config | {"weights": {"keep": "none"}}, schema)
+    config_schema.validate(config | {"weights": {"keep": "none"}}, schema)
     with pytest.raises(InputError, match="weights"):
-        run_table.validate(config | {"weights": {"keep": keep}}, schema)
+        config_schema.validate(config | {"weights": {"keep": keep}}, schema)
 
 
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 5, 9), (1, 1, 1)])

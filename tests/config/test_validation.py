@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgdtails.claims import claims_file
-from sgdtails.config import containers, run_table, validation
+from sgdtails.config import config_schema, containers, run_table, validation
 from sgdtails.data import sources
 from sgdtails.errors import InputError
 from sgdtails.io import storage
@@ -302,7 +302,7 @@ def test_configs_from_anywhere(keys, value):
 )
 def test_configs_that_look_right(keys, value, message):
     with pytest.raises(InputError, match=message):
-        run_table.validate(put(copy.deepcopy(targets.BASE), keys, value), targets.SCHEMA)
+        config_schema.validate(put(copy.deepcopy(targets.BASE), keys, value), targets.SCHEMA)
 
 
 @pytest.mark.parametrize(

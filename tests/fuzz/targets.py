@@ -21,7 +21,8 @@ import yaml
 from PIL import Image
 
 from sgdtails.claims import claims_file
-from sgdtails.config import batches, run_ids, run_table, source_settings, validation
+from sgdtails.config import batches, config_schema, run_ids, run_table, source_settings, validation
+from sgdtails.config.types import Run
 from sgdtails.data import sources
 from sgdtails.errors import InputError
 from sgdtails.io import archives, storage
@@ -61,9 +62,9 @@ def merged(base: dict, over: dict) -> dict:
     return both
 
 
-def study(config: Any) -> dict[str, run_table.Run]:
+def study(config: Any) -> dict[str, Run]:
     """All that the Snakefile does with a config before it makes rules of it; what passes must be fit for these."""
-    run_table.validate(config, SCHEMA)
+    config_schema.validate(config, SCHEMA)
     json.dumps(config, allow_nan=False)
     for name, source in config["datasets"]["sources"].items():
         source_settings.check(name, source)
