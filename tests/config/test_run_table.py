@@ -87,7 +87,7 @@ def test_names_that_differ_in_case_only():
             HEADER + "mnist,fcn4,50,0.1,0\nmnist,fcn4,50,0.10,0\n",
             r"line 3: run fcn4-mnist-b50-lr0.1-s0 is already listed at .*line 2",
         ),
-        (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0.0; it must be a positive number"),
+        (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0; it must be a positive number"),
         (HEADER + "mnist,fcn4,50,-0.1,0\n", "positive"),
         (HEADER + "mnist,fcn4,50,nan,0\n", "positive"),
         ("momentum," + HEADER + "1,mnist,fcn4,50,0.1,0\n", r"line 2: momentum is 1; it must be at least 0 and below 1"),
@@ -131,10 +131,10 @@ def test_a_missing_table():
         runs("absent.csv")
 
 
-def test_names_cannot_leave_the_results_folder():
-    block = {"dataset": "../x", "model": "fcn4", "batch_size": 1, "step_size": 1, "seed": 0}
+@pytest.mark.parametrize("changes", [{"models": {"../x": {"fcn": [4]}}}, {"datasets": {"sources": {"a b": {}}}}])
+def test_names_cannot_leave_the_results_folder(config, schema, changes):
     with pytest.raises(InputError, match="letters, digits and underscores"):
-        run_table.read_runs([block], datasets=["../x"], models=["fcn4"])
+        config_schema.validate(merged(config, changes), schema)
 
 
 @pytest.mark.parametrize(
