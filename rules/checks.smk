@@ -2,8 +2,7 @@
 
 import os
 
-from sgdtails.config import slurm
-from sgdtails.runtime import devices, gpu_locks, limits
+from sgdtails.runtime import devices, gpu_locks, limits, slurm
 from sgdtails.io import manifest
 from snakemake.io import strip_wildcard_constraints
 from snakemake.iocontainers import Wildcards

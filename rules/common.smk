@@ -13,7 +13,7 @@ from sgdtails.config import (
     architectures,
     batches,
     containers,
-    planning,
+    config_schema,
     resources,
     run_ids,
     study_size,
@@ -180,7 +180,7 @@ def check_claims():
     from sgdtails.claims import claims_file  # imports numpy
 
     try:
-        computed = planning.computed(config)
+        computed = config_schema.computed(config)
         claims_file.read(CLAIMS, computed)
         claims_file.check_names(
             config["index"], "config key index", claims_file.names(computed)

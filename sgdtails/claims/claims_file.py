@@ -59,7 +59,7 @@ def read(path: str | Path, computed: Choices = _NOTHING) -> Claims:
 def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
     """The claims of a file's content, one per value of for_each; InputError for an unknown, missing or wrong key or value.
 
-    ``computed``: what can be named because of the study's config, from ``planning.computed``; a number of which it says
+    ``computed``: what can be named because of the study's config, from ``config_schema.computed``; a number of which it says
     nothing may be any.
     """
     choices = names(computed)

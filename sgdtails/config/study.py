@@ -8,7 +8,6 @@ from typing import Any
 
 from sgdtails.config import (
     config_schema,
-    planning,
     prunable_layers,
     resources,
     run_table,
@@ -87,7 +86,7 @@ def complete(config: dict[str, Any], base: Path | None = None, *, checked: bool 
     """
     folder = (base or resources.base()) / "config"
     defaults = validation.read_yaml(folder / "config.yaml", "config")["models"]
-    config["models"] = planning.whole_models(config["models"], defaults)
+    config["models"] = config_schema.whole_models(config["models"], defaults)
     if not checked:
         return
     config_schema.validate(config, validation.read_yaml(folder / "config.schema.yaml", "schema"))

@@ -3,7 +3,7 @@ import re
 import pytest
 import yaml
 
-from sgdtails.config import config_schema, planning, prunable_layers, run_table
+from sgdtails.config import config_schema, prunable_layers, run_table
 from sgdtails.errors import InputError
 from tests.conftest import PLAIN, ROOT
 
@@ -210,15 +210,15 @@ def test_configs_at_the_edge_of_what_is_right(config, schema, change):
 def test_a_model_of_another_kind_replaces_the_default_of_its_name(config, schema, mine, meant):
     default = config["models"]
     both = merged(config, {"models": {"fcn4": mine, "own": {"fcn": [3]}}})
-    both["models"] = planning.whole_models(both["models"], default)
+    both["models"] = config_schema.whole_models(both["models"], default)
     assert both["models"] == default | {"fcn4": meant or default["fcn4"], "own": {"fcn": [3]}}
     config_schema.validate(both, schema)
-    assert planning.whole_models(both["models"], default) == both["models"]  # a job, too, merges and looks
+    assert config_schema.whole_models(both["models"], default) == both["models"]  # a job, too, merges and looks
 
 
 def test_two_kinds_of_the_users_own_are_refused(config, schema):
     both = merged(config, {"models": {"fcn4": {"cnn": [4], "factory": "a.b"}, "own": {"fcn": [3], "cnn": [4]}}})
-    models = planning.whole_models(both["models"], config["models"])
+    models = config_schema.whole_models(both["models"], config["models"])
     for name in ("fcn4", "own"):
         with pytest.raises(InputError, match=f"models.{name} needs exactly one of"):
             config_schema.validate(config | {"models": {name: models[name]}}, schema)
@@ -226,7 +226,7 @@ def test_two_kinds_of_the_users_own_are_refused(config, schema):
 
 @pytest.mark.parametrize("models", [None, [], "x", {"fcn4": None}, {"fcn4": [1]}, {"fcn4": {}}])
 def test_what_is_no_model_is_left_to_the_schema(config, models):
-    assert planning.whole_models(models, config["models"]) == models
+    assert config_schema.whole_models(models, config["models"]) == models
 
 
 def test_a_pruning_method_runs_where_it_has_ratios_and_layers(config):
@@ -244,11 +244,11 @@ def test_a_pruning_method_runs_where_it_has_ratios_and_layers(config):
 
 def test_figures_by_relative_error_need_relative_errors(config):
     pruning = config["pruning"]
-    planning.check_together(config | {"pruning": pruning | {"scheme": "error"}})
-    planning.check_together(config | {"pruning": pruning | {"adaptive": {"epsilon": []}}})
+    config_schema.check_together(config | {"pruning": pruning | {"scheme": "error"}})
+    config_schema.check_together(config | {"pruning": pruning | {"adaptive": {"epsilon": []}}})
     none = pruning | {"scheme": "error", "adaptive": {"epsilon": []}}
     with pytest.raises(InputError, match=r"pruning.scheme is error, but pruning.adaptive.epsilon is empty; give"):
-        planning.check_together(config | {"pruning": none})
+        config_schema.check_together(config | {"pruning": none})
 
 
 def declared(schema, prefix=""):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sgdtails.config import slurm
 from sgdtails.errors import InputError
+from sgdtails.runtime import slurm
 
 
 @pytest.fixture
