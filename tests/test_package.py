@@ -19,7 +19,7 @@ from packaging.version import Version
 from safetensors.numpy import save_file
 
 import sgdtails
-from sgdtails.digests import provenance, source_trees
+from sgdtails.digests import code_digest, source_trees
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY, Workflow
 
@@ -152,7 +152,7 @@ def test_public_names_are_in_no_digest(name):
     source = file.read_text()
 
     def tree(text: str) -> source_trees.Tree:
-        return source_trees.read(text.encode(), file, ROOT, provenance.LEFT_OUT, frozenset())
+        return source_trees.read(text.encode(), file, ROOT, code_digest.LEFT_OUT, frozenset())
 
     private = {"_NAMES", "_MODULES", "_ESTIMATE", "__all__", "__version__", "__getattr__", "__dir__"}
     kept = [node for node in ast.parse(source).body if not private & set(re.findall(r"\w+", ast.unparse(node)[:40]))]

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from sgdtails import layers
-from sgdtails.config import architectures, batches, dotted
+from sgdtails.config import architectures, batches, plugins
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
@@ -51,7 +51,7 @@ def _pruned(
 ) -> list[dict[str, Any]]:
     evaluate, weights, positions = _set_up(settings, dataset, state, weights, path, device)
     paths = {name: method["function"] for name, method in settings["own"].items()}
-    own = dotted.load_all(paths, "config key pruning.own", pruning.METHODS)
+    own = plugins.load_all(paths, "config key pruning.own", pruning.METHODS)
     common = {"positions": positions, "centring": settings["centring"], "exempt": settings["exempt"]}
     rows: list[dict[str, Any]] = []
     try:
