@@ -25,7 +25,7 @@ import yaml
 from sgdtails import layers
 from sgdtails.config import architectures
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.io import storage
 from sgdtails.pruning import prunability
 from sgdtails.runtime import devices
@@ -135,7 +135,7 @@ def network(width: int, pixels: int) -> dict[str, Any]:
 def images(root: str | None, config: dict[str, Any]) -> data.Dataset:
     """MNIST, or noise of its shape."""
     if root:
-        return sources.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
+        return loaders.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 1, 28, 28), np.uint8)
     labels = rng.integers(0, 10, 10_000)

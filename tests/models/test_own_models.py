@@ -12,7 +12,7 @@ from torch import nn
 
 from sgdtails import layers
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError, UserCodeError
 from sgdtails.io import storage, tables
 from sgdtails.models import building as models
@@ -21,7 +21,7 @@ from sgdtails.pruning import methods as pruning
 from sgdtails.pruning import prunability
 from sgdtails.runtime import jobs
 from sgdtails.tail_index import layer_tails
-from sgdtails.training.engines import modules
+from sgdtails.training.engines.module import ModuleEngine
 from tests.conftest import PLAIN, Files, script
 
 SHAPE = (1, 8, 8)
@@ -204,7 +204,7 @@ def study(tmp_path_factory):
     def file(name):
         return str(folder / name)
 
-    data.write(sources.load("digits", {"kind": "digits"}, root=folder, download=False), file("digits.safetensors"))
+    data.write(loaders.load("digits", {"kind": "digits"}, root=folder, download=False), file("digits.safetensors"))
     run = "own-digits-b50-lr0.1-s0"
     spec = {"factory": f"{__name__}.net", "arguments": {"tied": True}}
     row = {"dataset": "digits", "model": "own", "batch_size": 50} | PLAIN
@@ -378,8 +378,8 @@ def test_what_a_network_raises_is_one_sentence_with_its_line(tmp_path, capsys, f
 
     def main(smk):
         model = models.build("own", SHAPE, 10, {"own": spec})
-        lane = modules.Module(model, torch.zeros(4, *SHAPE), torch.zeros(4, dtype=torch.int64), batch_size=2)
-        lane.advance(torch.zeros(1, 1, 2, dtype=torch.int64))
+        engine = ModuleEngine(model, torch.zeros(4, *SHAPE), torch.zeros(4, dtype=torch.int64), batch_size=2)
+        engine.advance(torch.zeros(1, 1, 2, dtype=torch.int64))
 
     log, sentence = ended(main, tmp_path, capsys)
     sentence_of = f"sgdtails: config key models.own: {__name__}.{factory} raised {said}{HERE}; correct it there.\n"
@@ -446,7 +446,7 @@ def test_modules_that_cannot_be_imported(tmp_path, monkeypatch, request, text, s
 
 
 def test_memory_that_runs_out_is_no_error_of_the_network():
-    """So that training goes on with fewer slots."""
+    """So that training goes on with fewer replicas."""
     model = models.build("own", SHAPE, 10, {"own": {"factory": f"{__name__}.net"}})
     with pytest.raises(torch.OutOfMemoryError), models.guard(model):
         raise torch.OutOfMemoryError("CUDA out of memory")

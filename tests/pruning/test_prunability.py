@@ -8,7 +8,7 @@ import torch
 from sgdtails import layers
 from sgdtails.config import architectures
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
 from sgdtails.models import building as models
@@ -23,7 +23,7 @@ CONFIG = {"fcn": {"fcn": [24, 16]}, "cnn": {"cnn": [4, "M", 6, 8, "M"]}}
 
 @pytest.fixture(scope="module")
 def digits():
-    return sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    return loaders.load("digits", {"kind": "digits"}, root="nowhere", download=False)
 
 
 def rows(dataset, name, method, *, device=CPU, chain=False, evaluate=("test", "train"), **more):

@@ -22,7 +22,7 @@ from sgdtails.io import tables
 from sgdtails.models import building as models
 from sgdtails.tail_index import mmo as tail_index
 from sgdtails.theory import kesten
-from sgdtails.training.engines import modules
+from sgdtails.training.engines.module import ModuleEngine
 from tests.conftest import ROOT, script
 
 KESTEN = {0.6: 2.3017, 0.7: 1.8705, 0.8: 1.5464, 0.9: 1.2936, 1.0: 1.0908}
@@ -131,13 +131,13 @@ def averaged_chains(eta: float, count: int, *, burn_in: int, length: int) -> np.
 
     samples = torch.randn(2, burn_in + length, count, dtype=torch.float64, generator=generator)
     model = Chains(count)
-    lane = modules.Module(model, *samples, batch_size=1, loss=loss)
-    lane.put(0, models.state(model), eta)
+    engine = ModuleEngine(model, *samples, batch_size=1, loss=loss)
+    engine.put(0, models.state(model), eta)
     order = torch.arange(burn_in + length)[:, None, None]
-    lane.advance(order[:burn_in])
-    lane.accumulate(True)
-    lane.advance(order[burn_in:])
-    return lane.sum_of(0)["weight"] / length
+    engine.advance(order[:burn_in])
+    engine.accumulate(True)
+    engine.advance(order[burn_in:])
+    return engine.sum_of(0)["weight"] / length
 
 
 # Averages of finitely many iterates are only nearly stable: what that adds to 1/alpha at K1 = 64, as seen

@@ -49,7 +49,7 @@ RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
         ("sgdtails/training/evaluation.py", "BATCH = 1000", "BATCH = 1000  # a comment", {}),
         ("sgdtails/tail_index/mmo.py", '"""Tail index of', '"""The tail index of', {}),
         (
-            "sgdtails/training/engines/fully_connected.py",
+            "sgdtails/training/engines/stacked_mlp.py",
             "-step_size / self._batch_size",
             "step_size / -self._batch_size",
             TRAIN,

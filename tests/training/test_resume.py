@@ -12,11 +12,13 @@ import pytest
 
 from sgdtails.config import batches, run_ids
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError, Interrupted
 from sgdtails.io import parquet, storage
-from sgdtails.training import stages, train_stage
-from sgdtails.training.checkpoints import Checkpoints
+from sgdtails.training import resume, train_job
+from sgdtails.training.checkpointer import FileCheckpointer, ResumableRun
+from sgdtails.training.checkpoints import CheckpointStore
+from sgdtails.training.settings import RunSettings
 from tests.conftest import PLAIN, Files, script
 
 MADE_BY = {"settings": {}, "code": "d"}
@@ -38,7 +40,7 @@ def job(folder, *runs):
     """What Snakemake gives to the script of rule train."""
     dataset = folder / "digits.safetensors"
     if not dataset.exists():
-        data.write(sources.load("digits", {"kind": "digits"}, root=folder, download=False), dataset, made_by=MADE_BY)
+        data.write(loaders.load("digits", {"kind": "digits"}, root=folder, download=False), dataset, made_by=MADE_BY)
     initial = [str(folder / f"initial/{run_ids.initial_id(run)}/weights.safetensors") for run in runs]
     spec = {"fcn": [8]}
     smk = SimpleNamespace(
@@ -77,7 +79,7 @@ def test_a_job_that_waited_for_one_that_outlived_its_driver_does_not_train_again
         raise AssertionError("trained again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_stage, "train", refuse)
+        patch.setattr(train_job, "train", refuse)
         train.main(smk)
         smk.params.code = "d"  # those files are not this job's
         with pytest.raises(AssertionError, match="trained again"):
@@ -119,14 +121,14 @@ def test_a_run_has_its_files_as_soon_as_it_has_ended(tmp_path, monkeypatch):
 
 def test_a_checkpoint_that_cannot_be_read_back_is_made_again_three_times(tmp_path):
     smk, brought = job(tmp_path, *RUNS[:1]), []
-    settings = {RUNS[0]: stages.of_run(json.loads(smk.params.settings), RUNS[0])}
-    store = stages.store("train", settings, smk, {RUNS[0]: smk.input.dataset})
+    settings = {RUNS[0]: RunSettings.from_params(json.loads(smk.params.settings), RUNS[0])}
+    stores = resume.checkpoint_stores("train", settings, smk, {RUNS[0]: smk.input.dataset})
 
-    def bring(settings, store, on_end):
+    def advance(settings, stores, on_end):
         brought.append(list(settings))
 
     with pytest.raises(InputError, match="cannot be read back as it was written; check the disk"):
-        stages.through(bring, settings, store, lambda *_: None)
+        resume.finish_runs(advance, settings, stores, lambda *_: None)
     assert brought == [[RUNS[0]]] * 3
 
 
@@ -145,21 +147,21 @@ def handlers():
 @pytest.mark.parametrize("number", NUMBERS)
 def test_signals_that_ask_for_a_checkpoint(number, handlers):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
-    keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
-    assert not keeper.interrupted
+    checkpointer = FileCheckpointer({}, 5)
+    assert not checkpointer.interrupted
     os.kill(os.getpid(), number)
-    assert keeper.interrupted
+    assert checkpointer.interrupted
 
 
 def test_what_nohup_ignores_stays_ignored(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    keeper = stages.Keeper({}, lambda run: ({}, {}), 5)
+    checkpointer = FileCheckpointer({}, 5)
     os.kill(os.getpid(), signal.SIGHUP)
-    assert not keeper.interrupted
+    assert not checkpointer.interrupted
 
 
 class Disk:
-    """Checkpoints that wait until they are let through, or fail."""
+    """Stores of checkpoints that wait until they are let through, or fail."""
 
     def __init__(self, broken=()):
         self.open, self.broken = threading.Event(), broken
@@ -175,25 +177,24 @@ class Disk:
         return SimpleNamespace(save=save)
 
 
-class Run:
+class Run(ResumableRun):
+    FIELDS = ("iteration",)
+
     def __init__(self, name, iteration=0):
         self.name, self.iteration, self.state = name, iteration, {"w": np.zeros(3)}
 
-    def release(self):
-        self.state = None
 
-
-def keeper_of(disk, **more):
-    return stages.Keeper(disk, lambda run: stages.packed(run, ("state",), ("iteration",)), 1e9, **more)
+def checkpointer_of(disk, **more):
+    return FileCheckpointer(disk, 1e9, **more)
 
 
 def test_ended_runs_are_not_waited_for_and_said_once_they_are_on_the_disk(handlers):
     disk, said = Disk(), []
-    with keeper_of(disk, on_end=lambda name: said.append((name, [*disk.written]))) as keeper:
+    with checkpointer_of(disk, on_end=lambda name: said.append((name, [*disk.written]))) as checkpointer:
         for name in "ab":
-            keeper.ended(run := Run(name))
+            checkpointer.ended(run := Run(name))
             assert run.state is None
-        assert not keeper.due()
+        assert not checkpointer.due()
         assert (disk.written, said) == ([], [])
         disk.open.set()
     assert disk.written == [("a", 0), ("b", 0)]
@@ -203,13 +204,13 @@ def test_ended_runs_are_not_waited_for_and_said_once_they_are_on_the_disk(handle
 
 def test_few_ended_runs_wait_in_memory_and_writes_stay_in_order(handlers):
     disk = Disk()
-    with keeper_of(disk) as keeper:
+    with checkpointer_of(disk) as checkpointer:
         timer = threading.Timer(0.2, disk.open.set)
         timer.start()
         for number in range(5):
-            keeper.ended(Run("a", number))
-            assert len(disk.written) >= number + 1 - keeper.WAITING
-        keeper.save(Run("b", 5))  # written when this comes back, and after what came before it
+            checkpointer.ended(Run("a", number))
+            assert len(disk.written) >= number + 1 - checkpointer.WAITING
+        checkpointer.save(Run("b", 5))  # written when this comes back, and after what came before it
         assert disk.written == [*(("a", number) for number in range(5)), ("b", 5)]
         timer.join()
 
@@ -218,11 +219,14 @@ def test_few_ended_runs_wait_in_memory_and_writes_stay_in_order(handlers):
 def test_a_full_disk_is_an_error_at_the_next_gate_or_at_the_end(handlers, when):
     disk, said = Disk(broken="a"), []
     disk.open.set()
-    with pytest.raises(OSError, match="No space left") as error, keeper_of(disk, on_end=said.append) as keeper:
-        keeper.ended(Run("a"))
-        keeper.save(Run("b"))  # by now the thread has met it
+    with (
+        pytest.raises(OSError, match="No space left") as error,
+        checkpointer_of(disk, on_end=said.append) as checkpointer,
+    ):
+        checkpointer.ended(Run("a"))
+        checkpointer.save(Run("b"))  # by now the thread has met it
         if when != "end":
-            keeper.due() if when == "gate" else keeper.ended(Run("c"))
+            checkpointer.due() if when == "gate" else checkpointer.ended(Run("c"))
             pytest.fail("it was not raised")
     assert error.value.filename == "a"
     assert disk.written == [("b", 0)]
@@ -240,7 +244,7 @@ def test_a_full_disk_ends_a_job_in_one_sentence_and_a_later_one_goes_on(tmp_path
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(Checkpoints, "save", full)
+        patch.setattr(CheckpointStore, "save", full)
         train.main(smk)
     assert not (tmp_path / "runs").exists()
     train.main(smk)
@@ -250,25 +254,25 @@ def test_a_full_disk_ends_a_job_in_one_sentence_and_a_later_one_goes_on(tmp_path
 def test_a_write_changes_nothing_that_threads_share(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "umask", None)
     monkeypatch.setattr(os, "chdir", None)
-    Checkpoints(tmp_path, "train", "a", depends={}).save({"w": np.zeros(3)}, {})
+    CheckpointStore(tmp_path, "train", "a", depends={}).save({"w": np.zeros(3)}, {})
 
 
 THREE = [f"m-digits-b50-lr0.1-s{seed}" for seed in range(3)]
 
 
-def fleet(folder, **more):
+def train_three(folder, **more):
     """Three runs in two slots; the checkpoints of each."""
     smk = job(folder, *THREE)
-    settings = {run: stages.of_run(json.loads(smk.params.settings), run) for run in THREE}
-    store = stages.store("train", settings, smk, dict.fromkeys(THREE, smk.input.dataset))
+    settings = {run: RunSettings.from_params(json.loads(smk.params.settings), run) for run in THREE}
+    stores = resume.checkpoint_stores("train", settings, smk, dict.fromkeys(THREE, smk.input.dataset))
     how = {"initial": dict(zip(THREE, smk.input.initial, strict=True)), "dataset": smk.input.dataset}
-    train_stage.train(settings, store, **how, slots=2, minutes=1e9, **more)
-    return store
+    train_job.train(settings, stores, **how, slots=2, minutes=1e9, **more)
+    return stores
 
 
-def saved(store):
+def saved(stores):
     found = {}
-    for name, checkpoints in store.items():
+    for name, checkpoints in stores.items():
         arrays, record = checkpoints.load()
         record.pop("seconds")
         found[name] = {key: array.tobytes() for key, array in arrays.items()}, record
@@ -277,10 +281,10 @@ def saved(store):
 
 def test_a_signal_while_an_ended_run_is_written_loses_nothing(monkeypatch, handlers, tmp_path):
     said = []
-    whole = saved(fleet(tmp_path / "whole", on_end=said.append))
+    whole = saved(train_three(tmp_path / "whole", on_end=said.append))
     assert sorted(said) == THREE
     asked, saving, first = threading.Event(), threading.Event(), []
-    write, save, ended = Checkpoints.save, stages.Keeper.save, stages.Keeper.ended
+    write, save, ended = CheckpointStore.save, FileCheckpointer.save, FileCheckpointer.ended
 
     def slow(self, arrays, record):
         if not first:
@@ -299,11 +303,11 @@ def test_a_signal_while_an_ended_run_is_written_loses_nothing(monkeypatch, handl
         save(self, run)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "save", slow)
-        patch.setattr(stages.Keeper, "ended", signalled)
-        patch.setattr(stages.Keeper, "save", last)
-        fleet(tmp_path / "others", on_end=said.append)
+        patch.setattr(CheckpointStore, "save", slow)
+        patch.setattr(FileCheckpointer, "ended", signalled)
+        patch.setattr(FileCheckpointer, "save", last)
+        train_three(tmp_path / "others", on_end=said.append)
     assert first[0].load()[1]["outcome"]
     assert len(said) == 4  # the other run of two is asked to stop within its last look at the images
-    assert saved(fleet(tmp_path / "others", on_end=said.append)) == whole
+    assert saved(train_three(tmp_path / "others", on_end=said.append)) == whole
     assert sorted(said[3:]) == THREE

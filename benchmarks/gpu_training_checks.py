@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -16,21 +17,19 @@ from sgdtails.models import building as models
 from sgdtails.pruning import latency, prunability
 from sgdtails.runtime import devices
 from sgdtails.runtime.progress import Progress
-from sgdtails.training import averaging
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import lane_builder
-from sgdtails.training.gates import Gate, Stop
+from sgdtails.training import average_run, averaging, trainer
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.convergence import ConvergenceCheck
+from sgdtails.training.engines import factory
+from sgdtails.training.settings import AveragingSettings, Stop
 
 SPECS: dict[str, dict[str, Any]] = {"fcn": {"fcn": [16, 16]}, "cnn": {"cnn": [4, "M", 4, "M"]}}
-BATCH, SLOTS = 50, 2
-STOP = Stop(
-    **{"train_nll": 0.5, "train_accuracy": 0.85, "gate": 20, "budget": 160, "chance_after": 100},
-    **{"chance_accuracy": 0.1, "history": 5},
-)
+BATCH, REPLICAS = 50, 2
+STOP = Stop(train_nll=0.5, train_accuracy=0.85, gate=20, budget=160, chance_after=100, chance_accuracy=0.1, history=5)
 RATES = (0.3, 0.5, 1e6, 0.4)  # one diverges
 
 
-class Keeper:
+class MemoryCheckpointer:
     """Keeps what it is given; asks to end after so many questions."""
 
     def __init__(self, patience: float = float("inf")) -> None:
@@ -66,26 +65,26 @@ class Digits:
     def state(self, seed: int) -> State:
         return models.state(self.build(seed))
 
-    def lanes(self, slots: int = SLOTS) -> Any:
-        return lane_builder.build(self.spec, self.build, self.train, batch_size=BATCH, slots=slots)
+    def engines(self, replicas: int = REPLICAS) -> Any:
+        return factory.build_engines(self.spec, self.build, self.train, batch_size=BATCH, replicas=replicas)
 
-    def runs(self) -> list[training.Run]:
-        return [training.Run(f"{seed}", rate, seed) for seed, rate in enumerate(RATES)]
+    def runs(self) -> list[trainer.Run]:
+        return [trainer.Run(f"{seed}", rate, seed) for seed, rate in enumerate(RATES)]
 
-    def fleet(self, runs: Iterable[training.Run], keeper: Any = None) -> dict[str, training.Run]:
-        keeper = keeper or Keeper()
-        task = training.Task(self.train, self.test, BATCH, STOP, self.state)
-        training.Fleet(self.lanes(), task, keeper, Progress(STOP.budget)).train(runs)
-        return keeper.ends
+    def trained(self, runs: Iterable[trainer.Run], checkpointer: Any = None) -> dict[str, trainer.Run]:
+        checkpointer = checkpointer or MemoryCheckpointer()
+        task = trainer.Task(self.train, self.test, BATCH, STOP, self.state)
+        trainer.Trainer(self.engines(), task, checkpointer, Progress(STOP.budget)).train(runs)
+        return checkpointer.ends
 
-    def average(self, keeper: Keeper, runs: list[averaging.Average], length: int = 33) -> None:
+    def average(self, checkpointer: MemoryCheckpointer, runs: list[average_run.Average], length: int = 33) -> None:
         stop = dataclasses.replace(STOP, budget=2 * STOP.budget)
-        how: dict[str, Any] = {"burn_in": 20, "length": length, "until_converged": True, "stop": stop}
-        keeping: dict[str, Any] = {"keeper": keeper, "progress": Progress(1)}
-        averaging.average(runs, self.lanes(), self.train, self.test, batch_size=BATCH, **how, **keeping)
+        how = AveragingSettings(burn_in=20, length=length, until_converged=True)
+        task = average_run.Task(self.train, self.test, BATCH, stop, how)
+        averaging.average(runs, self.engines(), task, checkpointer, Progress(1))
 
-    def averages(self) -> list[averaging.Average]:
-        return [averaging.Average(f"{s}", 0.2, s, 40, partial(self.state, s)) for s in range(3)]
+    def averages(self) -> list[average_run.Average]:
+        return [average_run.Average(f"{s}", 0.2, s, 40, partial(self.state, s)) for s in range(3)]
 
 
 def _unlike(found: dict[str, Any], expected: dict[str, Any], arrays: tuple[str, ...] = ("state",)) -> list[str]:
@@ -103,66 +102,65 @@ def _unlike(found: dict[str, Any], expected: dict[str, Any], arrays: tuple[str, 
 
 
 def refills(bench: Bench, kind: str) -> Found:
-    """More runs than slots, one of them diverging, against each of them alone in as many slots."""
+    """More runs than replicas, one of them diverging, against each of them alone in as many replicas."""
     digits = Digits(bench, kind)
-    together = digits.fleet(digits.runs())
-    alone: dict[str, training.Run] = {}
+    together = digits.trained(digits.runs())
+    alone: dict[str, trainer.Run] = {}
     for run in digits.runs():
-        alone |= digits.fleet([run])
-    return none_of(_unlike(together, alone), f"{len(alone)} runs in {SLOTS} slots and alone")
+        alone |= digits.trained([run])
+    return none_of(_unlike(together, alone), f"{len(alone)} runs in {REPLICAS} replicas and alone")
 
 
-def gates(bench: Bench, kind: str) -> Found:
-    """Gates that stop looking once there is a proof, against the full pass at each gate."""
-    digits, proof = Digits(bench, kind), Gate.proof
-    quick = digits.fleet(digits.runs())
-    try:
-        Gate.proof = lambda self, network, found: False  # type: ignore[method-assign]
-        full = digits.fleet(digits.runs())
-    finally:
-        Gate.proof = proof  # type: ignore[method-assign]
-    return none_of(_unlike(quick, full), "with looks and with full passes")
+def checks(bench: Bench, kind: str) -> Found:
+    """Cheap convergence checks against the full pass at each gate."""
+    digits = Digits(bench, kind)
+    quick = digits.trained(digits.runs())
+    with mock.patch.object(ConvergenceCheck, "extend", return_value=False):
+        full = digits.trained(digits.runs())
+    return none_of(_unlike(quick, full), "with cheap checks and with full passes")
 
 
 def resumed(bench: Bench, kind: str) -> Found:
     """A fleet that is interrupted, again and again, and goes on from what it saved, against one that is not."""
     digits = Digits(bench, kind)
-    straight = digits.fleet(digits.runs())
-    found, times = _again_and_again(digits.runs(), lambda keeper, runs: digits.fleet(runs, keeper))
+    straight = digits.trained(digits.runs())
+    found, times = _again_and_again(digits.runs(), lambda checkpointer, runs: digits.trained(runs, checkpointer))
     return none_of(_unlike(found, straight) if times else ["no interruption"], f"with {times} interruptions and none")
 
 
-def _again_and_again(todo: list[Any], bring: Callable[[Keeper, list[Any]], Any]) -> tuple[dict[str, Any], int]:
-    """Bring runs to their ends with a keeper that interrupts, each time later; how often it did."""
+def _again_and_again(
+    todo: list[Any], bring: Callable[[MemoryCheckpointer, list[Any]], Any]
+) -> tuple[dict[str, Any], int]:
+    """Bring runs to their ends with a checkpointer that interrupts, each time later; how often it did."""
     ends: dict[str, Any] = {}
     patience, times = 4, 0
     while todo:
-        keeper = Keeper(patience)
+        checkpointer = MemoryCheckpointer(patience)
         try:
-            bring(keeper, todo)
+            bring(checkpointer, todo)
         except Interrupted:
             times += 1
-        ends |= keeper.ends
-        todo = [keeper.saved.get(run.name, run) for run in todo if run.name not in ends]
+        ends |= checkpointer.ends
+        todo = [checkpointer.saved.get(run.name, run) for run in todo if run.name not in ends]
         patience *= 3
     return ends, times
 
 
 def averaged(bench: Bench, kind: str) -> Found:
     """An average to its end, against the mean of iterates that are read one by one."""
-    digits, keeper = Digits(bench, kind), Keeper()
+    digits, checkpointer = Digits(bench, kind), MemoryCheckpointer()
     first = digits.averages()[0]
-    digits.average(keeper, [first])
-    lane = digits.lanes()[0]
-    with lane.scope():
-        lane.put(0, digits.state(0), first.step_size)
+    digits.average(checkpointer, [first])
+    engine = digits.engines()[0]
+    with engine.scope():
+        engine.put(0, digits.state(0), first.step_size)
     iterates = []
-    for index in training.Order(len(digits.train), BATCH, first.seed).take(first.begin, 20 + 33):
-        with lane.scope():
-            lane.advance(index[None, None].to(bench.device))
+    for index in BatchSampler(len(digits.train), BATCH, first.seed).take(first.begin, 20 + 33):
+        with engine.scope():
+            engine.advance(index[None, None].to(bench.device))
         bench.wait()
-        iterates.append(lane.get(0))
-    ended = keeper.ends["0"]
+        iterates.append(engine.get(0))
+    ended = checkpointer.ends["0"]
     if ended.mean is None or ended.outcome["status"] != "averaged":
         return Found(f"status {ended.outcome['status']}", "averaged", 1.0, 0.0)
     apart = 0.0
@@ -174,7 +172,7 @@ def averaged(bench: Bench, kind: str) -> Found:
 
 def averages_resumed(bench: Bench, kind: str) -> Found:
     """Averages side by side that are interrupted, against those that are not."""
-    digits, straight = Digits(bench, kind), Keeper()
+    digits, straight = Digits(bench, kind), MemoryCheckpointer()
     digits.average(straight, digits.averages())
     found, times = _again_and_again(digits.averages(), digits.average)
     unlike = _unlike(found, straight.ends, ("state", "mean")) if times else ["no interruption"]
@@ -183,7 +181,7 @@ def averages_resumed(bench: Bench, kind: str) -> Found:
 
 TRAININGS = {
     "refills": refills,
-    "gates against full passes": gates,
+    "gates against full passes": checks,
     "interruption": resumed,
     "an average": averaged,
     "interruption of averages": averages_resumed,
@@ -191,7 +189,7 @@ TRAININGS = {
 
 
 def _trained(digits: Digits) -> State:
-    (run,) = digits.fleet([training.Run("one", 0.3, 0)]).values()
+    (run,) = digits.trained([trainer.Run("one", 0.3, 0)]).values()
     assert run.state is not None
     return run.state
 

@@ -9,14 +9,14 @@ from PIL import Image
 
 from sgdtails.config import source_settings, validation
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import archives
 from tests.conftest import ROOT
 
 
 def load(root, **settings):
-    return sources.load("mine", settings, root=root, download=False)
+    return loaders.load("mine", settings, root=root, download=False)
 
 
 def image(value, size=(6, 5)):
@@ -225,7 +225,7 @@ def test_unknown_kind(tmp_path):
 
 def test_fewer_training_images():
     small, larger, whole = (
-        sources.load("digits", {"kind": "digits"} | more, root="", download=False)
+        loaders.load("digits", {"kind": "digits"} | more, root="", download=False)
         for more in ({"train_size": 50}, {"train_size": 300}, {})
     )
     assert (len(small.train_labels), len(larger.train_labels)) == (50, 300)
@@ -237,12 +237,12 @@ def test_fewer_training_images():
     assert pairs(small) < pairs(larger) < pairs(whole)
     assert np.array_equal(small.test_images, whole.test_images)
     with pytest.raises(InputError, match=r"sources.digits.train_size is 1439; the training set has 1438 images"):
-        sources.load("digits", {"kind": "digits", "train_size": 1439}, root="", download=False)
+        loaders.load("digits", {"kind": "digits", "train_size": 1439}, root="", download=False)
 
 
 def test_label_noise():
     whole, some, more = (
-        sources.load("digits", {"kind": "digits", "label_noise": share}, root="", download=False)
+        loaders.load("digits", {"kind": "digits", "label_noise": share}, root="", download=False)
         for share in (0.0, 0.1, 0.5)
     )
     changed = [noisy.train_labels != whole.train_labels for noisy in (some, more)]
@@ -322,11 +322,11 @@ def test_a_size_is_refused_by_the_dataset_that_it_would_give(tmp_path, monkeypat
 
 LIMITED = """
 import resource, sys
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, resource.RLIM_INFINITY))
 try:
-    sources.load("mine", {"kind": "folder", "path": sys.argv[1]}, root="", download=False)
+    loaders.load("mine", {"kind": "folder", "path": sys.argv[1]}, root="", download=False)
 except InputError as error:
     print(error)
 """
@@ -378,8 +378,8 @@ def test_of_two_files_of_one_name_in_a_tar_the_later_counts(tmp_path):
 
 def test_constants_are_those_of_all_pixels():
     images = np.random.default_rng(0).integers(0, 256, (50, 3, 5, 4), dtype=np.uint8)
-    counts = sources._histograms(images)
+    counts = loaders._histograms(images)
     assert counts.sum() == images.size
-    mean, std = sources._constants("mine", images, {})
+    mean, std = loaders._constants("mine", images, {})
     assert mean == pytest.approx((images / 255).mean(axis=(0, 2, 3)), rel=1e-12)
     assert std == pytest.approx((images / 255).std(axis=(0, 2, 3)), rel=1e-12)

@@ -6,15 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgdtails.data import datasets as data
-from sgdtails.data import sources
-from sgdtails.training import evaluation, gates
-from sgdtails.training.gates import Gate, Stop
-
-STOP = Stop(
-    **{"train_nll": 0.05, "train_accuracy": 1.0, "gate": 20, "budget": 1000, "chance_after": 200},
-    **{"chance_accuracy": 0.1, "history": 5},
-)
+from sgdtails.models import building as models
+from sgdtails.training import convergence, evaluation
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.convergence import ConvergenceCheck, max_input_norm
+from sgdtails.training.settings import Stop
+from tests.training.helpers import SPECS, STOP, engines_of
 
 
 @pytest.mark.parametrize(
@@ -40,10 +37,10 @@ def test_stop_rule(iteration, nll, accuracy, finite, status):
 
 
 def test_where_everything_is_evaluated():
-    assert [i for i in range(0, 401, 20) if STOP.full(i)] == [0, 100, 200, 300, 400]
-    assert STOP.full(1000)
+    assert [i for i in range(0, 401, 20) if STOP.needs_full_pass(i)] == [0, 100, 200, 300, 400]
+    assert STOP.needs_full_pass(1000)
     late = Stop(0.05, 1.0, 20, 10**6, chance_after=230, chance_accuracy=0.1, history=50)
-    assert [i for i in range(0, 401, 20) if late.full(i)] == [0, 240]
+    assert [i for i in range(0, 401, 20) if late.needs_full_pass(i)] == [0, 240]
 
 
 class Scripted:
@@ -65,15 +62,17 @@ class Scripted:
         return logits
 
 
-def decision(split, stop=STOP, *, before=None, growth=1.0):
+def decision(split, stop=STOP, *, before=None, lipschitz_bound=1.0):
     """What a cheap gate says: None if it proves that nothing ends here, else what the full pass then says."""
-    gate = Gate(split, stop, reach=1.0)
+    check = ConvergenceCheck(split, stop, max_input_norm=1.0)
     if before is not None:
-        gate._seen = torch.as_tensor(before, dtype=torch.float64)
-    look = gate.look(split.network, None if growth is None else torch.tensor(growth, dtype=torch.float64))
-    if gate.proof(split.network, look.tolist()):
+        check._losses = torch.as_tensor(before, dtype=torch.float64)
+    found = check.quick_check(
+        split.network, None if lipschitz_bound is None else torch.tensor(lipschitz_bound, dtype=torch.float64)
+    )
+    if check.extend(split.network, found.tolist()):
         return None
-    return stop.status(20, *gate.pass_over(split.network), True)
+    return stop.status(20, *check.full_pass(split.network), True)
 
 
 def full(split, stop=STOP):
@@ -109,15 +108,15 @@ def test_on_the_threshold_itself_the_full_pass_decides(rounding):
 @pytest.mark.parametrize(("apart", "above", "proven"), [(1e-4, 1e-3, True), (1e-2, 1e-3, False), (1e-2, 0.1, True)])
 def test_where_kernels_differ_by_more_a_proof_needs_more(monkeypatch, apart, above, proven):
     """In TF32 a look may be off by more than 1e-4: what is so near to the threshold only the full pass decides."""
-    monkeypatch.setattr(gates.devices, "rounding", lambda device: apart)
+    monkeypatch.setattr(convergence.devices, "rounding", lambda device: apart)
     labels = np.arange(500) % 4
     logits = 9 * np.eye(4)[labels]
     split = Scripted(logits, labels)
     nll, _ = evaluation.evaluate(split.network, split)
     stop = Stop(nll / (1 + above), 1.0, 20, 10**6, 10**6, 0.1, 10**6)
-    gate = Gate(split, stop, reach=1.0)
-    found = gate.look(split.network, torch.tensor(1.0, dtype=torch.float64)).tolist()
-    assert gate.proof(split.network, found) == proven
+    check = ConvergenceCheck(split, stop, max_input_norm=1.0)
+    found = check.quick_check(split.network, torch.tensor(1.0, dtype=torch.float64)).tolist()
+    assert check.extend(split.network, found) == proven
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -129,17 +128,17 @@ def test_what_is_not_finite_anywhere_is_found(value, where):
     split = Scripted(logits, np.zeros(500, np.int64))
     before = np.ones(500)
     before[where] = 0.0
-    for growth in (np.nan, np.inf, 1e31, None):
-        assert decision(split, before=before, growth=growth) == full(split) == "diverged"
+    for lipschitz_bound in (np.nan, np.inf, 1e31, None):
+        assert decision(split, before=before, lipschitz_bound=lipschitz_bound) == full(split) == "diverged"
 
 
 def test_a_gate_looks_at_few_images_while_there_are_errors():
     split = Scripted(np.tile([1, 0, 0, 0], (5000, 1)), np.r_[np.ones(50), np.zeros(4950)].astype(int))
-    gate = Gate(split, STOP, reach=1.0)
-    gate.pass_over(split.network)
+    check = ConvergenceCheck(split, STOP, max_input_norm=1.0)
+    check.full_pass(split.network)
     split.seen = 0
-    assert gate.proves(gate.look(split.network, torch.tensor(1.0)).tolist())
-    assert split.seen == gates.FIRST
+    assert check.proves(check.quick_check(split.network, torch.tensor(1.0)).tolist())
+    assert split.seen == convergence.FIRST
 
 
 def test_a_gate_looks_as_far_as_the_last_one_had_to():
@@ -147,39 +146,31 @@ def test_a_gate_looks_as_far_as_the_last_one_had_to():
     loss = 2 * STOP.train_nll
     gap = -np.log(np.expm1(loss) / 3)
     split = Scripted(np.tile([gap, 0, 0, 0], (5000, 1)), np.zeros(5000, int))
-    gate = Gate(split, STOP, reach=1.0)
-    gate.pass_over(split.network)
+    check = ConvergenceCheck(split, STOP, max_input_norm=1.0)
+    check.full_pass(split.network)
     counts = []
     for _ in range(3):
         split.seen = 0
-        assert gate.proof(split.network, gate.look(split.network, torch.tensor(1.0)).tolist())
+        assert check.extend(split.network, check.quick_check(split.network, torch.tensor(1.0)).tolist())
         counts.append(split.seen)
     assert counts[0] == counts[1] == 4096
     assert counts[2] == 4096 * 3 // 4
 
 
-def test_rows_of_a_real_network_at_every_gate():
+def test_decisions_about_a_real_network_at_every_gate(digits):
     """A narrow network on digits, from chance to convergence: 60 gates, each decided both ways."""
-    from sgdtails.models import building as models
-    from sgdtails.training import trainer as training
-    from sgdtails.training.engines import lane_builder
-
-    dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
-    train, _ = data.splits(dataset, torch.device("cpu"))
+    train = digits[1]
     stop = Stop(0.01, 1.0, 20, 10**6, 10**6, 0.1, 10**6)
-    spec = {"fcn": [16]}
-    (lane,) = lane_builder.build(
-        spec, lambda: models.build("m", dataset.shape, 10, {"m": spec}), train, batch_size=50, slots=1
-    )
-    lane.put(0, models.state(models.build("m", dataset.shape, 10, {"m": spec})), 0.3)
-    gate, order = Gate(train, stop, training.largest_norm(train)), training.Order(len(train), 50, 0)
+    (engine,) = engines_of(digits)
+    engine.put(0, models.state(models.build("fcn", digits[0].shape, 10, SPECS)), 0.3)
+    check, sampler = ConvergenceCheck(train, stop, max_input_norm(train)), BatchSampler(len(train), 50, 0)
     said = []
     for number in range(60):
-        lane.advance(order.take(20 * number, 20)[:, None])
-        network = lane.network(0)
-        cheap = gate.proof(network, gate.look(network, lane.growth(0)).tolist())
+        engine.advance(sampler.take(20 * number, 20)[:, None])
+        network = engine.network(0)
+        cheap = check.extend(network, check.quick_check(network, engine.lipschitz_bound(0)).tolist())
         status = stop.status(20 * number, *evaluation.evaluate(network, train), True)
-        assert status == (None if cheap else stop.status(20 * number, *gate.pass_over(network), True))
+        assert status == (None if cheap else stop.status(20 * number, *check.full_pass(network), True))
         said.append((cheap, status))
     assert said[0] == (True, None)
     assert said[-1] == (False, "converged")
