@@ -15,7 +15,29 @@ class UserCodeError(Exception):
 
 
 def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputError:
-    """The error for a name that is not in ``valid``, with the nearest valid one."""
+    """Build the error for a name that is not among the valid ones, with the nearest of these.
+
+    Parameters
+    ----------
+    kind : str
+        What the name is of.
+    name : object
+        The name given.
+    where : str
+        Where it was given.
+    valid : iterable of str
+        The valid names.
+
+    Returns
+    -------
+    InputError
+        The error, to be raised.
+
+    Examples
+    --------
+    >>> print(unknown("dataset", "mnits", "the run table", ["mnist", "cifar10"]))
+    unknown dataset 'mnits' in the run table: did you mean 'mnist'?
+    """
     names, given = sorted(valid), str(name)[:100]
     close = get_close_matches(given, names, n=1, cutoff=0.5)
     more = f" … ({len(names):,} in all)" if len(names) > _SHOWN else ""
@@ -37,9 +59,24 @@ _NO_MEMORY = (
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory or address space has run out, the machine's or a GPU's.
+    """Decide whether an error says that memory or address space has run out, the machine's or a GPU's.
 
     Torch, and the loader of libraries, often say so in words only; torch is not imported for that.
+
+    Parameters
+    ----------
+    error : BaseException or None
+        The error.
+
+    Returns
+    -------
+    bool
+        True if so.
+
+    Examples
+    --------
+    >>> out_of_memory(RuntimeError("CUDA error: out of memory")), out_of_memory(ValueError("out of memory"))
+    (True, False)
     """
     if error is None:
         return False
@@ -52,7 +89,23 @@ def out_of_memory(error: BaseException | None) -> bool:
 
 
 def unrepeatable(error: BaseException) -> bool:
-    """Whether torch refuses an operation that does not give the same result twice."""
+    """Decide whether an error is torch's refusal of an operation that does not give the same result twice.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    bool
+        True if so.
+
+    Examples
+    --------
+    >>> unrepeatable(RuntimeError("fold does not have a deterministic implementation"))
+    True
+    """
     return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in f"{error}"
 
 
