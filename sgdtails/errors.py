@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 
 class UserCodeError(Exception):
-    """Code of the user's own raised the exception that is the cause; the message is one sentence: which, where, what to do."""
+    """Code of the user's own raised an exception, which is the cause; the message is one sentence: which, where, what to do."""
 
 
 def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputError:
@@ -54,7 +54,11 @@ _NO_MEMORY = (
         "alloc_failed",
         "bad_alloc",
     ),
-    *("failed to map segment", "can't start new thread", "thread constructor failed"),  # of too small an address space
+    *(
+        "failed to map segment",
+        "can't start new thread",
+        "thread constructor failed",
+    ),  # an address space that is too small
 )
 
 
@@ -85,7 +89,9 @@ def out_of_memory(error: BaseException | None) -> bool:
     words = isinstance(error, RuntimeError | ImportError | OSError) and any(
         part in str(error).lower() for part in _NO_MEMORY
     )
-    return words or out_of_memory(error.__context__)  # a graph whose capture it ended complains of that
+    return words or out_of_memory(
+        error.__context__
+    )  # out of memory during CUDA-graph capture surfaces as a capture error
 
 
 def unrepeatable(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from sgdtails.runtime import devices
 
 Purpose = Literal["multivariate", "univariate", "singular_value", "node", "row", "kernel", "filter", "channel"]
 CENTRINGS = ("median", "mean", "none")
-_COLUMNS = 64  # sorted at a time
+_COLUMNS = 64  # that are sorted at a time
 
 
 def weights(state: Mapping[str, Array], keys: Iterable[str] | None = None) -> Row:
@@ -366,12 +366,12 @@ def middle(sample: Array, how: str = "median") -> Any:
         return xp.zeros_like(sample[0, ...])
     if how == "mean":
         mean = xp.mean(sample, axis=0, dtype=xp.float64)
-        # Rounding must not tell equal observations from their mean.
+        # Clipped so that, in spite of rounding, the mean of equal observations equals them.
         return xp.clip(xp.astype(mean, sample.dtype), xp.min(sample, axis=0), xp.max(sample, axis=0))
-    # Numpy's own median is slower, torch's the lower one.
+    # Numpy's own median is slower; torch's is the lower one of both middle values.
     if sample.ndim == 1 or is_torch_array(sample):
         return _between(ascending(sample))
-    # Sorting is many times faster where the numbers of a column are side by side.
+    # Sorting is many times faster where the numbers of a column are adjacent in memory.
     parts = (np.array(sample[:, at : at + _COLUMNS].T, order="C") for at in range(0, sample.shape[1], _COLUMNS))
     return np.concatenate([_between(np.sort(part, axis=1).T) for part in parts])
 

@@ -94,7 +94,7 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
 
     from sgdtails.models import building as models
 
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are faster
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster in this layout
     network = models.network(model)
 
     def evaluate(pruned: PrunedNetwork) -> Measured:

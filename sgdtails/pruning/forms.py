@@ -29,8 +29,8 @@ class Masked:
     weight: Array
     kept: int
     stored: int
-    median_adds: int = 0  # per output position: what adding the centre back costs
-    removed: Mapping[float, float] = field(default_factory=dict)  # p: sum of |w^ - w|^p
+    median_adds: int = 0
+    removed: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -219,7 +219,7 @@ class PrunedNetwork:
 
     layers: Mapping[str, Layer]
     pruned: frozenset[str]
-    totals: Mapping[float, float]  # p: sum over the pruned layers of |centred weight|^p
+    totals: Mapping[float, float]
 
     @property
     def _subject(self) -> list[Layer]:

@@ -28,7 +28,7 @@ METHODS: dict[str, Callable[..., Plan]] = {
     },
 }
 ADAPTIVE = tuple(name for name in METHODS if name != "global_magnitude")
-"""Methods by which each layer can be pruned to one relative error: global pruning shares out one number of entries instead."""
+"""Methods that can prune each layer to one relative error. Global pruning cannot: it shares out one number of entries."""
 
 
 class Pruner:

@@ -17,7 +17,8 @@ from sgdtails.pruning.compression import column_norms, mask, power_sums, relativ
 from sgdtails.pruning.forms import Columns, Factors, Layer, Masked
 
 NORMS = (1.0, 2.0)  # the relative errors that are reported
-Own = Callable[[AnyArray, int], AnyArray]  # a centred weight and how many entries to remove, to a mask of what stays
+# From a centred weight and how many entries to remove to a mask of what stays.
+Own = Callable[[AnyArray, int], AnyArray]
 
 
 class Plan:
@@ -40,7 +41,24 @@ class Plan:
 
 
 class Entries(Plan):
-    """Single entries, by their centred magnitude."""
+    """Single entries, by their centred magnitude.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Not used: entries and singular values have no norm to choose.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str) -> None:
         flat = layers.observations(weight, "univariate")
@@ -52,7 +70,7 @@ class Entries(Plan):
 
     @cached_property
     def errors(self) -> Floats:
-        """As of ``Plan``."""
+        """See ``Plan``."""
         errors: Floats = relative_errors(_numpy(self.ordered), 2.0)
         return errors
 
@@ -72,7 +90,28 @@ class Entries(Plan):
 
 
 class OwnEntries(Entries):
-    """Entries, by a function of the user's."""
+    """Entries, by a function of the user's.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Not used: entries and singular values have no norm to choose.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+    own : callable
+        The function: of the centred weight and of how many entries to remove, it returns a mask of those that stay.
+    method : str
+        Its name in the config, for messages.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str, *, own: Own, method: str) -> None:
         super().__init__(name, weight, p, centring)
@@ -84,7 +123,7 @@ class OwnEntries(Entries):
         found = self.own(_numpy(self.weight - self.median), count)
         try:
             chosen = np.asarray(found)
-        except (TypeError, ValueError, RuntimeError):  # of ragged lists, or of a tensor that needs a gradient
+        except (TypeError, ValueError, RuntimeError):  # ragged lists, or a tensor that needs a gradient
             chosen = np.empty(0, dtype=object)
         shape = tuple(self.weight.shape)
         if chosen.dtype != bool or chosen.shape != shape:
@@ -97,7 +136,24 @@ class OwnEntries(Entries):
 
 
 class SingularValues(Plan):
-    """Singular values; a convolution is the matrix (out, in*kernel size)."""
+    """Singular values; a convolution is the matrix (out, in*kernel size).
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Not used: entries and singular values have no norm to choose.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str) -> None:
         matrix = layers.observations(weight, "singular_value")
@@ -118,7 +174,7 @@ class SingularValues(Plan):
 
     @cached_property
     def errors(self) -> Floats:
-        """As of ``Plan``."""
+        """See ``Plan``."""
         errors: Floats = relative_errors(np.sqrt(np.maximum(_numpy(self.squares), 0)), 2.0)
         return errors
 
@@ -131,7 +187,26 @@ class SingularValues(Plan):
 
 
 class Blocks(Plan):
-    """The observations for a purpose (node, row, kernel, filter or channel), by their lp norm."""
+    """The observations for a purpose, by their lp norm.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Norm by which blocks are compared.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+    purpose : {"node", "row", "kernel", "filter", "channel"}
+        What a block is.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str, *, purpose: layers.Purpose) -> None:
         self.weight, self.centring, self.purpose = weight, centring, purpose
@@ -146,7 +221,7 @@ class Blocks(Plan):
 
     @cached_property
     def errors(self) -> Floats:
-        """As of ``Plan``."""
+        """See ``Plan``."""
         order = _numpy(self.norms).argsort(kind="stable")
         sums = np.cumsum(np.insert(_numpy(self.powers[2.0])[order], 0, 0.0))
         errors: Floats = np.sqrt(sums / sums[-1])

@@ -8,8 +8,8 @@ import numpy as np
 from sgdtails.arrays import Floats
 
 _NODES = 20_000  # of the midpoint rule
-_LARGEST = 60  # log of the largest entry that is looked at; of alpha = 0.3, one in 6e7 exceeds it
-_KEPT = 8  # tables of so many angles, of 160 kB each, that are kept: root finders ask for the same ones again and again
+_LARGEST = 60  # log of the largest entry considered; at alpha = 0.3 one in 6e7 exceeds it
+_KEPT = 8  # tables of angles, of 160 kB each, that are cached: root finders ask for the same ones repeatedly
 _CROWDING = 6  # angles are pi/2*(1 - v^6): nodes crowd at pi/2, where the amplitude is infinite
 
 

@@ -178,6 +178,6 @@ def show(samples: Sequence[Sample], seed: Sequence[int], settings: Settings) -> 
         for sample in samples:
             shuffled = sample.take(order)
             if sample is samples[-1]:
-                del order  # as large as a sample of numbers, and so is what was taken
+                del order  # frees memory: an order is as large as a sample of single numbers
             sample.add(shuffled, places, signs, **wanted)
             del shuffled

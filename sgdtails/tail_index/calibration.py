@@ -17,7 +17,7 @@ def _mixture(spread: float) -> Sampler:
     return lambda shape, rng: rng.standard_normal(shape) * np.exp(spread * rng.standard_normal(shape[0]))[:, None]
 
 
-# Laws whose reading is known, by name: what their layers should be read as, and how to draw one.
+# Laws of known tail class, by name: the class, and a function that draws a layer.
 LAWS: dict[str, tuple[str, Sampler]] = {
     "gaussian": ("finite-variance-like", lambda shape, rng: rng.standard_normal(shape)),
     "uniform": ("finite-variance-like", lambda shape, rng: rng.uniform(-1, 1, shape)),
@@ -91,7 +91,9 @@ def calibration_rows(
 
 def _errors(found: Mapping[tuple[str, int | None], list[tuple[float, float, float]]], alpha: float) -> Iterator[Row]:
     for (estimator, k1), values in found.items():
-        estimate, low, high = np.array(values, dtype=np.float64).T  # published variants have no interval: not-a-number
+        estimate, low, high = np.array(
+            values, dtype=np.float64
+        ).T  # published variants have no interval, which becomes not-a-number
         with np.errstate(divide="ignore"):
             errors = 1 / estimate - 1 / alpha  # 1/inf = 0: no tail index
         yield {
@@ -134,6 +136,6 @@ def confusion_rows(*, shapes: Sequence[Sequence[int]], layers: int, seed: int) -
                 rng = np.random.default_rng([seed, number, observations, dimension, index])
                 layer = draw((observations, dimension), rng).astype(np.float32)
                 counts[classify.classify_layer(layer, head=False, rng=rng)["reading"]] += 1
-            for word in classify.LABELS:
+            for label in classify.LABELS:
                 common = {"law": law, "truth": truth, "observations": observations, "dimension": dimension}
-                yield common | {"reading": word, "count": counts[word], "layers": layers}
+                yield common | {"reading": label, "count": counts[label], "layers": layers}

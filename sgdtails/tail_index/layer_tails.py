@@ -16,7 +16,7 @@ from sgdtails.tail_index.block_estimates import Settings as Settings
 from sgdtails.tail_index.permutations import index_of, taken
 
 ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"}
-# The published values of other samples and by other estimators, beside the paper's own; without intervals.
+# Estimators that give the published value of rows centred otherwise; they have no intervals.
 CENTRINGS = {"published_mean_centred": "mean", "published_uncentred": "none"}
 UNIVARIATE = "published_univariate"
 NAMES = (*ESTIMATORS, *estimators.ESTIMATORS, *CENTRINGS, UNIVARIATE, *published_estimators.NAMES)
@@ -187,7 +187,7 @@ def _published_entries(matrix: Array, entries: Array, settings: Settings) -> Sam
         shuffled, step = taken(entries, order), len(order) if is_torch_array(entries) else _CHUNK
         for start in range(0, len(order), step):
             part = order[start : start + step]
-            rows = part // len(offset)  # its remainder is slow
+            rows = part // len(offset)  # faster than %
             shuffled[start : start + step] -= taken(offset, part - rows * len(offset))
         return shuffled
 

@@ -8,7 +8,6 @@ import importlib
 import math
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ BLOCK_LENGTHS = (2, 5, 10, 20, 50, 100, 500, 1000)  # aimed at, beside the squar
 PERMUTATIONS = 5
 CLIP = 2.0  # a stable law has alpha <= 2: the published values stop there
 SQUARE_ROOT = "sqrt(N)"  # its name among the targets
-_ESTIMATE: typing.Final = "sgdtails.audit.estimation"  # imports this module
+_ESTIMATE: typing.Final = "sgdtails.audit.estimation"  # imported when it is used, since it imports this module
 
 
 def divisors(n: int) -> list[int]:
@@ -161,7 +160,7 @@ def inverse_alpha(observations: AnyArray, k1: int) -> float:
     return float(contrasts.mean())
 
 
-def _norms(rows: Array) -> Any:
+def _norms(rows: Array) -> Array:
     """Compute Euclidean norms of (N, d), (N,), in the precision of the rows, also where their squares leave its range."""
     xp = array_namespace(rows)
     squares = xp.sum(rows * rows, axis=1) if is_torch_array(rows) else np.einsum("ij,ij->i", rows, rows)
@@ -177,7 +176,7 @@ def _norms(rows: Array) -> Any:
     return norms
 
 
-def log_norms(sample: Array) -> Any:
+def log_norms(sample: Array) -> Array:
     """Compute the logs of the observations' Euclidean norms.
 
     A few zeros count as the smallest other norm.
@@ -235,7 +234,7 @@ def nearest_divisors(lengths: Sequence[int]) -> list[int]:
     return [max(k for k in (1, *lengths[:at]) if length % k == 0) for at, length in enumerate(lengths)]
 
 
-def block_sums(sample: Array, lengths: Sequence[int]) -> Iterator[Any]:
+def block_sums(sample: Array, lengths: Sequence[int]) -> Iterator[Array]:
     """Sum consecutive observations, for each block length in turn.
 
     The sums of a length are made from those of a shorter length that divides it.
@@ -265,14 +264,14 @@ def block_sums(sample: Array, lengths: Sequence[int]) -> Iterator[Any]:
         known = {k: sums for k, sums in known.items() if k in bases[at + 1 :]}
 
 
-def _sums(parts: Array) -> Any:
+def _sums(parts: Array) -> Array:
     """Sum each row of (n, k) or (n, k, d) to (n,) or (n, d)."""
     if parts.ndim > 2 or is_torch_array(parts):
         return parts.sum(axis=1)
     return parts @ np.ones(parts.shape[1], parts.dtype)  # many times faster than a sum over a short last axis
 
 
-def block_contrasts(sample: Array, lengths: Sequence[int]) -> list[Any]:
+def block_contrasts(sample: Array, lengths: Sequence[int]) -> list[Array]:
     """Estimate 1/alpha once per block, for each block length.
 
     On independent observations these estimates are independent and identically distributed; their mean is 1/alpha.

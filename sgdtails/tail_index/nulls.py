@@ -51,12 +51,14 @@ def profile_rows(
     InputError
         If a file of weights is missing or damaged.
     """
-    words = {(row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"}
+    classes = {
+        (row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"
+    }
     for run in histograms.representatives(runs):
         average, initial = (layers.read(files[run["run"]][kind])[0] for kind in ("average", "initial"))
         for index, (name, weight) in enumerate(average.items()):
             common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
-            common["reading"] = words[run["run"], index]
+            common["reading"] = classes[run["run"], index]
             head = index == len(average) - 1
             found = bands(
                 weight, initial[name], head=head, replicates=replicates, seed=[seed, index], settings=settings

@@ -1,14 +1,12 @@
 """Random orders of millions of numbers: by sorting random keys, which is faster than swaps that miss the cache."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.arrays import Array, is_torch_array, like
 
 FEWEST = 2**20  # numbers that are sorted: fewer fit into a core's cache
-_PARTS = 8  # sorted one after the other: less memory
+_PARTS = 8  # sorted one after the other, which takes less memory
 _BITS = 32  # of a key, above those of a position
 _CHUNK = 2**16  # numbers at a time, to stay in the processor's cache
 
@@ -65,7 +63,7 @@ def _by_part(part_of: NDArray[np.uint8], result: NDArray[np.uint32]) -> list[NDA
     return np.split(result, ends[:-1])
 
 
-def permuted(sample: Array, rng: np.random.Generator) -> Any:
+def permuted(sample: Array, rng: np.random.Generator) -> Array:
     """Copy observations in random order.
 
     Parameters
@@ -88,7 +86,7 @@ def permuted(sample: Array, rng: np.random.Generator) -> Any:
     return taken(sample, random_order(len(sample), rng))
 
 
-def index_of(positions: NDArray[np.integer], sample: Array) -> Any:
+def index_of(positions: NDArray[np.integer], sample: Array) -> Array:
     """Convert positions to an index of a sample, on its device where it is torch's.
 
     Parameters
@@ -111,7 +109,7 @@ def index_of(positions: NDArray[np.integer], sample: Array) -> Any:
     return like(positions.astype(np.int64), sample) if is_torch_array(sample) else positions
 
 
-def taken(sample: Array, positions: Any) -> Any:
+def taken(sample: Array, positions: Array) -> Array:
     """Copy the observations at given positions.
 
     Parameters
@@ -137,7 +135,7 @@ def taken(sample: Array, positions: Any) -> Any:
     result = np.empty((len(positions), *sample.shape[1:]), sample.dtype)
     step = max(_CHUNK * len(sample) // max(sample.size, 1), 1)
     for start in range(0, len(positions), step):
-        part = positions[start : start + step]  # all of them at once would be made twice as long first
+        part = positions[start : start + step]  # numpy would first copy all of them to numbers of twice the length
         np.take(sample, part, axis=0, out=result[start : start + step], mode="clip")
     return result
 

@@ -8,7 +8,7 @@ the covariance of two orders, estimated from the blocks of both that hold the sa
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +22,28 @@ from sgdtails.tail_index.permutations import index_of, random_order, taken
 ORDERS = 5
 LEVEL = uncertainty.LEVEL
 _SHARES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-_SEED = 0  # of resamples and draws, the same for every sample: so they add no noise to comparisons
+_SEED = 0  # of resamples and draws: the same for every sample, so that they add no noise to comparisons
 _DRAWS = 2000  # of the aggregate's error
 _TRACKED = 2**15  # observations that show the covariance between orders
 _PREFIX = 2**17  # observations that show correlations between K1s
-_RESAMPLED = 256  # blocks at most, of a pool of so many per order: skewness falls with the root of their number
+_RESAMPLED = 256  # blocks that each order adds to the pool, and the most in a resample; skewness falls with the root of their number
 _RESAMPLES = 799
-_FEWEST_BLOCKS = 16  # of which a covariance is taken: fewer are tied by their own mean
-_PRIOR = 40  # observations' worth of the belief that one more order adds nothing; without it small samples are covered too rarely
+_FEWEST_BLOCKS = 16  # fewer give no covariance, since their own mean ties them together
+_PRIOR = 40  # weight, in observations, of the prior that one more order adds nothing; without it intervals of small samples are too short
 FAR = 1.8, 100  # above this index, in this many dimensions, intervals hold at the shortest K1 only (docs/trust.md)
 
 
 class Estimate(NamedTuple):
-    """1/alpha and the ends of its interval at ``LEVEL``.
+    """1/alpha and its interval at ``LEVEL``.
 
-    ``k1`` is the block length, None for the aggregate over block lengths.
+    Parameters
+    ----------
+    k1 : int or None
+        Block length; None for the aggregate over block lengths.
+    inverse : float
+        1/alpha.
+    low, high : float
+        Ends of the interval.
     """
 
     k1: int | None
@@ -78,7 +85,9 @@ class SignedMeans:
         self._means: list[list[float]] = []
         self._variances = np.zeros(len(lengths))  # sums over orders of the variance of one order's mean
         self._pools: list[list[AnyArray]] = [[] for _ in lengths]
-        self._sums: list[Any] = [0.0] * len(lengths)  # over orders of the deviation of each tracked observation's block
+        self._sums: list[Array] = [0.0] * len(
+            lengths
+        )  # over orders of the deviation of each tracked observation's block
         self._squares = np.zeros(len(lengths))  # sums over orders of their mean squares
         self._correlations = np.empty(0)
         self._size = 0
@@ -291,7 +300,7 @@ def holds(k1: int | None, shortest: int, dimension: int, alpha_high: float) -> b
     return k1 == shortest or dimension < FAR[1] or alpha_high <= FAR[0]
 
 
-def _correlations(contrasts: list[Any], lengths: Sequence[int]) -> Floats:
+def _correlations(contrasts: list[Array], lengths: Sequence[int]) -> Floats:
     """Compute correlations of the means of blocks of different lengths over one sequence of observations, (K1s, K1s)."""
     end = min(len(contrasts[0]) * lengths[0], max(_PREFIX, 8 * lengths[-1]))
     centred = [values[: end // k1] - arrays.mean(values) for values, k1 in zip(contrasts, lengths, strict=True)]

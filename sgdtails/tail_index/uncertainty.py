@@ -7,7 +7,6 @@ So estimates with an interval are made from random orders with random signs (``s
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from sgdtails.tail_index.permutations import permuted
 LEVEL = 0.95
 
 
-def signed_permutation(sample: Array, *, rng: np.random.Generator) -> Any:
+def signed_permutation(sample: Array, *, rng: np.random.Generator) -> Array:
     """Copy observations in random order, each with a random sign.
 
     Parameters

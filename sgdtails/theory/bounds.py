@@ -184,15 +184,15 @@ class Setting:
         If there is no layer or fewer than two images, or a number is outside its range.
     """
 
-    images: int  # n
+    images: int
     sizes: tuple[int, ...]
     kappas: tuple[float, ...]
-    reach: float  # B, the largest norm of an image
-    epsilon: float  # largest relative error of a pruned layer
-    tau: float  # margin
-    delta: float  # probability that ||w|| exceeds R(delta)
-    uncompressed: float  # probability that the network is not compressible: the other epsilon of assumption H1
-    log_radius: float  # log R(delta)
+    reach: float
+    epsilon: float
+    tau: float
+    delta: float
+    uncompressed: float
+    log_radius: float
 
     def __post_init__(self) -> None:
         if not self.sizes or len(self.sizes) != len(self.kappas) or self.images < 2:
@@ -259,10 +259,10 @@ class Statement:
         Constants of Theorem 5 and of Theorem 7.
     """
 
-    log_margin: float  # of the empirical risk
+    log_margin: float
     log_gap: float
     failure: float
-    images_needed: float  # what n/log(n) has to exceed
+    images_needed: float
     unmet: tuple[str, ...] = ()
     epsilon_kappa: float | None = None
     p_epsilon: float | None = None

@@ -148,7 +148,7 @@ def _chi_rule(degrees: int, kink: float, power: float) -> tuple[Sample, Sample]:
     from scipy.special import gammaln
 
     nodes, weights = _legendre()
-    # Nine from where the integrand peaks, its Gaussian factor leaves less than exp(-40).
+    # At a distance of nine from the peak of the integrand its Gaussian factor is below exp(-40).
     low, high = max(np.sqrt(degrees) - 9, 0.0), np.sqrt(degrees + 2 * power) + 9
     start = min(max(kink, low), high)
     parts = [part for part in (low - start, high - start) if part != 0]
@@ -360,7 +360,7 @@ def interval(inverse: Sample) -> dict[str, float]:
     {'alpha_low': 2.0, 'alpha': 2.0, 'alpha_high': 2.0}
     """
     middle = inverse.mean()
-    low, high = -np.inf, np.inf  # of an estimate that failed in one part: everything
+    low, high = -np.inf, np.inf  # if the estimate failed in one part
     if np.isfinite(middle):
         _, low, high = uncertainty.mean_interval(inverse)
     ends = np.array([high, middle, low])

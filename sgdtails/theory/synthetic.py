@@ -53,8 +53,12 @@ def synthetic_rows(
             errors = compression.relative_errors(layers.centre(matrix.reshape(-1)), p)
             kappa = compression.kappa(errors, epsilon)
             yield {
-                **{"draw": draw, "structure": structure, "alpha": index},
-                **{"p": p, "epsilon": epsilon, "kappa": kappa},
+                "draw": draw,
+                "structure": structure,
+                "alpha": index,
+                "p": p,
+                "epsilon": epsilon,
+                "kappa": kappa,
             }
 
 

@@ -5,7 +5,7 @@ from sgdtails import layers
 from sgdtails.config import prunable_layers
 from sgdtails.errors import InputError
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import at_ratios, convolutional, network
+from tests.pruning.networks import at_ratios, convolutional, network
 
 FCN4, FCN6, CNN, OWN = {"fcn": [8] * 4}, {"fcn": [8] * 6}, {"cnn": [4, "M", 8, 8, "M"]}, {"factory": "a.b"}
 

@@ -8,7 +8,7 @@ from sgdtails import layers
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import RATIOS, convolutional, network, reference
+from tests.pruning.networks import RATIOS, convolutional, network, reference
 
 CENTRES = {"median": np.median, "mean": np.mean, "none": lambda sample, axis: 0 * sample[0]}
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node", "row", "kernel", "filter", "channel")

@@ -144,9 +144,17 @@ def test_the_job_prunes_by_what_the_config_says(digits, tmp_path):
     methods = ("layer_magnitude", "global_magnitude", "row")
     settings = {
         "run": {"run": "a", "model": "fcn"},
-        **{"model": {"fcn": [16]}, "device": "cpu", "precision": "fp32", "threads": 1},
-        **{"weights": "last", "evaluate": ["test"], "own": {}, "centring": "none", "exempt": []},
-        **{"adaptive": {"epsilon": [0.1]}, "methods": {method: {"ratios": [0.5]} for method in methods}},
+        "model": {"fcn": [16]},
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "weights": "last",
+        "evaluate": ["test"],
+        "own": {},
+        "centring": "none",
+        "exempt": [],
+        "adaptive": {"epsilon": [0.1]},
+        "methods": {method: {"ratios": [0.5]} for method in methods},
     }
     smk = SimpleNamespace(
         params=SimpleNamespace(settings=json.dumps(settings), code=""),

@@ -9,40 +9,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sgdtails import layers
-from sgdtails.config import architectures
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 from sgdtails.pruning import methods as pruning
 from sgdtails.pruning.forms import PrunedNetwork
 from tests.conftest import ROOT
+from tests.pruning.networks import RATIOS, at_ratios, convolutional, network, reference
 
 FCN_METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
-RATIOS = [0, 0.1, 0.35, 0.5, 0.75, 0.9, 1]
-
-
-def network(widths=(12, 20, 15, 5), dtype=np.float32, seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = architectures.fully_connected_shapes(widths[0], widths[1:-1], widths[-1])
-    return {name: rng.standard_t(3, shape).astype(dtype) for name, shape in shapes.items()}
-
-
-def at_ratios(weights, ratios, **how):
-    pruner = pruning.Pruner(weights, **how)
-    return [pruner.at_ratio(ratio) for ratio in ratios]
-
-
-def convolutional(seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = {"conv1": (6, 1, 3, 3), "conv2": (8, 6, 3, 3), "conv3": (7, 8, 3, 3), "head": (5, 28)}
-    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
-
-
-def reference(weights, x):
-    """Outputs of a fully connected network, in the plainest way."""
-    *hidden, head = weights.values()
-    for weight in hidden:
-        x = np.maximum(x @ weight.T, 0)
-    return x @ head.T
 
 
 def centred(weight, purpose):
@@ -308,9 +282,9 @@ def test_bad_input():
 def test_errors_are_the_same_to_the_last_digit_in_every_process():
     """Sums over layers must not follow the order of a set of names, which Python changes from process to process."""
     code = (
-        "from tests.pruning.test_pruning import *\n"
+        "from tests.pruning.networks import *\n"
         "pruned = at_ratios(network((12, 20, 15, 18, 16, 14, 5)), RATIOS, method='node')\n"
-        "print([each.relative_error(p).hex() for each in pruned for p in pruning.NORMS])"
+        "print([each.relative_error(p).hex() for each in pruned for p in methods.NORMS])"
     )
     found = {
         subprocess.run(

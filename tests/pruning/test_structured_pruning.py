@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d
 
 from sgdtails import layers
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import RATIOS, at_ratios, convolutional, network
+from tests.pruning.networks import RATIOS, at_ratios, convolutional, network
 
 HEAD = {"head": np.ones((2, 5))}
 

@@ -26,15 +26,15 @@ HEAVY_BUT_FALLING = slopes((0.55, 0.53, 0.57), FALLING)
 
 
 @pytest.mark.parametrize(
-    ("slope", "word"),
+    ("slope", "label"),
     [(STABLE, "stable"), (FINITE, "finite"), (UNKNOWN, "undecided"), (HEAVY_BUT_FALLING, "undecided")],
 )
-def test_words_of_slopes(slope, word):
-    assert slope.label == word
+def test_labels_of_slopes(slope, label):
+    assert slope.label == label
 
 
 @pytest.mark.parametrize(
-    ("rows", "entries", "dispersed", "word"),
+    ("rows", "entries", "dispersed", "label"),
     [
         (STABLE, STABLE, False, "stable-like"),
         (STABLE, UNKNOWN, False, "stable-like"),
@@ -53,8 +53,8 @@ def test_words_of_slopes(slope, word):
         (None, FINITE, True, "undecided"),
     ],
 )
-def test_the_rule(rows, entries, dispersed, word):
-    assert classify.label(rows, entries, dispersed=dispersed) == word
+def test_the_rule(rows, entries, dispersed, label):
+    assert classify.label(rows, entries, dispersed=dispersed) == label
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_dispersion_and_its_error():
     assert error == pytest.approx(0.3 / math.sqrt(8000), rel=0.1)
 
 
-# At 512 x 512, of 12 layers at least so many are read as what they are; student_3 and stable_1.95 are known to be hard.
+# At 512 x 512, of 12 layers at least so many get their class; student_3 and stable_1.95 are known to be hard.
 SURE = {"gaussian": 10, "laplace": 9, "student_5": 9, "mixture_0.5": 11, "stable_1.5": 11, "stable_1.8": 10}
 
 
 @pytest.mark.parametrize("law", SURE)
-def test_simulated_layers_are_read_as_what_they_are(law):
+def test_simulated_layers_get_their_class(law):
     truth, draw = calibration.LAWS[law]
-    words = [
+    labels = [
         classify.classify_layer(draw((512, 512), rng([seed, 1])).astype(np.float32), head=False, rng=rng(seed))[
             "reading"
         ]
         for seed in range(12)
     ]
-    assert words.count(truth) >= SURE[law]
+    assert labels.count(truth) >= SURE[law]
 
 
 def test_columns_are_those_of_the_table():

@@ -197,7 +197,11 @@ SETTINGS = {
         {"dimension": [1], "batch_size": [1, 2], "eta": [0.5, 0.9]},
         {"dimension": [3], "batch_size": [5], "eta": [0.7]},
     ],
-    **{"chains": 1600, "parts": 4, "burn_in": 20, "length": 30, "seed": 0},
+    "chains": 1600,
+    "parts": 4,
+    "burn_in": 20,
+    "length": 30,
+    "seed": 0,
 }
 
 

@@ -7,17 +7,25 @@ import numpy as np
 from sgdtails import arrays
 from sgdtails.arrays import Array, Floats, array_namespace, is_torch_array, like
 
-MINIMUM = 16  # values: fewer leave less than four exceedances, and Pickands' estimator none
+MINIMUM = 16  # values; with fewer there are less than four exceedances, too few for Pickands' estimator
 # Of N magnitudes the k = N^TAIL_EXPONENT largest are used, and blocks have as many: k -> infinity and k/N -> 0, as
 # consistency asks, and there is no scale to tune. At alpha = 1.8 a fixed 1% biases Hill's estimate by -0.057 however large N
 # is; k = sqrt(N) by -0.009 at 262,144.
 TAIL_EXPONENT = 0.5
 LEVEL = 0.95  # of the intervals
-SHARES = (0.5 + LEVEL / 2, 0.5 - LEVEL / 2)  # of a pivot that 1/alpha divides: the upper one gives the lower end
+SHARES = (0.5 + LEVEL / 2, 0.5 - LEVEL / 2)  # quantiles of a pivot; the upper one gives the lower end of 1/alpha
 
 
 class Interval(NamedTuple):
-    """1/alpha and its interval at ``LEVEL``, each (...,), float64 of numpy."""
+    """1/alpha and its interval at ``LEVEL``.
+
+    Parameters
+    ----------
+    inverse : numpy.ndarray
+        1/alpha, float64 (...,).
+    low, high : numpy.ndarray
+        Ends of the interval, float64 (...,).
+    """
 
     inverse: Floats
     low: Floats
@@ -87,7 +95,7 @@ class Sample:
 
 
 def _ascending(magnitudes: Array) -> Array:
-    """Sorted along the last axis, and numpy's in place; not stable, which is faster."""
+    """Sort along the last axis, numpy's in place; the sort is not stable, which is faster."""
     if is_torch_array(magnitudes):
         return magnitudes.sort(dim=-1).values
     magnitudes.sort(axis=-1)

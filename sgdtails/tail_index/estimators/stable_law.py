@@ -63,7 +63,7 @@ def log_moment(sample: Array | Sample) -> Interval:
     sums = np.zeros((4, *sample.values.shape[:-1]))
     middle = _scale(sample)
     for part in _chunks(sample.magnitudes):
-        # Small numbers: their powers keep precision.
+        # Logs over the median are small, so that their powers keep precision.
         logs = xp.astype(xp.log(xp.maximum(part, smallest) / middle), xp.float64)
         squares = logs * logs
         for row, power in enumerate((logs, squares, squares * logs, squares * squares)):
