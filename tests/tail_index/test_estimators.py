@@ -9,7 +9,7 @@ from scipy.stats import levy_stable
 from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import estimators
 from sgdtails.tail_index import mmo as tail_index
-from sgdtails.tail_index.estimators import stable_law
+from sgdtails.tail_index.univariate import stable_law
 
 STABLE = ("log_moment", "characteristic_function", "quantiles")
 TAIL = ("hill", "pickands", "moment", "de_haan_resnick", "paulauskas")

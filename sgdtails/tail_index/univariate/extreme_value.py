@@ -11,7 +11,7 @@ import numpy as np
 
 from sgdtails import arrays
 from sgdtails.arrays import Array, Floats, is_torch_array
-from sgdtails.tail_index.estimators.sample import SHARES, Interval, Sample, checked, normal
+from sgdtails.tail_index.univariate.sample import SHARES, Interval, Sample, checked, normal
 
 
 def hill(sample: Array | Sample) -> Interval:

@@ -15,9 +15,9 @@ import numpy as np
 
 from sgdtails.arrays import Array
 from sgdtails.tail_index import mmo as tail_index
-from sgdtails.tail_index.estimators.extreme_value import de_haan_resnick, hill, moment, paulauskas, pickands
-from sgdtails.tail_index.estimators.sample import MINIMUM, Interval, Sample
-from sgdtails.tail_index.estimators.stable_law import characteristic_function, log_moment, quantiles
+from sgdtails.tail_index.univariate.extreme_value import de_haan_resnick, hill, moment, paulauskas, pickands
+from sgdtails.tail_index.univariate.sample import MINIMUM, Interval, Sample
+from sgdtails.tail_index.univariate.stable_law import characteristic_function, log_moment, quantiles
 
 __all__ = ["ESTIMATORS", "MINIMUM", "Interval", "Sample", "estimates"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgdtails import arrays
 from sgdtails.arrays import Array, Floats, is_torch_array, like
-from sgdtails.tail_index.estimators.sample import Interval, Sample, checked, normal, normal_quantile
+from sgdtails.tail_index.univariate.sample import Interval, Sample, checked, normal, normal_quantile
 
 FREQUENCIES = 10  # Koutrouvelis (1980) has 9 to 11 for alpha from 1.9 down to 1.5
 FREQUENCY_STEP = math.pi / 25  # between frequencies, in units of 1/(median magnitude)
