@@ -14,7 +14,7 @@ from sgdtails import layers
 from sgdtails.data import datasets as data
 from sgdtails.errors import Interrupted
 from sgdtails.models import building as models
-from sgdtails.pruning import latency, prunability
+from sgdtails.pruning import evaluate, latency
 from sgdtails.runtime import devices
 from sgdtails.runtime.progress import Progress
 from sgdtails.training import average_run, averaging, trainer
@@ -202,12 +202,12 @@ def pruned(bench: Bench, kind: str) -> Found:
     methods, ratios = ("layer_magnitude", "global_magnitude", "singular_value", "node"), (0, 0.3, 0.6, 0.9, 1)
     found: list[list[float]] = []
     for device, split in ((bench.device, digits.test), (None, here)):
-        evaluate = prunability.fully_connected({"test": split})
+        measure = evaluate.fully_connected({"test": split})
         rows = [
             row["test_accuracy"]
             for method in methods
-            for row in prunability.rows(
-                layers.placed(weights, device), evaluate, method=method, ratios=ratios, p=2.0, positions={}
+            for row in evaluate.pruning_rows(
+                layers.placed(weights, device), measure, evaluate.Sweep(method, ratios), positions={}
             )
         ]
         found.append(rows)
@@ -219,7 +219,7 @@ def timed_columns(bench: Bench, kind: str) -> Found:
     """A network without its pruned columns against one in which they are zero: the same logits."""
     digits = Digits(bench, kind)
     weights = layers.placed(layers.weights(_trained(digits), None), bench.device)
-    rows = list(latency.rows(weights, digits.test, ratios=(0, 0.5), p=2.0))
+    rows = list(latency.latency_rows(weights, digits.test, ratios=(0, 0.5), p=2.0))
     apart = max(row["difference"] for row in rows)
     return at_most(apart, devices.rounding(bench.device), "relative difference of logits")
 

@@ -112,7 +112,7 @@ def histogram(tmp_path):
     for number in range(3):
         averages[f"fcn4{number}"] = str(tmp_path / f"{number}.safetensors")
         storage.save_arrays(averages[f"fcn4{number}"], weights, {})
-    rows = list(histograms.rows(runs, tails, averages, bins=21, seed=0))
+    rows = list(histograms.histogram_rows(runs, tails, averages, bins=21, seed=0))
     return rows, weights["fc1.weight"]
 
 
@@ -144,7 +144,7 @@ def test_figure_2_takes_the_run_and_the_layer_that_are_asked_for(tmp_path):
     )
     for layer, expected in ((None, "fc2"), ("fc1", "fc1"), ("fc7", "fc2")):
         files, chosen = {"fcn42": str(tmp_path / "w.safetensors")}, ["fcn42"]
-        found = next(histograms.rows(runs, tails, files, bins=5, seed=0, chosen=chosen, layer=layer))
+        found = next(histograms.histogram_rows(runs, tails, files, bins=5, seed=0, chosen=chosen, layer=layer))
         assert (found["layer_name"], found["alpha"]) == (expected, 1.7)
 
 
@@ -281,16 +281,18 @@ def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
 
 
 def test_figure_8_has_a_panel_per_structure():
-    rows = list(synthetic.matrices(draws=3, size=20, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
+    rows = list(synthetic.synthetic_rows(draws=3, size=20, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
     figure = plotting.figure_8(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["synthetic"]))
     assert [len(axes.get_lines()[0].get_xdata()) for axes in figure.axes] == [3, 3, 3]
 
 
 def test_figures_11_and_12_draw_their_tables():
-    theory = pa.Table.from_pylist(list(bounds.grid(epsilon=[0.1, 0.2], points=9)), schema=tables.SCHEMAS["theory"])
+    theory = pa.Table.from_pylist(
+        list(bounds.theory_rows(epsilon=[0.1, 0.2], points=9)), schema=tables.SCHEMAS["theory"]
+    )
     labels = [line.get_label() for line in plotting.figure_11(theory).axes[0].get_lines()]
     assert labels[::2] == [r"$\epsilon$ = 0.1", r"$\epsilon$ = 0.2", "bound"]
-    rows = list(synthetic.magnitudes(alpha=1.7, draws=1000, bins=10, seed=0))
+    rows = list(synthetic.magnitude_rows(alpha=1.7, draws=1000, bins=10, seed=0))
     axes = plotting.figure_12(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["magnitudes"])).axes[0]
     assert sum(axes.patches[0].get_data().values) == 1000
     assert "1,000 draws" in axes.get_title()

@@ -6,18 +6,18 @@ from sgdtails.errors import InputError
 from sgdtails.figures import trust_figures
 from sgdtails.schemas import study_schemas as schemas
 from sgdtails.tail_index import calibration, nulls
-from sgdtails.tail_index.readings import WORDS
+from sgdtails.tail_index.classify import LABELS
 
 
 @pytest.fixture(scope="module")
 def table():
-    rows = calibration.rows(structure="independent", shape=[192, 9], alpha=[1.5, 2.0], layers=25, seed=0)
+    rows = calibration.calibration_rows(structure="independent", shape=[192, 9], alpha=[1.5, 2.0], layers=25, seed=0)
     return pa.Table.from_pylist(list(rows), schema=schemas.SCHEMAS["calibration"])
 
 
 @pytest.fixture(scope="module")
 def confusion():
-    rows = list(calibration.confusion(shapes=[[128, 64]], layers=3, seed=0))
+    rows = list(calibration.confusion_rows(shapes=[[128, 64]], layers=3, seed=0))
     return pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["confusion"])
 
 
@@ -35,7 +35,7 @@ def test_whole_sample_estimators_are_right_where_tail_estimators_are_not(table):
 
 def test_every_layer_is_read_once(confusion):
     rows = confusion.to_pylist()
-    assert len(rows) == len(calibration.LAWS) * len(WORDS)
+    assert len(rows) == len(calibration.LAWS) * len(LABELS)
     for law in calibration.LAWS:
         assert sum(row["count"] for row in rows if row["law"] == law) == 3
 
@@ -106,4 +106,4 @@ def test_layers_without_a_profile_keep_their_place():
 
 def test_shapes_without_an_estimate_are_named():
     with pytest.raises(InputError, match=r"calibration\.shapes: 127 x 10: 127 observations have no admissible"):
-        list(calibration.rows(structure="independent", shape=[127, 10], alpha=[1.5], layers=2, seed=0))
+        list(calibration.calibration_rows(structure="independent", shape=[127, 10], alpha=[1.5], layers=2, seed=0))

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from sgdtails.figures import plotting
 from sgdtails.io import tables
-from sgdtails.tail_index import readings
+from sgdtails.tail_index import classify
 from tests.conftest import ROOT, outside
 from tests.workflow.conftest import Workflow
 
@@ -102,7 +102,7 @@ def test_every_layer_of_a_finished_run_is_read(demo):
     shown = {row["run"] for row in tables.converged(tables.read(demo / "tables/runs.parquet"))}
     rows = [row for row in tables.read(demo / "tables/readings.parquet").to_pylist() if row["weights"] == "average"]
     assert {row["run"] for row in rows} == shown
-    assert {row["reading"] for row in rows} <= set(readings.WORDS)
+    assert {row["reading"] for row in rows} <= set(classify.LABELS)
 
 
 def test_every_estimate_lies_in_its_interval(demo):

@@ -1,4 +1,4 @@
-"""What a layer is after pruning: masked, without columns, or two factors; what that costs, and how it maps its inputs.
+"""The forms of a layer after pruning: masked, without columns, or two factors; what each costs, and how it maps its inputs.
 
 Arrays are numpy's or torch's. Costs count numbers: a parameter, an index and a stored median are one each.
 """
@@ -6,43 +6,66 @@ Arrays are numpy's or torch's. Costs count numbers: a parameter, an index and a 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from sgdtails.arrays import array_namespace
-
-Array = Any  # numpy.ndarray or torch.Tensor
+from sgdtails.arrays import Array, array_namespace
 
 
 @dataclass(frozen=True)
 class Masked:
-    """A weight of full shape whose pruned entries hold their centre; a layer that was not pruned is the case kept = size."""
+    """A weight of full shape whose pruned entries hold their centre; for a layer that was not pruned ``kept`` is its size.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray or torch.Tensor
+        The weight, (out, in) or (out, in, *kernel).
+    kept, stored : int
+        Numbers that define the layer without and with medians and indices.
+    median_adds : int
+        What adding the centre back costs, per output position.
+    removed : mapping of float to float
+        Sum of |w^ - w|^p by p.
+    """
 
     weight: Array
     kept: int
     stored: int
-    median_adds: int = 0  # per output position: what adding the centre back costs
-    removed: Mapping[float, float] = field(default_factory=dict)  # p: sum of |w^ - w|^p
+    median_adds: int = 0
+    removed: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
+        """Number of weights before pruning."""
         return _size(self.weight)
 
     def dense(self) -> Array:
+        """Return the weight in its first shape."""
         return self.weight
 
     def product(self, x: Array) -> Array:
-        """(N, in) to (N, out) of a linear layer."""
+        """Map inputs (N, in) of a linear layer to outputs (N, out)."""
         return x @ self.weight.T
 
     @property
     def multiply_adds(self) -> int:
-        """Per output position: 1 for a linear layer, height*width of the output for a convolution."""
+        """Multiplications with addition per output position: 1 for a linear layer, height*width of the output for a convolution."""
         return self.kept + self.median_adds
 
 
 @dataclass(frozen=True)
 class Columns:
-    """A linear weight (out, in) of which ``index`` columns remain; the others hold the row medians (out,), or 0 (None)."""
+    """A linear weight of which some columns remain.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray or torch.Tensor
+        The weight before pruning, (out, in).
+    index : numpy.ndarray or torch.Tensor
+        The columns that remain.
+    median : numpy.ndarray or torch.Tensor or None
+        Row medians (out,), which the other columns hold; they hold 0 without it.
+    removed : mapping of float to float
+        Sum of |w^ - w|^p by p.
+    """
 
     weight: Array
     index: Array
@@ -51,14 +74,17 @@ class Columns:
 
     @property
     def size(self) -> int:
+        """Number of weights before pruning."""
         return _size(self.weight)
 
     @property
     def kept(self) -> int:
-        return self.weight.shape[0] * len(self.index)
+        """Numbers that define the layer, without medians and indices."""
+        return int(self.weight.shape[0]) * len(self.index)
 
     @property
     def stored(self) -> int:
+        """Numbers that define the layer, with medians and indices."""
         return self.kept + len(self.index) + _length(self.median)
 
     @cached_property
@@ -67,6 +93,7 @@ class Columns:
         return columns if self.median is None else columns - self.median[:, None]
 
     def dense(self) -> Array:
+        """Return the weight in its first shape."""
         full = array_namespace(self.weight).zeros_like(self.weight)
         if self.median is not None:
             full = full + self.median[:, None]
@@ -74,6 +101,7 @@ class Columns:
         return full
 
     def product(self, x: Array) -> Array:
+        """Map inputs (N, in) to outputs (N, out)."""
         xp = array_namespace(x)
         product = xp.take(x, self.index, axis=1) @ self._centred.T
         if self.median is not None:
@@ -82,12 +110,25 @@ class Columns:
 
     @property
     def multiply_adds(self) -> int:
+        """Multiplications with addition for one image."""
         return self.kept + (sum(self.weight.shape) if self.median is not None else 0)
 
 
 @dataclass(frozen=True)
 class Factors:
-    """A matrix (m, n) as left (m, r) @ right (r, n) + the column medians (n,), or 0 (None); ``shape``: of the layer's weight."""
+    """A matrix (m, n) as left (m, r) @ right (r, n) + column medians.
+
+    Parameters
+    ----------
+    left, right : numpy.ndarray or torch.Tensor
+        The factors.
+    median : numpy.ndarray or torch.Tensor or None
+        Column medians (n,), or None for 0.
+    shape : tuple of int
+        Shape of the layer's weight.
+    removed : mapping of float to float
+        Sum of |w^ - w|^p by p.
+    """
 
     left: Array
     right: Array
@@ -97,7 +138,8 @@ class Factors:
 
     @property
     def size(self) -> int:
-        return self.left.shape[0] * self.right.shape[1]
+        """Number of weights before pruning."""
+        return int(self.left.shape[0]) * int(self.right.shape[1])
 
     @property
     def kept(self) -> int:
@@ -106,6 +148,7 @@ class Factors:
 
     @property
     def stored(self) -> int:
+        """Numbers that define the layer, with medians."""
         return self.kept + _length(self.median)
 
     @property
@@ -118,9 +161,11 @@ class Factors:
         return (product if self.median is None else product + self.median).reshape(self.shape)
 
     def dense(self) -> Array:
+        """Return the weight in its first shape."""
         return self._dense
 
     def product(self, x: Array) -> Array:
+        """Map inputs (N, in) of a linear layer to outputs (N, out)."""
         if len(self.right) * sum(self._matrix_shape) >= self.size:
             return x @ self._dense.T
         product = (x @ self.right.T) @ self.left.T
@@ -128,6 +173,7 @@ class Factors:
 
     @property
     def multiply_adds(self) -> int:
+        """Multiplications with addition per output position."""
         m, n = self._matrix_shape
         return len(self.right) * (m + n) + (n + m if self.median is not None else 0)
 
@@ -136,26 +182,53 @@ Layer = Masked | Columns | Factors
 
 
 def whole(weight: Array) -> Masked:
-    """A layer that is left as it is."""
+    """Wrap a layer that is left as it is.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray or torch.Tensor
+        The weight.
+
+    Returns
+    -------
+    Masked
+        The layer, with all its weights kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> whole(np.ones((3, 4))).kept
+    12
+    """
     return Masked(weight, kept=_size(weight), stored=_size(weight))
 
 
 @dataclass(frozen=True)
 class PrunedNetwork:
-    """A network's layers by name, in order, of which ``pruned`` were subject to pruning."""
+    """A network's layers, of which some were subject to pruning.
+
+    Parameters
+    ----------
+    layers : mapping of str to Masked, Columns or Factors
+        Forms of all layers, in order.
+    pruned : frozenset of str
+        Names of those subject to pruning.
+    totals : mapping of float to float
+        By p, the sum over the pruned layers of |centred weight|^p.
+    """
 
     layers: Mapping[str, Layer]
     pruned: frozenset[str]
-    totals: Mapping[float, float]  # p: sum over the pruned layers of |centred weight|^p
+    totals: Mapping[float, float]
 
     @property
     def _subject(self) -> list[Layer]:
-        """The layers subject to pruning, in order: that of a set, and a sum over it, changes from process to process."""
+        """The pruned layers in network order; iterating a set would make float sums depend on PYTHONHASHSEED."""
         return [layer for name, layer in self.layers.items() if name in self.pruned]
 
     @property
     def parameters_left(self) -> int:
-        """Numbers that define the network, medians and indices aside; layers not subject to pruning included."""
+        """Numbers that define the network, without medians and indices; layers not subject to pruning included."""
         return sum(layer.kept for layer in self.layers.values())
 
     @property
@@ -169,20 +242,20 @@ class PrunedNetwork:
         return sum(layer.stored for layer in self.layers.values())
 
     def multiply_adds(self, positions: Mapping[str, int]) -> int:
-        """Multiplications with addition for one image; ``positions`` are a convolution's output positions, else 1."""
+        """Count multiplications with addition for one image; ``positions`` are a convolution's output positions, else 1."""
         return sum(layer.multiply_adds * positions.get(name, 1) for name, layer in self.layers.items())
 
     def relative_error(self, p: float) -> float:
-        """||w^ - w||_p / ||w||_p of the centred weights of all layers subject to pruning, for p in 1, 2."""
-        return (sum(layer.removed[p] for layer in self._subject) / self.totals[p]) ** (1 / p)
+        """Compute ||w^ - w||_p / ||w||_p of the centred weights of all layers subject to pruning, for p in 1, 2."""
+        return float((sum(layer.removed[p] for layer in self._subject) / self.totals[p]) ** (1 / p))
 
     @classmethod
     def unpruned(cls, weights: Mapping[str, Array]) -> "PrunedNetwork":
-        """The network before pruning."""
+        """Wrap the layers of a network before pruning."""
         return cls({name: whole(weight) for name, weight in weights.items()}, frozenset(), {})
 
     def chain(self, images: Array) -> Array:
-        """Logits (N, classes) of images (N, ...), for a fully connected network with ReLU; layers act in their cheapest form."""
+        """Compute logits (N, classes) of images (N, ...), for a fully connected network with ReLU; layers act in their cheapest form."""
         xp = array_namespace(images)
         x = xp.reshape(images, (len(images), -1))
         *hidden, head = self.layers.values()
@@ -192,7 +265,7 @@ class PrunedNetwork:
         return head.product(x)
 
     def weights(self) -> dict[str, Array]:
-        """Every layer as an array of its first shape."""
+        """Return every layer as an array of its first shape."""
         return {name: layer.dense() for name, layer in self.layers.items()}
 
 
