@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails.figures import plotting
+from sgdtails.figures import registry
 from sgdtails.io import tables
 from sgdtails.runtime import jobs
 from sgdtails.tail_index.network_index import Index
@@ -15,7 +15,7 @@ def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     if "index" in settings:
         settings["index"] = Index(**settings["index"])
-    plotting.render(smk.wildcards.figure, found, list(smk.output), **settings)
+    registry.save(smk.wildcards.figure, found, list(smk.output), **settings)
 
 
 if "snakemake" in globals():
