@@ -317,7 +317,7 @@ def test_figures_have_the_users_style_or_the_papers(study, tmp_path):
     large = study.figure("fig01", style={"font.size": 16.0, "axes.facecolor": "#abcdef"})
     assert dict(matplotlib.rcParams) == before
     assert large.axes[0].get_facecolor() == matplotlib.colors.to_rgba("#abcdef")
-    assert np.allclose(large.get_size_inches(), 2 * paper.get_size_inches())
+    assert np.allclose(large.get_size_inches(), 2.4 * paper.get_size_inches())  # titles are 1.2 * 16 points, not 8
     assert study.figure("fig01").axes[0].get_facecolor() == matplotlib.colors.to_rgba(before["axes.facecolor"])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sgdtails.errors import InputError
 from sgdtails.figures import theme
 
+_WITHIN = 6  # entries of a legend that axes have room for
 Where = Axes | Sequence[Axes] | NDArray[Any] | Mapping[str, Axes]
 
 
@@ -44,7 +45,7 @@ class Panel:
         Parameters
         ----------
         inches : float
-            Width of the panel where ``font.size`` is 8.
+            Width of the panel in the workflow's style.
 
         Returns
         -------
@@ -176,10 +177,10 @@ class Plot:
         for name, ax in chosen.items():
             part = self.panels[name]
             part.draw(ax)
-            inches = ax.get_window_extent().width / ax.figure.dpi / theme.font(1)
+            inches = ax.get_window_extent().width / ax.figure.dpi / theme.scale()
             ax.set(title=part.heading(inches), xlabel=part.xlabel or self.xlabel, ylabel=part.ylabel or self.ylabel)
-            if legend and ax.get_legend_handles_labels()[1]:
-                ax.legend()
+            if legend:
+                _add_legend(ax)
             of_figure.setdefault(ax.figure, []).append(ax)
         if legend and self.scale:
             for figure, together in of_figure.items():
@@ -234,6 +235,15 @@ class Plot:
         return dict(zip(self.panels, several, strict=True))
 
 
+def _add_legend(axes: Axes) -> None:
+    """Add a legend within the axes; one that would cover them, beside them."""
+    entries = len(axes.get_legend_handles_labels()[1])
+    if entries > _WITHIN:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    elif entries:
+        axes.legend()
+
+
 def grid(
     plot: Plot, *, height: float = 2.1, nothing: str = "no network has such a layer", legend: bool = False
 ) -> Figure:
@@ -244,7 +254,7 @@ def grid(
     plot : Plot
         The panels.
     height : float
-        Height of a panel in inches where ``font.size`` is 8.
+        Height of a panel in inches, in the workflow's style.
     nothing : str
         What an empty panel says if the plot has none.
     legend : bool

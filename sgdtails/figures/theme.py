@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
 ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set
@@ -99,6 +100,25 @@ def marker(points: float) -> float:
     return float(points * (rcParams["lines.markersize"] / STYLE["lines.markersize"]))
 
 
+def scale() -> float:
+    """Compare the type of the style that is set with the workflow's.
+
+    Returns
+    -------
+    float
+        The largest ratio of a size in points: of titles of panels, of labels of axes and of labels of figures.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> with matplotlib.rc_context(STYLE | {"axes.titlesize": 12}):
+    ...     scale()
+    1.5
+    """
+    keys = ("axes.titlesize", "axes.labelsize", "figure.labelsize")
+    return max(FontProperties(size=rcParams[key]).get_size_in_points() / STYLE[key] for key in keys)
+
+
 def palette(count: int) -> list[str]:
     """Choose colours that differ.
 
@@ -181,12 +201,12 @@ def foreground() -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make a figure that is as much larger than the workflow's as its type is.
+    """Make a figure that is as much larger than the workflow's as its titles and labels are.
 
     Parameters
     ----------
     width, height : float
-        Inches where ``font.size`` is 8.
+        Inches in the workflow's style.
 
     Returns
     -------
@@ -196,11 +216,11 @@ def new_figure(width: float, height: float) -> Figure:
     Examples
     --------
     >>> import matplotlib
-    >>> with matplotlib.rc_context({"font.size": 16}):
+    >>> with matplotlib.rc_context(STYLE | {"axes.titlesize": 16}):
     ...     new_figure(3, 2).get_size_inches().tolist()
     [6.0, 4.0]
     """
-    return Figure(figsize=(font(width), font(height)), layout="constrained")
+    return Figure(figsize=(scale() * width, scale() * height), layout="constrained")
 
 
 def escape_mathtext(text: str) -> str:
@@ -255,7 +275,7 @@ def wrap(title: str, inches: float) -> str:
     title : str
         The title.
     inches : float
-        Width of the panel where ``font.size`` is 8.
+        Width of the panel in the workflow's style.
 
     Returns
     -------

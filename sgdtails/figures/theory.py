@@ -62,11 +62,11 @@ def theorems(theorems: pa.Table) -> Plot:
 
 def _theorem(axes: Axes, *, rows: Rows, colours: dict[float, str], share: float) -> None:
     for alpha, colour in colours.items():
-        label: str | None = _alpha(alpha)
-        for p in sorted({row["p"] for row in rows}):
+        norms = sorted({row["p"] for row in rows})
+        for p in norms:
             line = [row for row in rows if (row["alpha"], row["p"]) == (alpha, p)]
+            label = _alpha(alpha) if p == norms[-1] else None  # one entry in the legend
             _band(axes, line, colour, label, promised=p > alpha * share and alpha < 2)
-            label = None
     axes.set(xscale="log", ylim=(0, 1))
     if rows[0]["theorem"] in ("theorem_3", "theorem_4"):
         theme.label_log(axes.xaxis)

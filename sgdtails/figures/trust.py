@@ -223,7 +223,9 @@ def confusion(confusion: pa.Table) -> Plot:
     for observations, dimension in _shapes(rows):
         here = [row for row in rows if (row["observations"], row["dimension"]) == (observations, dimension)]
         title = f"{observations} \u00d7 {dimension}, {rows[0]['layers']} layers each"
-        panels[f"{observations} x {dimension}"] = Panel(partial(_confusion, rows=here), title)
+        panels[f"{observations} x {dimension}"] = Panel(
+            partial(_confusion, rows=here), title, xlabel="reading (% of layers; framed: right)"
+        )
     laws = len({row["law"] for row in rows})
     xlabel = "reading: % of the layers of each law; framed: what the law is"
     return Plot(panels, partial(_shapes_across, laws=laws), xlabel=xlabel)

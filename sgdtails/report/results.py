@@ -127,7 +127,7 @@ class Study:
             One of ``figures``, such as ``fig01``.
         style : str, dict or list, optional
             What ``matplotlib.style.use`` takes, or ``"paper"`` for the look of the workflow's own figures. Without it, the
-            style that is set when this is called; the figure is as much larger as its type is than the paper's.
+            style that is set when this is called; the figure is as much larger than the paper's as its titles and labels are.
         **settings
             In place of the study's own: ``index`` (a ``network_index.Index``), ``weights`` (whose accuracy figure 7 shows)
             or ``scheme`` (``ratio`` or ``error``, of pruning), where the figure has it.
