@@ -54,7 +54,7 @@ def study() -> sgdtails.Study:
     [
         *("audit.checkpoint_audits", "cli", "config.resources", "config.run_ids", "config.batches"),
         *("pruning.state_dicts", "audit.estimation"),
-        *("report.results", "report.page", "report.reference", "report.report_tables"),
+        *("report.results", "report.page", "report.reference", "report.page_tables"),
         *(f"figures.{path.stem}" for path in sorted((ROOT / "sgdtails/figures").glob("[!_]*.py"))),
     ],
 )

@@ -11,6 +11,7 @@ from sgdtails.tail_index.network_index import Index
 
 
 def main(smk: Any) -> None:
+    """Read what Snakemake gives, and save the figure."""
     found = {Path(file).stem: tables.read(file) for file in smk.input}
     settings = json.loads(smk.params.settings)
     if "index" in settings:
