@@ -322,13 +322,13 @@ def test_figures_have_the_users_style_or_the_papers(study, tmp_path):
 
 
 def marks(axes) -> tuple:
-    """What is drawn on axes, without its looks."""
+    """Return what is drawn on axes, without its looks."""
     lines = [line.get_xydata().tolist() for line in axes.get_lines()]
     return lines, [part.get_offsets().tolist() for part in axes.collections], len(axes.patches), axes.get_xscale()
 
 
 def test_every_panel_on_given_axes_is_that_of_the_whole_figure(study):
-    """With all else as it was: other axes, the number of figures in pyplot, rcParams."""
+    """Nothing else changes: other axes, pyplot's figures, rcParams."""
     for name in study.figures:
         whole, panels = study.figure(name), study.panels(name)
         figure = Figure()

@@ -81,7 +81,7 @@ def _two_rows(plot: Plot) -> Figure:
 
 
 def magnitudes(magnitudes: pa.Table) -> Plot:
-    """Plot a histogram of the magnitudes of independent stable draws: a few of them hold most of the squared norm.
+    r"""Plot a histogram of the magnitudes of independent stable draws: a few of them hold most of the squared norm.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def magnitudes(magnitudes: pa.Table) -> Plot:
     --------
     >>> from sgdtails.io import tables
     >>> print(magnitudes(tables.read("studies/mnist-narrow/tables/magnitudes.parquet")).panels["magnitudes"].note)
-    10,000 draws, $\\alpha$ = 1.7: the 190 above 5.4
+    10,000 draws, $\alpha$ = 1.7: the 190 above 5.4
     hold 94% of the squared norm
     """
     rows = magnitudes.to_pylist()

@@ -40,7 +40,7 @@ class Panel:
     ylabel: str = ""
 
     def heading(self, inches: float) -> str:
-        """Write the title for a panel of this width.
+        r"""Write the title for a panel of this width.
 
         Parameters
         ----------
@@ -55,7 +55,7 @@ class Panel:
         Examples
         --------
         >>> Panel(print, "FCN4, MNIST", "$n$ = 3").heading(2.0)
-        'FCN4, MNIST\\n$n$ = 3'
+        'FCN4, MNIST\n$n$ = 3'
         """
         title = self.title if "$" in self.title else theme.wrap(self.title, inches)
         return "\n".join(filter(None, (title, self.note)))

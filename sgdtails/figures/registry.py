@@ -108,7 +108,7 @@ def _parameters(name: str) -> dict[str, object]:
 
 
 def save(name: str, tables: Mapping[str, pa.Table], outputs: Sequence[str], **settings: Unpack[Settings]) -> None:
-    """Draw a figure in the workflow's own style, and save it with no time stamp inside.
+    r"""Draw a figure in the workflow's own style, and save it with no time stamp inside.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def save(name: str, tables: Mapping[str, pa.Table], outputs: Sequence[str], **se
     ...     file = Path(folder, "fig12.png")
     ...     save("fig12", {"magnitudes": read("studies/mnist-narrow/tables/magnitudes.parquet")}, [str(file)])
     ...     file.read_bytes()[:4]
-    b'\\x89PNG'
+    b'\x89PNG'
     """
     with matplotlib.rc_context(STYLE):
         page = PAGES[name](**tables) if name in PAGES else FIGURES[name](**tables, **settings).figure()

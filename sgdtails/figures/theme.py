@@ -115,8 +115,12 @@ def scale() -> float:
     ...     scale()
     1.5
     """
-    keys = ("axes.titlesize", "axes.labelsize", "figure.labelsize")
-    return max(FontProperties(size=rcParams[key]).get_size_in_points() / STYLE[key] for key in keys)
+    sizes = {
+        "axes.titlesize": rcParams["axes.titlesize"],
+        "axes.labelsize": rcParams["axes.labelsize"],
+        "figure.labelsize": rcParams["figure.labelsize"],
+    }
+    return max(float(FontProperties(size=size).get_size_in_points() / STYLE[key]) for key, size in sizes.items())
 
 
 def palette(count: int) -> list[str]:
@@ -268,7 +272,7 @@ def shorten_left(name: str, longest: int) -> str:
 
 
 def wrap(title: str, inches: float) -> str:
-    """Break a panel's title into lines that fit its width.
+    r"""Break a panel's title into lines that fit its width.
 
     Parameters
     ----------
@@ -285,7 +289,7 @@ def wrap(title: str, inches: float) -> str:
     Examples
     --------
     >>> wrap("FCN4, MNIST, m0.9", 1)
-    'FCN4, MNIST,\\nm0.9'
+    'FCN4, MNIST,\nm0.9'
     """
     return "\n".join(textwrap.wrap(title, max(10, int(13 * inches))))
 

@@ -119,7 +119,7 @@ class Study:
         return pd.DataFrame(rows, index=pd.Index([field.name for field in fields], name="column"))
 
     def figure(self, name: str, *, style: "RcStyleType | None" = None, **settings: "Unpack[Settings]") -> "Figure":
-        """Draw a whole figure from the study's tables.
+        r"""Draw a whole figure from the study's tables.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class Study:
         >>> import sgdtails
         >>> figure = sgdtails.load("studies/mnist-narrow").figure("fig01", style="paper")
         >>> [axes.get_title() for axes in figure.axes]
-        ['FCN4, MNIST\\n$n$ = 59; 1 diverged']
+        ['FCN4, MNIST\n$n$ = 59; 1 diverged']
         """
         with _styled(style):
             return self._plot(name, settings).figure()
@@ -211,7 +211,7 @@ class Study:
         legend: bool = True,
         **settings: "Unpack[Settings]",
     ) -> "Axes | dict[str, Axes]":
-        """Draw a figure's panels on your own axes, in the style that is set.
+        r"""Draw a figure's panels on your own axes, in the style that is set.
 
         Parameters
         ----------
@@ -244,7 +244,7 @@ class Study:
         >>> axes = Figure().subplots()
         >>> drawn = sgdtails.load("studies/mnist-narrow").draw("fig08", axes, panel="columns")
         >>> drawn is axes, drawn.get_ylabel()
-        (True, 'tail index $\\\\alpha$')
+        (True, 'tail index $\\alpha$')
         """
         from matplotlib.axes import Axes
 

@@ -27,7 +27,7 @@ def report(finished):
 
 @pytest.fixture(scope="module")
 def alone(report, tmp_path_factory):
-    """The page away from its study: it must need nothing beside itself."""
+    """Copy the page away from its study: it must need no other file."""
     return Path(shutil.copy(report, tmp_path_factory.mktemp("alone")))
 
 
@@ -42,7 +42,7 @@ def browser():
 
 @pytest.fixture
 def shown(browser, alone):
-    """A function that shows a page in a window of CSS pixels, with lists of its requests and of its complaints."""
+    """Return a function that opens a page in a window of CSS pixels, and lists its requests and its complaints."""
     contexts = []
 
     def show(path=alone, *, width=1280, dark=False):
@@ -156,7 +156,7 @@ def test_runs_can_be_filtered_by_status_and_text(shown):
 
 
 def test_text_can_be_read_in_light_and_dark(shown):
-    """Contrast of text and of every verdict's and status's colour against its ground: WCAG asks for 4.5."""
+    """WCAG asks for a contrast of 4.5, of text and of the colours of verdicts and statuses."""
     script = """(() => {
         const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
             .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
@@ -197,7 +197,7 @@ def test_without_a_finished_study_one_sentence_says_which_command_makes_it(fresh
 
 
 def test_every_figure_has_a_caption():
-    """Those of networks that the tiny study lacks too."""
+    """Figures of networks that the tiny study lacks have one too."""
     source = re.search(r"^FIGURE_TABLES = (\{.*?^\})", (ROOT / "rules/targets.smk").read_text(), re.M | re.S)
     captions = yaml.safe_load((ROOT / "workflow/report/captions.yaml").read_text())
     assert source
