@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from sgdtails.errors import InputError
-from sgdtails.figures import trust_figures
+from sgdtails.figures import trust
 from sgdtails.schemas import study_schemas as schemas
 from sgdtails.tail_index import calibration, nulls
 from sgdtails.tail_index.classify import LABELS
@@ -41,9 +41,9 @@ def test_every_layer_is_read_once(confusion):
 
 
 def test_figures_show_every_estimator_and_law(table, confusion):
-    figure = trust_figures.calibration(table)
+    figure = trust.calibration(table).figure()
     assert [len(axes.get_lines()) for axes in figure.axes] == [11, 10, 10]  # and a line at no bias
-    figure = trust_figures.confusion(confusion)
+    figure = trust.confusion(confusion).figure()
     assert len(figure.axes[0].get_yticklabels()) == len(calibration.LAWS)
 
 
@@ -80,7 +80,7 @@ def test_profiles_draw_every_layer():
             rng.standard_normal((64, 9)), rng.standard_normal((64, 9)), head=False, replicates=2, seed=[0]
         )
     ]
-    figure = trust_figures.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"]))
+    figure = trust.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"])).figure()
     assert len(figure.axes) == 4
     assert all(len(axes.collections) == 3 and len(axes.get_lines()) == 1 for axes in figure.axes)
     assert figure.axes[0].get_title() == "fc0: undecided"
@@ -96,7 +96,7 @@ def test_layers_without_a_profile_keep_their_place():
             for e in ("uni", "multi")
         ),
     ]
-    figure = trust_figures.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"]))
+    figure = trust.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"])).figure()
     assert [axes.get_title() for axes in figure.axes] == ["fc0: undecided", "", "fc2: undecided", "", "", ""]
     said = ["".join(text.get_text() for text in axes.texts) for axes in figure.axes]
     assert said == ["no profile", "no profile", "", "", "no profile", ""]

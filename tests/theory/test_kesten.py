@@ -18,7 +18,7 @@ from scipy.stats import ks_2samp
 
 from sgdtails.digests import code_digest
 from sgdtails.errors import InputError
-from sgdtails.figures import plotting
+from sgdtails.figures import registry
 from sgdtails.io import tables
 from sgdtails.models import building as models
 from sgdtails.tail_index import mmo as tail_index
@@ -252,7 +252,7 @@ def test_estimates_forget_place_and_scale_of_each_part():
 
 
 def test_the_figure_draws_every_setting(written):
-    figure = plotting.FIGURES["kesten"](written)
+    figure = registry.FIGURES["kesten"](written).figure()
     drawn = [axes for axes in figure.axes if axes.axison]
     assert len(drawn) == 6
     truth = sorted({1 / alpha for alpha in written["alpha_true"].to_pylist()})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
-from sgdtails.figures import theory_figures
+from sgdtails.figures import theory
 from sgdtails.io import storage, tables
 from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.schemas.study_schemas import SCHEMAS
@@ -130,7 +130,7 @@ def test_weights_that_are_all_equal_are_refused(rows):
 def test_the_figure_shows_every_moved_network_below_the_line(rows):
     known = {"run": "a", "dataset": "digits", "model": "fcn4", "variant": "", "weights": "last"}
     table = pa.Table.from_pylist([known | row for row in rows[2]], schema=SCHEMAS["perturbation"])
-    (axes,) = theory_figures.perturbation(table).axes
+    (axes,) = theory.perturbation(table).figure().axes
     assert axes.get_title() == "FCN4, DIGITS\n1 run, 3 pruned networks"
     lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
     for label in ("bound (C.1)", "bound (C.2)"):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from sgdtails.figures import theory_figures
+from sgdtails.figures import theory
 from sgdtails.pruning import compression
 from sgdtails.schemas.study_schemas import SCHEMAS
 from sgdtails.stable import limits
@@ -186,7 +186,7 @@ def test_the_kept_share_is_rounded_down():
 
 
 def test_the_figure_has_a_panel_per_theorem(rows):
-    figure = theory_figures.theorems(pa.Table.from_pylist(rows, schema=SCHEMAS["theorems"]))
+    figure = theory.theorems(pa.Table.from_pylist(rows, schema=SCHEMAS["theorems"])).figure()
     assert len(figure.axes) == 5
     for axes in figure.axes:
         curves = [line for line in axes.get_lines() if len(line.get_xdata()) == 2 and line.get_xdata()[0] > 2]

@@ -77,7 +77,7 @@ RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
             several("bounds") | {"theory": 1, "collect_theory": 1, "figure": 1},
         ),
         ("sgdtails/figures/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
-        ("sgdtails/figures/plotting.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
+        ("sgdtails/figures/networks.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
         ("workflow/scripts/tails.py", "in batches.networks(smk)", "in list(batches.networks(smk))", TAILS),
         ("rules/tails.smk", "runtime=retried(30)", "runtime=retried(60)", {}),
     ],
@@ -166,7 +166,7 @@ def test_touching_a_script_or_module_reruns_nothing(finished):
 @pytest.mark.parametrize(
     "name",
     [
-        *("schemas/study_schemas", "schemas/trust_schemas", "io/tables", "layers", "figures/plotting"),
+        *("schemas/study_schemas", "schemas/trust_schemas", "io/tables", "layers", "figures/registry"),
         *("claims/decisions", "tail_index/layer_tails"),
     ],
 )

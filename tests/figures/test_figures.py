@@ -8,7 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sgdtails.figures import plotting, style
+from sgdtails.figures import plot, registry, theme
+from sgdtails.figures.registry import FIGURES
 from sgdtails.io import storage, tables
 from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import histograms
@@ -53,7 +54,7 @@ def drawn(axes):
 
 
 def test_figure_1_shows_every_converged_run_and_counts_the_rest():
-    figure = plotting.figure_1(study()[0])
+    figure = FIGURES["fig01"](study()[0]).figure()
     assert [axes.get_title() for axes in figure.axes] == [
         "FCN4, DIGITS\n$n$ = 3; 1 diverged",
         "CNN, DIGITS\n$n$ = 3; 1 diverged",
@@ -63,40 +64,43 @@ def test_figure_1_shows_every_converged_run_and_counts_the_rest():
 
 
 def test_as_many_batch_sizes_as_markers_look_different():
-    assert len(set(style.MARKERS)) == len(style.MARKERS) == 36
+    assert len(set(theme.markers())) == len(theme.markers()) == 36
     for count in (3, 6, 7, 20):
-        assert len(set(style.colours(count))) == count
+        assert len(set(theme.palette(count))) == count
 
 
 def test_titles_and_names_too_long_for_their_panel():
     runs, _ = study(models=("fcn4", "cnn", "other"))
     place = runs.schema.get_field_index("variant")
     variant = pa.array(["m0.9-wd0.0005-n0.01a1.8"] * len(runs))
-    with matplotlib.rc_context(style.STYLE):
-        figure = plotting.figure_1(runs.set_column(place, runs.schema.field(place), variant))
+    with matplotlib.rc_context(theme.STYLE):
+        figure = FIGURES["fig01"](runs.set_column(place, runs.schema.field(place), variant)).figure()
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw(renderer)
     boxes = [axes.title.get_window_extent(renderer) for axes in figure.axes]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
     assert boxes[-1].x1 < figure.bbox.x1
-    assert style.ending("encoder.layers.0.out_proj", 12) == "….0.out_proj"
+    assert theme.shorten_left("encoder.layers.0.out_proj", 12) == "….0.out_proj"
 
 
 def test_a_name_with_dollars_is_no_formula():
     figure = Figure()
-    figure.suptitle(style.verbatim(r"w$\x$.weight"))
+    figure.suptitle(theme.escape_mathtext(r"w$\x$.weight"))
     FigureCanvasAgg(figure).draw()
 
 
 def test_figure_7_has_one_colour_scale():
-    figure = plotting.figure_7(study()[0])
+    figure = FIGURES["fig07"](study()[0]).figure()
     scatters = [axes.collections[0] for axes in figure.axes[:2]]
     assert scatters[0].get_clim() == scatters[1].get_clim() == (1e-3, 1e-2)
     assert sorted(scatters[0].get_offsets().tolist()) == [[1.8, 92.0], [1.9, 91.0], [2.0, 90.0]]
 
 
 def test_a_panel_without_converged_runs_says_so():
-    for figure in (plotting.figure_1(study(status="budget")[0]), plotting.figure_7(study(status="budget")[0])):
+    for figure in (
+        FIGURES["fig01"](study(status="budget")[0]).figure(),
+        FIGURES["fig07"](study(status="budget")[0]).figure(),
+    ):
         assert figure.axes[0].texts[0].get_text() == "no run converged"
         assert "3 over budget" in figure.axes[0].get_title()
 
@@ -150,7 +154,7 @@ def test_figure_2_takes_the_run_and_the_layer_that_are_asked_for(tmp_path):
 
 def test_figure_2_has_both_comparisons(histogram):
     table = pa.Table.from_pylist(histogram[0], schema=tables.SCHEMAS["histograms"])
-    figure = plotting.figure_2(table)
+    figure = FIGURES["fig02"](table).figure()
     assert len(figure.axes) == 2
     assert all(axes.get_yscale() == "log" and len(axes.patches) == 4 for axes in figure.axes)
 
@@ -159,7 +163,7 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
     runs, _ = study()
     for folder in "ab":
         (tmp_path / folder).mkdir()
-        plotting.render(
+        registry.save(
             "fig01",
             {"runs": runs},
             [str(tmp_path / folder / f"fig01.{kind}") for kind in ("pdf", "png")],
@@ -177,7 +181,7 @@ def test_figure_7_shows_the_accuracy_of_the_weights_that_are_pruned(weights, col
     runs, _ = study()
     none = dict.fromkeys(("test_accuracy", "last_test_accuracy", "average_test_accuracy"), None)
     rows = [row | none | {column: 0.5 + number / 100} for number, row in enumerate(runs.to_pylist())]
-    figure = plotting.figure_7(pa.Table.from_pylist(rows, schema=runs.schema), weights=weights)
+    figure = FIGURES["fig07"](pa.Table.from_pylist(rows, schema=runs.schema), weights=weights).figure()
     points = figure.axes[0].collections[0].get_offsets().data
     assert sorted(map(tuple, points.round(6))) == [(1.8, 52.0), (1.9, 51.0), (2.0, 50.0)]
 
@@ -193,7 +197,7 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
         for structure, p, epsilon in (("entries", 2.0, 0.1), ("entries", 1.0, 0.1), ("columns", 2.0, 0.1))
     ]
     compression = pa.Table.from_pylist(rows, schema=tables.SCHEMAS["compression"])
-    figure = plotting.figure_3(runs, tails, compression)
+    figure = FIGURES["fig03"](runs, tails, compression).figure()
     axes = figure.axes[0]
     start = next(line for line in axes.get_lines() if line.get_label() == "at initialisation")
     assert sorted(start.get_xydata().round(4).tolist()) == [[0.18, 1.99], [0.19, 1.99], [0.2, 1.99]]
@@ -203,17 +207,21 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
     second = [row | {"layer": 1, "layer_name": "head"} for row in (*tails.to_pylist(), *rows)]
     both = pa.Table.from_pylist([*tails.to_pylist(), *second[: len(tails)]], schema=tails.schema)
     deeper = pa.Table.from_pylist([*rows, *second[len(tails) :]], schema=compression.schema)
-    axes = plotting.figure_3(runs, both, deeper).axes[0]
+    axes = FIGURES["fig03"](runs, both, deeper).figure().axes[0]
     numbers = {points.get_label(): set(points.get_array().tolist()) for points in axes.collections}
     assert numbers == {"trained": {1}, "trained, head": {2}}  # colours are layers
 
 
 def test_axes_say_which_tail_index_they_show():
     runs, _ = study()
-    assert plotting.figure_1(runs).get_supylabel() == r"mean tail index $\hat\alpha$, clipped at 2"
+    assert FIGURES["fig01"](runs).figure().get_supylabel() == r"mean tail index $\hat\alpha$, clipped at 2"
     plain = Index(value="alpha", layers="median", exempt=["head"])
-    assert plotting.figure_1(runs, index=plain).get_supylabel() == r"median tail index $\hat\alpha$, without head"
-    assert plotting.figure_7(runs, index=plain).get_supxlabel() == r"median tail index $\hat\alpha$, without head"
+    assert (
+        FIGURES["fig01"](runs, index=plain).figure().get_supylabel() == r"median tail index $\hat\alpha$, without head"
+    )
+    assert (
+        FIGURES["fig07"](runs, index=plain).figure().get_supxlabel() == r"median tail index $\hat\alpha$, without head"
+    )
 
 
 PRUNED = dict.fromkeys(tables.SCHEMAS["pruning"].names, None)
@@ -244,7 +252,7 @@ def pruning_table(methods):
 def test_accuracy_curves_show_their_method_and_no_initial_or_diverged_network(number, method):
     runs, _ = study()
     table = pruning_table({"fcn4": [method, "other"], "cnn": ["other"]})
-    figure = plotting.FIGURES[f"fig{number:02d}"](runs, table)
+    figure = FIGURES[f"fig{number:02d}"](runs, table).figure()
     assert [axes.get_title() for axes in figure.axes] == ["FCN4, DIGITS\n$n$ = 3; 1 diverged", ""]  # and the colour bar
     lines = sorted(line.get_ydata().tolist() for line in figure.axes[0].get_lines())
     assert lines == [[1, 0.75, 0.5], [1, 0.875, 0.75], [1, 1, 1]]
@@ -264,7 +272,7 @@ def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
     table = pa.Table.from_pylist(by_ratio + by_error, schema=tables.SCHEMAS["pruning"])
     lines = {}
     for scheme in ("ratio", "error"):
-        figure = plotting.FIGURES[name](runs, table, scheme=scheme)
+        figure = FIGURES[name](runs, table, scheme=scheme).figure()
         lines[scheme] = sorted(line.get_xydata().tolist() for line in figure.axes[0].get_lines())
         assert ("at one relative" in figure.get_supxlabel()) == (scheme == "error")
         renderer = FigureCanvasAgg(figure).get_renderer()
@@ -276,13 +284,13 @@ def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
     assert lines["ratio"][0] == [[0, 1], [0.5, 0.75], [1, 0.5]]
     assert lines["error"] == [[[0.3, 0.75]], [[0.3, 0.875]], [[0.3, 1]]]
     earlier = table.filter(pc.field("epsilon").is_null()).drop_columns(["epsilon"])
-    axes = plotting.FIGURES[name](runs, earlier).axes[0]
+    axes = FIGURES[name](runs, earlier).figure().axes[0]
     assert sorted(line.get_xydata().tolist() for line in axes.get_lines()) == lines["ratio"]
 
 
 def test_figure_8_has_a_panel_per_structure():
     rows = list(synthetic.synthetic_rows(draws=3, size=20, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
-    figure = plotting.figure_8(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["synthetic"]))
+    figure = FIGURES["fig08"](pa.Table.from_pylist(rows, schema=tables.SCHEMAS["synthetic"])).figure()
     assert [len(axes.get_lines()[0].get_xdata()) for axes in figure.axes] == [3, 3, 3]
 
 
@@ -290,29 +298,29 @@ def test_figures_11_and_12_draw_their_tables():
     theory = pa.Table.from_pylist(
         list(bounds.theory_rows(epsilon=[0.1, 0.2], points=9)), schema=tables.SCHEMAS["theory"]
     )
-    labels = [line.get_label() for line in plotting.figure_11(theory).axes[0].get_lines()]
+    labels = [line.get_label() for line in FIGURES["fig11"](theory).figure().axes[0].get_lines()]
     assert labels[::2] == [r"$\epsilon$ = 0.1", r"$\epsilon$ = 0.2", "bound"]
     rows = list(synthetic.magnitude_rows(alpha=1.7, draws=1000, bins=10, seed=0))
-    axes = plotting.figure_12(pa.Table.from_pylist(rows, schema=tables.SCHEMAS["magnitudes"])).axes[0]
+    axes = FIGURES["fig12"](pa.Table.from_pylist(rows, schema=tables.SCHEMAS["magnitudes"])).figure().axes[0]
     assert sum(axes.patches[0].get_data().values) == 1000
     assert "1,000 draws" in axes.get_title()
 
 
 def test_figures_of_studies_without_what_they_show():
     runs, _ = study()
-    figure = plotting.figure_10(runs, pruning_table({"fcn4": ["other"], "cnn": ["other"]}))
+    figure = FIGURES["fig10"](runs, pruning_table({"fcn4": ["other"], "cnn": ["other"]})).figure()
     assert "no network has such a layer" in [text.get_text() for text in figure.axes[0].texts]
     empty = tables.SCHEMAS["profiles"].empty_table()
-    assert plotting.FIGURES["profiles"](empty).axes
+    assert FIGURES["profiles"](empty).figure().axes
 
 
-@pytest.mark.parametrize("width", [style.COLUMN, style.PAGE])
+@pytest.mark.parametrize("width", [theme.COLUMN, theme.PAGE])
 def test_a_legend_is_within_its_figure(width):
     figure = Figure(figsize=(width, 2), layout="constrained")
     axes = figure.subplots()
     for number in range(5):
         axes.plot([0, 1], [0, number], label=f"a label of some length {number}")
-    style.with_legend(figure)
+    plot.with_legend(figure)
     FigureCanvasAgg(figure).draw()
     box = figure.legends[0].get_window_extent()
     assert len(figure.legends) == 1
@@ -334,6 +342,6 @@ def test_a_log_axis_has_three_ticks_however_short(low, high, expected):
     axes = Figure().subplots()
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    style.label_log(axes.xaxis)
+    theme.label_log(axes.xaxis)
     FigureCanvasAgg(axes.figure).draw()
     assert [label.get_text() for label in axes.get_xticklabels()] == expected
