@@ -112,10 +112,11 @@ def read_runs(
     return table
 
 
-def width_and_depth(model: Mapping[str, Any]) -> dict[str, int | None]:
-    """Width of the widest hidden layer and number of hidden layers of an entry of config key ``models``; None of a factory's."""
+def width_and_depth(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Kind of an entry of config key ``models``, width of its widest hidden layer and number of hidden layers; None of a factory's."""
     layers = model.get("fcn") or [layer for layer in model.get("cnn", ()) if layer != "M"]
-    return {"width": max(layers, default=None), "depth": len(layers) or None}
+    kind = next((kind for kind in ("fcn", "cnn") if kind in model), "factory")
+    return {"kind": kind, "width": max(layers, default=None), "depth": len(layers) or None}
 
 
 def pruning_methods(model: Mapping[str, Any], pruning: Mapping[str, Any]) -> tuple[str, ...]:

@@ -53,4 +53,5 @@ def computed(config: Config) -> dict[str, list[Any]]:
         "weights": [config["pruning"]["weights"]],
         "p": config["compression"]["p"],
         "epsilon": config["compression"]["epsilon"],
+        "kappa": config["errors"]["kappa"],
     }

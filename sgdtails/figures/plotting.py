@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from sgdtails.figures import audit_figures, kesten_figures, theory_figures, trust_figures
+from sgdtails.figures import audit_figures, comparisons, kesten_figures, theory_figures, trust_figures
 from sgdtails.figures.style import (
     BLUE,
     COLUMN,
@@ -275,6 +275,8 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "kesten": kesten_figures.kesten,
     "theorems": theory_figures.theorems,
     "perturbation": theory_figures.perturbation,
+    "comparisons": comparisons.comparisons,
+    "errors": comparisons.errors,
     "audit": audit_figures.audit,
     "rows": pruned_rows,
     "filters": pruned_filters,

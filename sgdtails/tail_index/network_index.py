@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -130,12 +131,29 @@ def with_index(
     rows: Iterable[Mapping[str, Any]],
     tails: Iterable[str | Path],
     index: Index,
-    shapes: Mapping[str, Mapping[str, int | None]],
+    shapes: Mapping[str, Mapping[str, Any]],
+    train_sizes: Mapping[str, int | None] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
-    """Rows of table ``runs``: those of ``tables.joined_runs`` with each network's tail index, and its width and depth by model."""
+    """Rows of table ``runs``: those of ``tables.joined_runs`` with each network's tail index, and what else is known of it.
+
+    ``shapes`` has kind, width and depth by model, ``train_sizes`` the number of training images by dataset.
+    """
     nothing = dict.fromkeys(("alpha", "mean_alpha", "mean_alpha_published"))
     found: dict[str, dict[str, float | None]] = {}
     for part in tails:
         found |= columns(parquet.read(part), index)
     for row in rows:
-        yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
+        known = {
+            "effective_step_size": effective_step_size(row),
+            "train_size": train_sizes.get(row["dataset"]),
+        }
+        yield dict(row) | known | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
+
+
+def effective_step_size(run: Mapping[str, Any]) -> float:
+    """What a gradient moves the weights by in the long run: eta/(1 - mu), less rounding.
+
+    >>> effective_step_size({"step_size": 0.01, "momentum": 0.9})
+    0.1
+    """
+    return float(f"{run['step_size'] / (1 - run['momentum']):.9g}")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtails.claims import claims_file
+from sgdtails.claims import definitions
 from sgdtails.config import containers, grid, inputs
 from sgdtails.data import sources
 from sgdtails.errors import InputError
@@ -194,7 +194,7 @@ def test_paths_that_are_no_files(odd_paths, number, tmp_path):
     path = odd_paths[number]
     for read in (
         lambda: grid.read_runs(path, base=tmp_path, **NAMES),
-        lambda: claims_file.read(path),
+        lambda: definitions.read(path),
         lambda: sources.load("d", {"kind": "npz", "path": path}, root=tmp_path, download=False),
         lambda: sources.load("d", {"kind": "npz", "path": path, "sha256": 64 * "0"}, root=tmp_path, download=False),
         lambda: storage.load_arrays(path),

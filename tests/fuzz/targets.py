@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgdtails.claims import claims_file
+from sgdtails.claims import definitions
 from sgdtails.config import batches, grid, inputs, run_ids, source_settings
 from sgdtails.data import sources
 from sgdtails.errors import InputError
@@ -93,7 +93,7 @@ def runs(data: bytes) -> None:
 
 def claims(data: bytes) -> None:
     path = _file("claims.yaml", data)
-    checked(lambda: claims_file.read(path))
+    checked(lambda: definitions.read(path))
 
 
 def npz(data: bytes) -> None:
