@@ -15,6 +15,7 @@ rule claims:
                 "pruning",
                 "synthetic",
                 "histograms",
+                *sorted(CLAIMED),
             )
         },
         claims=CLAIMS,

@@ -12,6 +12,7 @@ from sgdtails.audit import audit_inputs
 from sgdtails.config import (
     architectures,
     batches,
+    claimed_tables,
     containers,
     config_schema,
     resources,
@@ -71,6 +72,10 @@ OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
 SHAPES = {name: architectures.width_and_depth(model) for name, model in USED.items()}
+TRAIN_SIZES = {
+    name: config["datasets"]["sources"][name].get("train_size")
+    for name in sorted({row["dataset"] for row in RUNS.values()})
+}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 
@@ -172,18 +177,20 @@ def dataset_settings(dataset):
 
 
 # In the working directory, else beside the Snakefile.
-CLAIMS = str(resources.beside(config["claims"]["path"], BASE))
+CLAIMS = [str(path) for path in claimed_tables.paths(config["claims"]["path"], BASE)]
 
 
 def check_claims():
     """One sentence about a missing or wrong file of claims, or a name in the config, also where nothing is left to be done."""
-    from sgdtails.claims import claims_file  # imports numpy
+    from sgdtails.claims import comparisons, definitions  # import numpy
 
     try:
         computed = config_schema.computed(config)
-        claims_file.read(CLAIMS, computed)
-        claims_file.check_names(
-            config["index"], "config key index", claims_file.names(computed)
+        columns = comparisons.known_columns(RUNS, SHAPES, TRAIN_SIZES)
+        comparisons.check(config["compare"], computed, columns)
+        definitions.read(CLAIMS, computed)
+        definitions.check_names(
+            config["index"], "config key index", definitions.names(computed)
         )
         for run in config["histograms"]["runs"]:
             if run not in RUNS:

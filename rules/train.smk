@@ -91,7 +91,12 @@ rule runs:
     conda:
         "../envs/sgdtails.yaml"
     params:
-        settings=settings(index=config["index"], runs=RUN_NAMES, shapes=SHAPES),
+        settings=settings(
+            index=config["index"],
+            runs=RUN_NAMES,
+            shapes=SHAPES,
+            train_sizes=TRAIN_SIZES,
+        ),
         code=code("runs.py"),
     script:
         "../workflow/scripts/runs.py"

@@ -57,8 +57,8 @@ def layer_shapes(spec: "Model", image: tuple[int, int, int], classes: int) -> Sh
     return convolutional_shapes(image, spec["cnn"], classes) if "cnn" in spec else None
 
 
-def width_and_depth(model: "Model") -> dict[str, int | None]:
-    """Find the width of the widest hidden layer and the number of hidden layers.
+def width_and_depth(model: "Model") -> dict[str, str | int | None]:
+    """Find the kind of a model, the width of its widest hidden layer and the number of its hidden layers.
 
     Parameters
     ----------
@@ -68,12 +68,13 @@ def width_and_depth(model: "Model") -> dict[str, int | None]:
     Returns
     -------
     dict
-        ``width`` and ``depth``; None of a factory's network, which only building it tells.
+        ``kind`` (fcn, cnn or factory), ``width`` and ``depth``; these are None of a factory's network, which only building it tells.
 
     Examples
     --------
     >>> width_and_depth({"cnn": [16, "M", 32]})
-    {'width': 32, 'depth': 2}
+    {'kind': 'cnn', 'width': 32, 'depth': 2}
     """
     widths = model.get("fcn") or [layer for layer in model.get("cnn", ()) if isinstance(layer, int)]
-    return {"width": max(widths, default=None), "depth": len(widths) or None}
+    kind = next((kind for kind in ("fcn", "cnn") if kind in model), "factory")
+    return {"kind": kind, "width": max(widths, default=None), "depth": len(widths) or None}

@@ -109,4 +109,5 @@ def computed(config: Config) -> dict[str, list[Any]]:
         "weights": [config["pruning"]["weights"]],
         "p": config["compression"]["p"],
         "epsilon": config["compression"]["epsilon"],
+        "kappa": config["errors"]["kappa"],
     }

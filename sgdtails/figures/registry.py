@@ -10,7 +10,7 @@ import matplotlib
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from sgdtails.figures import audit_figures, histograms, kesten, layers, networks, pruning, theory, trust
+from sgdtails.figures import audit_figures, comparisons, histograms, kesten, layers, networks, pruning, theory, trust
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.theme import STYLE
 from sgdtails.io.storage import atomic
@@ -35,6 +35,8 @@ FIGURES: dict[str, Callable[..., Plot]] = {
     "kesten": kesten.kesten,
     "theorems": theory.theorems,
     "perturbation": theory.perturbation,
+    "comparisons": comparisons.comparisons,
+    "errors": comparisons.errors,
     "rows": partial(pruning.accuracy, method="row"),
     "filters": partial(pruning.accuracy, method="filter"),
     "channels": partial(pruning.accuracy, method="channel"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sgdtails.claims import claims_report
+from sgdtails.claims import markdown
 from sgdtails.io.tables import panel_title, panels
 
 PAPER = {"runs": 215, "gpu_hours": 460}  # what the paper says its study took
@@ -93,8 +93,8 @@ def claims(rows: Iterable[Row]) -> Table:
             Cell(row["verdict"], mark=row["verdict"]),
             Cell(f"{row['statement']} ({row['source']})"),
             Cell(row["panel"]),
-            Cell(claims_report.effect(row), row["effect"]),
-            Cell(claims_report.interval(row), row["effect_low"]),
+            Cell(markdown.effect(row), row["effect"]),
+            Cell(markdown.interval(row), row["effect_low"]),
             _number(row["p_holm"], ".2g"),
             _number(row["n"], ",d"),
             _number(row["seeds"], ",d"),

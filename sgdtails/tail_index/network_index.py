@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -204,9 +205,10 @@ def with_index(
     rows: Iterable[Mapping[str, Any]],
     tails: Iterable[str | Path],
     index: Index,
-    shapes: Mapping[str, Mapping[str, int | None]],
+    shapes: Mapping[str, Mapping[str, Any]],
+    train_sizes: Mapping[str, int | None] = MappingProxyType({}),
 ) -> Iterator[Row]:
-    """Complete the rows of table ``runs`` with each network's tail index, width and depth.
+    """Complete the rows of table ``runs`` with each network's tail index, and what else is known of it.
 
     Parameters
     ----------
@@ -217,7 +219,9 @@ def with_index(
     index : Index
         Definition of the index.
     shapes : mapping of str to mapping
-        Width and depth by model.
+        Kind, width and depth by model.
+    train_sizes : mapping of str to int, optional
+        Number of training images by dataset.
 
     Yields
     ------
@@ -229,4 +233,17 @@ def with_index(
     for part in tails:
         found |= columns(parquet.read(part), index)
     for row in rows:
-        yield dict(row) | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
+        known = {
+            "effective_step_size": effective_step_size(row),
+            "train_size": train_sizes.get(row["dataset"]),
+        }
+        yield dict(row) | known | dict(shapes[row["model"]]) | (found.get(row["run"]) or nothing)
+
+
+def effective_step_size(run: Mapping[str, Any]) -> float:
+    """What a gradient moves the weights by in the long run: eta/(1 - mu), less rounding.
+
+    >>> effective_step_size({"step_size": 0.01, "momentum": 0.9})
+    0.1
+    """
+    return float(f"{run['step_size'] / (1 - run['momentum']):.9g}")

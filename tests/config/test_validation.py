@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sgdtails.claims import claims_file
+from sgdtails.claims import definitions
 from sgdtails.config import config_schema, containers, run_table, validation
 from sgdtails.data import loaders
 from sgdtails.errors import InputError
@@ -90,7 +90,7 @@ def test_paths_that_are_no_files(odd_paths, number, tmp_path):
     path = odd_paths[number]
     for read in (
         lambda: run_table.read_runs(path, base=tmp_path, **NAMES),
-        lambda: claims_file.read(path),
+        lambda: definitions.read(path),
         lambda: loaders.load("d", {"kind": "npz", "path": path}, root=tmp_path, download=False),
         lambda: loaders.load("d", {"kind": "npz", "path": path, "sha256": 64 * "0"}, root=tmp_path, download=False),
         lambda: storage.load_arrays(path),

@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgdtails.claims import claims_file
+from sgdtails.claims import definitions
 from sgdtails.config import batches, config_schema, run_ids, run_table, source_settings, validation
 from sgdtails.config.types import Run
 from sgdtails.data import loaders
@@ -96,7 +96,7 @@ def runs(data: bytes) -> None:
 
 def claims(data: bytes) -> None:
     path = _file("claims.yaml", data)
-    checked(lambda: claims_file.read(path))
+    checked(lambda: definitions.read(path))
 
 
 def npz(data: bytes) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sgdtails import layers
-from sgdtails.claims.claim_quantities import Study
+from sgdtails.claims.study import Study
 from sgdtails.errors import InputError
 from sgdtails.io import tables
 from sgdtails.pruning import compression

@@ -7,8 +7,8 @@ from typing import Any
 from sgdtails.claims.verdicts import VERDICTS
 
 
-def markdown(rows: Iterable[Mapping[str, Any]], *, level: float) -> str:
-    """Rows of table ``claims``, one section per claim: the statement, what supports it, and a line per panel."""
+def text_of(rows: Iterable[Mapping[str, Any]], *, level: float) -> str:
+    """Write rows of table ``claims`` as a page: a section per claim, with the statement, what supports it, and a line per panel."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["claim"], []).append(row)
@@ -50,12 +50,12 @@ def _supports(text: str) -> str:
 
 
 def effect(row: Mapping[str, Any]) -> str:
-    """A claim's effect, with its name; nothing where there is none."""
+    """Return a claim's effect, with its name; nothing where there is none."""
     return "" if row["effect"] is None else f"{row['effect_name'].replace('_', ' ')} {_number(row['effect'])}"
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """Its interval; nothing where there is none."""
+    """Return a claim's interval; nothing where there is none."""
     if row["effect_low"] is None:
         return ""
     return f"[{_number(row['effect_low'])}, {_number(row['effect_high'])}]"

@@ -7,9 +7,8 @@ import pyarrow as pa
 import pytest
 from scipy.stats import spearmanr
 
-from sgdtails.claims import claim_quantities, claims_report
-from sgdtails.claims import decisions as claims
-from sgdtails.claims.claim_quantities import Study
+from sgdtails.claims import decisions, markdown, quantities, standard_errors
+from sgdtails.claims.study import Study
 from sgdtails.io import tables
 from sgdtails.tail_index import network_index
 from sgdtails.tail_index.network_index import Index
@@ -31,11 +30,11 @@ def test_rho_of_the_points_of_figure_1_is_the_claims_effect(index):
             **{name: tables.read(folder / f"{name}.parquet") for name in script("claims").TABLES}, index=index
         )
         drawn = network_index.of_runs(found.tails, index)
-        for row in claims.rows({"heavier_tails": CLAIMS["heavier_tails"]}, found, SETTINGS):
+        for row in decisions.claim_rows({"heavier_tails": CLAIMS["heavier_tails"]}, found, SETTINGS):
             runs = [run for run in found.panels[row["panel"]] if run["status"] == "converged"]
             rho = spearmanr([run["eta_over_b"] for run in runs], [drawn[run["run"]] for run in runs]).statistic
             assert row["effect"] == pytest.approx(rho, abs=1e-12)
-            assert claims_report.effect(row) == claims_report.effect(row | {"effect": rho})
+            assert markdown.effect(row) == markdown.effect(row | {"effect": rho})
             assert row["quantities"] == f"eta/b; {index.label} ({index.estimator})"
 
 
@@ -46,17 +45,17 @@ def test_a_quantity_names_parts_of_the_index():
         for row in found.tails.to_pylist()
     ]
     above = replace(found, tails=table("tails", rows))
-    assert claim_quantities.alpha(above, run) == 2
-    assert claim_quantities.alpha(above, run, value="alpha") == math.inf
-    assert claim_quantities.alpha(above, run, value="alpha", layers="median") == 2.5
-    assert claim_quantities.alpha(above, run, value="alpha", layers="harmonic_mean") == pytest.approx(2.5 * 4 / 3)
-    assert claim_quantities.alpha(above, run, estimator="hill") is None
+    assert quantities.alpha(above, run) == 2
+    assert quantities.alpha(above, run, value="alpha") == math.inf
+    assert quantities.alpha(above, run, value="alpha", layers="median") == 2.5
+    assert quantities.alpha(above, run, value="alpha", layers="harmonic_mean") == pytest.approx(2.5 * 4 / 3)
+    assert quantities.alpha(above, run, estimator="hill") is None
     quantity = {"of": "alpha", "estimator": "hill", "value": "alpha", "layers": "harmonic_mean", "weights": "initial"}
-    assert claim_quantities.words(above, quantity) == "harmonic mean alpha (hill, initial weights)"
+    assert quantities.words(above, quantity) == "harmonic mean alpha (hill, initial weights)"
 
 
 def test_a_claim_says_in_its_text_which_index_it_is_about():
-    text = claims_report.markdown(claims.rows(CLAIMS, study(1, error=0.01), SETTINGS), level=0.05)
+    text = markdown.text_of(decisions.claim_rows(CLAIMS, study(1, error=0.01), SETTINGS), level=0.05)
     assert "`heavier_tails`; figure 1, section 5. Of eta/b; mean alpha, clipped at 2 (mmo_multivariate)." in text
     assert "`initial_is_gaussian`; not in the paper. Of mean alpha (mmo_multivariate)." in text
     assert "Of half_a; half_b." in text
@@ -90,7 +89,7 @@ def test_standard_errors_are_those_of_the_index(index, error):
     known = {"run": "r0", "weights": "average", "estimator": "mmo_multivariate"}
     rows = [known | row | {"layer_name": f"l{row['layer']}", "alpha_published": min(row["alpha"], 2)} for row in rows]
     found = replace(study(1), tails=table("tails", rows), index=index)
-    measured = claim_quantities.standard_error(found, {"run": "r0"})
+    measured = standard_errors.standard_error(found, {"run": "r0"})
     assert measured == (error and pytest.approx(error / (2 * 1.96)))
 
 
@@ -99,8 +98,8 @@ def test_layers_without_an_estimate_are_left_out_of_the_mean():
     for row, alpha in zip((row for row in rows if row["k1"] is None), (1.5, None, 2.0, None) * 2, strict=False):
         row["alpha"] = row["alpha_published"] = alpha
     found = replace(study(1), tails=table("tails", rows))
-    assert claim_quantities.standard_error(found, {"run": "r0"}) is None  # there are no intervals
-    assert claim_quantities.alpha(found, {"run": "r1"}) is None
+    assert standard_errors.standard_error(found, {"run": "r0"}) is None  # there are no intervals
+    assert quantities.alpha(found, {"run": "r1"}) is None
 
 
 def test_rows_pruned_to_one_relative_error_are_not_points_of_the_curves():

@@ -7,21 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.claims import claim_quantities as quantities
-from sgdtails.claims import statistics
-from sgdtails.claims.claim_evidence import Evidence, Settings, sample_of
-from sgdtails.claims.claim_quantities import Run, Study
+from sgdtails.claims import quantities, standard_errors, statistics, trends
+from sgdtails.claims.evidence import Evidence, Settings, sample_of
+from sgdtails.claims.study import Run, Study, bin_counts
 from sgdtails.tail_index.mmo import CLIP
 
 Reals = NDArray[np.float64]
-# Runs, from which on perfect agreement says that rho is not 0.8: it then comes by chance in 0.8% of samples of 8 (14% of 5).
+# With fewer runs perfect rank agreement is no evidence against rho = 0.8: it occurs by chance in 14% of samples of 5, 0.8% of 8.
 _AGREEING = 8
 
 
 def rank_correlation(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``."""
+    """Measure Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``."""
     wanted = [claim["x"], claim["y"], *([claim["control"]] if "control" in claim else [])]
     sample = sample_of(study, runs, *wanted, finite=False)
     if sample is None:
@@ -35,7 +34,7 @@ def rank_correlation(
     if math.isnan(found.effect):
         found.why_not = f"There is nothing to compare: {names[-1]} fixes the order of the runs."
     if claim["x"]["of"] == "eta_over_b" and not control and np.isfinite(y).all():
-        found.slope = float(statistics.theil_sen(x, y)[0])
+        found.slope = float(trends.theil_sen(x, y)[0])
     return found
 
 
@@ -56,7 +55,7 @@ def _correlate(found: Evidence, x: Reals, y: Reals, settings: Settings, control:
 def layer_correlation(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Spearman's rho of layers' alpha and prunability at fixed error over runs, the mean over positions in the network.
+    """Measure Spearman's rho of layers' alpha and prunability at fixed error over runs, the mean over positions in the network.
 
     The layers of one run are permuted and resampled together: runs are exchangeable, layers are not.
     """
@@ -93,7 +92,7 @@ def layer_correlation(
 def paired_difference(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Mean over runs of one quantity less another of the same run.
+    """Measure the mean over runs of one quantity less another of the same run.
 
     Errors that runs share, of the curves behind distances and of one initial network, are drawn beside the resamples of runs.
     """
@@ -104,7 +103,7 @@ def paired_difference(
     if found.why_not:
         return found
     first, second = (
-        quantities.shared_shifts(study, sample.runs, claim[part], bootstrap=settings.bootstrap, seed=settings.seed)
+        standard_errors.shared_shifts(study, sample.runs, claim[part], bootstrap=settings.bootstrap, seed=settings.seed)
         for part in ("first", "second")
     )
     return _differ(found, sample.values[0] - sample.values[1], settings, shifts=first - second)
@@ -113,7 +112,7 @@ def paired_difference(
 def matched_difference(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Mean over values of eta/b of a quantity at the largest batch size less that at the smallest one."""
+    """Measure the mean over values of eta/b of a quantity at the largest batch size less that at the smallest one."""
     sample = sample_of(study, runs, claim["y"], finite=True)
     if sample is None:
         return None
@@ -151,7 +150,7 @@ def _differ(found: Evidence, differences: Reals, settings: Settings, shifts: Rea
 
 
 def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
-    """Mean tail index of initial networks less 2: over seeds if there are enough, else with the estimator's own error.
+    """Measure the mean tail index of initial networks less 2: over seeds if there are enough, else with the estimator's own error.
 
     Runs of one seed start from the same weights.
     """
@@ -166,7 +165,7 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
     if len(values) >= settings.fewest:
         return _differ(found, values, settings)
     found.effect = float(values.mean())
-    errors = [quantities.standard_error(study, run, weights="initial") for run, _ in networks]
+    errors = [standard_errors.standard_error(study, run, weights="initial") for run, _ in networks]
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):
         found.why_not = f"Only {found.n} initial network{'s' * (found.n > 1)}, and no interval of the aggregated index."
@@ -176,7 +175,7 @@ def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], s
 
 
 def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
-    """Change of alpha over the sweep of eta/b, by the Theil-Sen slope, in standard errors of a difference of two runs."""
+    """Measure the change of alpha over the sweep of eta/b, by the Theil-Sen slope, in standard errors of a difference of two runs."""
     study = quantities.valued(study, claim)
     sample = sample_of(study, runs, {"of": "eta_over_b"}, {"of": "alpha"}, finite=True)
     if sample is None:
@@ -185,15 +184,15 @@ def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], se
     if found.why_not:
         return found
     x, y = sample.values
-    found.slope = float(statistics.theil_sen(x, y)[0])
-    errors = [error for run in sample.runs if (error := quantities.standard_error(study, run)) is not None]
+    found.slope = float(trends.theil_sen(x, y)[0])
+    errors = [error for run in sample.runs if (error := standard_errors.standard_error(study, run)) is not None]
     if 2 * len(errors) < found.n or not np.median(errors) > 0:
         found.why_not = "Table tails has no interval of the aggregated index for most runs."
         return found
     draws = settings.draws(found.n)
     scale = np.ptp(x) / (math.sqrt(2) * float(np.median(errors)))
     found.effect = found.slope * scale
-    changes = statistics.theil_sen(x, y, draws.counts) * scale
+    changes = trends.theil_sen(x, y, draws.counts) * scale
     found.bound(lambda level: statistics.percentile_interval(changes, found.n, level))
     rho, null = statistics.rank_correlation(x, y, draws.orders)
     found.p = statistics.p_value(null, rho, exact=draws.exact_orders)
@@ -203,12 +202,12 @@ def sweep_change(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], se
 def histogram_distance(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Kolmogorov distance of two series of a layer's histogram; p is that of a random partition of both together."""
+    """Measure the Kolmogorov distance of two series of a layer's histogram; p is that of a random partition of both together."""
     names = {run["run"] for run in runs}
     rows = [row for row in study.histograms.to_pylist() if row["run"] in names]
     if not rows:
         return None
-    found, counts = Evidence("kolmogorov_distance"), quantities.bin_counts(study, rows)
+    found, counts = Evidence("kolmogorov_distance"), bin_counts(study, rows)
     if not {claim["first"], claim["second"]} <= set(counts):
         found.why_not = "The number of weights is not known, or a series is missing."
         return found
@@ -235,4 +234,5 @@ KINDS: dict[str, Callable[..., Evidence | None]] = {
     "initial_index": initial_index,
     "sweep_change": sweep_change,
     "histogram_distance": histogram_distance,
+    "trend": trends.trend,
 }

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.claims import claim_quantities as quantities
-from sgdtails.claims import statistics
-from sgdtails.claims.claim_quantities import Run, Study
+from sgdtails.claims import quantities, statistics
+from sgdtails.claims.study import Run, Study
 from sgdtails.claims.verdicts import LEVEL
 
 Reals = NDArray[np.float64]
 _MISSING = {
     "alpha": "without a tail index",
     "area": "whose pruned ratios do not cover the range",
+    "accuracy_left": "whose pruned ratios do not cover this one",
     "distance": "without a layer in the range of the simulated indices",
     "test_accuracy": "without a test accuracy",
 }
@@ -26,7 +26,21 @@ _MISSING = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How claims are tested; ``draws`` gives the random choices for samples of n points, the same for all claims."""
+    """Hold how claims are tested; ``draws`` gives the random choices for samples of n points, the same for all claims.
+
+    Parameters
+    ----------
+    permutations : int
+        Random ones; all of them where there are no more than this.
+    bootstrap : int
+        Resamples behind each interval.
+    level : float
+        A claim about a sign is decided if its adjusted p-value is below this.
+    fewest : int
+        Points without which nothing is decided.
+    seed : int
+        Seed of permutations and resamples.
+    """
 
     permutations: int
     bootstrap: int
@@ -45,7 +59,7 @@ class Settings:
 
 @dataclass
 class Evidence:
-    """What one panel says on one claim; NaN where undefined, and then ``why_not`` says why."""
+    """Hold what one panel says on one claim; NaN where undefined, and then ``why_not`` says why."""
 
     effect_name: str
     effect: float = math.nan
@@ -68,14 +82,14 @@ class Evidence:
 
 @dataclass
 class Sample:
-    """Runs of a panel that have every quantity asked for, the quantities (k, n), and why others were left out."""
+    """Hold the runs of a panel that have every quantity asked for, the quantities (k, n), and why others were left out."""
 
     runs: list[Run]
     values: Reals
     excluded: Counter[str]
 
     def evidence(self, effect_name: str, settings: Settings, *, variables: Sequence[str] = ()) -> Evidence:
-        """Evidence that is still empty, with the reason why it must stay so, if there is one."""
+        """Return evidence that is still empty, with the reason why it must stay so, if there is one."""
         n = len(self.runs)
         found = Evidence(effect_name, n=n, seeds=len({run["seed"] for run in self.runs}), excluded=self.excluded)
         if n < settings.fewest:
@@ -88,18 +102,31 @@ class Sample:
 
 
 def sample_of(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], finite: bool) -> Sample | None:
-    """The sample of converged runs; None if the panel has converged runs but none has one of the quantities."""
+    """Take the converged runs of a panel that have all quantities.
+
+    Parameters
+    ----------
+    study : Study
+        Tables of the study.
+    runs : sequence of dict
+        Rows of table ``runs``.
+    *wanted : mapping
+        Quantities.
+    finite : bool
+        Whether runs with an infinite quantity are left out.
+
+    Returns
+    -------
+    Sample or None
+        None if the panel has converged runs but none of them has one of the quantities.
+    """
     excluded = Counter(_status(run) for run in runs if run["status"] != "converged")
     converged = [run for run in runs if run["status"] == "converged"]
     kept, values, seen = [], [], [False] * len(wanted)
     for run in converged:
         measured = [quantities.measure(study, run, quantity) for quantity in wanted]
         seen = [before or value is not None for before, value in zip(seen, measured, strict=True)]
-        reasons = [
-            _MISSING.get(quantity["of"], "without " + quantity["of"])
-            for quantity, value in zip(wanted, measured, strict=True)
-            if value is None
-        ]
+        reasons = [_missing(quantity) for quantity, value in zip(wanted, measured, strict=True) if value is None]
         if not reasons and finite and not np.isfinite(np.array(measured, dtype=float)).all():
             reasons = ["with an infinite tail index"]
         if reasons:
@@ -110,6 +137,12 @@ def sample_of(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], fin
     if converged and not all(seen):
         return None
     return Sample(kept, np.array(values, dtype=float).reshape(-1, len(wanted)).T, excluded)
+
+
+def _missing(quantity: Mapping[str, Any]) -> str:
+    """Why a run without this quantity is left out."""
+    name = str(quantity.get("column", quantity["of"])).replace("_", " ")
+    return _MISSING.get(quantity["of"], f"without {name}")
 
 
 def _status(run: Run) -> str:
