@@ -54,8 +54,9 @@ def comparisons(compared: pa.Table, comparisons: pa.Table) -> Figure:
             handles = [
                 Line2D([], [], marker="o", linestyle="-", color=shade, markersize=3) for shade in palette.values()
             ]
+            handles.append(Line2D([], [], marker="D", linestyle="none", color=GREY, markersize=3))
             name = str(rows[0]["colour_name"]).replace("_", " ")
-            left.legend(handles, [str(value) for value in palette], title=name, title_fontsize=7, loc="best")
+            left.legend(handles, [*map(str, palette), "all, right"], title=name, title_fontsize=7, loc="best")
     return figure
 
 
