@@ -138,8 +138,10 @@ def _draw_differences(
         x = [at * 2 ** (step * gap) if numeric else at + step * gap for at in place]
         middle = [row["difference"] for row in chosen]
         ends = [[_length(row, "low") for row in chosen], [_length(row, "high") for row in chosen]]
-        shape = "D" if value is None else "o"
-        axes.errorbar(x, middle, ends, fmt=shape, color=shade, markersize=theme.marker(3), elinewidth=theme.line(0.9))
+        shape, label = ("D", "all") if value is None and None not in colours else ("o", None)
+        axes.errorbar(
+            x, middle, ends, fmt=shape, color=shade, markersize=theme.marker(3), elinewidth=theme.line(0.9), label=label
+        )
     _finish(axes, places, numeric=numeric)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from examples import estimators, momentum, pruning
+from examples import estimators, pruning
 from sgdtails.stable import sampling as stable
 from tests.conftest import ROOT
 from tests.workflow.conftest import Workflow
@@ -91,13 +91,19 @@ def test_own_pruning_methods(results):
         assert magnitude.relative_error_l2[0.5] < pattern.relative_error_l2 < random.relative_error_l2[0.5]
 
 
-def test_the_tutorials_answer(results, capsys):
-    assert table(results, "momentum", "runs").variant.tolist() == ["", "", "m0.9", "m0.9"]
-    found = momentum.compared(results / "momentum/tables")
-    assert found.columns.tolist() == [0.0, 0.9]
-    assert found.index.tolist() == [(0.2, 0), (0.25, 0)]
-    momentum.main(results / "momentum/tables")
-    assert re.search(r"mean difference [+-]0\.\d{3}, 95% from .* p = .* 2 pairs", capsys.readouterr().out)
+def test_the_tutorials_answer(results):
+    runs = table(results, "momentum", "runs")
+    assert runs.variant.tolist() == ["", "", "m0.9", "m0.9"]
+    found = table(results, "momentum", "comparisons")
+    assert found.columns[4:].tolist() == ["colour", "x_from", "x_to", "pairs", "difference", "low", "high", "p"]
+    assert found[["colour", "x_from", "x_to", "pairs"]].values.tolist() == [
+        ["0.2", "0", "0.9", 1],
+        ["0.25", "0", "0.9", 1],
+        [None, "0", "0.9", 2],
+    ]
+    alpha = runs.set_index(["effective_step_size", "momentum"]).alpha.unstack()
+    differences = alpha[0.9] - alpha[0.0]
+    assert found.difference.tolist() == pytest.approx([*differences, differences.mean()])
 
 
 def test_rank_regression_of_a_power_law():
