@@ -80,7 +80,9 @@ def select_group(arrays: Arrays, group: str) -> Arrays:
 class Checkpointer(Protocol[R]):
     """What training and averaging call to have their runs saved."""
 
-    interrupted: bool  # True: training saves its runs and raises Interrupted at the next opportunity
+    @property
+    def interrupted(self) -> bool:
+        """Whether training must save its runs and raise Interrupted at the next opportunity."""
 
     def due(self) -> bool:
         """Return whether a checkpoint is due."""
