@@ -1,4 +1,4 @@
-"""Where the images of a dataset come from: an entry of the config's ``datasets.sources``."""
+"""Typed entries of the config's ``datasets.sources``, which say where the images of a dataset come from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
