@@ -1,11 +1,11 @@
-"""What checkpoints cost, and how soon a job that is asked to end has ended.
+"""Measure what checkpoints cost, and how soon a job ends after SIGTERM.
 
     python -m benchmarks.checkpoints [--root FOLDER] [--model fcn4] [--output FILE]
 
-An FCN4 of width 2048 is trained by the code of a training job, in a process of its own, from nothing; SIGTERM comes at
-several moments, among them the full pass before the first step. ``--root`` is where torchvision finds MNIST; without it
-random images of its size take its place. Prints the seconds from SIGTERM to the end of the process, what a checkpoint of
-the job takes, as training and averaging write it, and the share of training time at the config's ``checkpoint_minutes``.
+The code of a training job trains an FCN4 of width 2048 in its own process and gets SIGTERM at several moments, one of
+them in the full pass before the first step. ``--root`` is where torchvision finds MNIST; without it,
+random images of that size are used. The benchmark prints the seconds from SIGTERM to the end of the process, the seconds
+of a checkpoint in training and in averaging, and their share of the time at the config's ``checkpoint_minutes``.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def job(folder: Path, config: dict[str, Any], model: str) -> None:
 
 
 def ended_after(folder: Path, model: str, moment: float) -> float:
-    """Seconds from SIGTERM, ``moment`` seconds after the job's beginning, to its end with a checkpoint on the disk."""
+    """Send SIGTERM ``moment`` seconds after the job's start; return the seconds until it has saved and ended."""
     (folder / "begun").unlink(missing_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.checkpoints", "--model", model, "--job", str(folder)], cwd=BASE
@@ -91,7 +91,7 @@ def ended_after(folder: Path, model: str, moment: float) -> float:
 
 
 def saving(folder: Path, config: dict[str, Any], model: str) -> dict[str, float]:
-    """Median seconds of a checkpoint of one run, in training (weights) and in averaging (weights and sums in float64)."""
+    """Return the median seconds of a checkpoint in training (weights) and in averaging (weights, and sums in float64)."""
     shape, rng = config["models"][model]["fcn"], np.random.default_rng(0)
     widths = [784, *shape, 10]
     pairs = itertools.pairwise(widths)

@@ -1,4 +1,4 @@
-"""Seconds to convergence: this library against what a user would write instead. A part of ``benchmarks.training``."""
+"""Measure seconds to convergence, for this library and for what a user would write instead: part of ``benchmarks.training``."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SPEC = {"fcn": [256] * 4}
 
 
 class MemoryCheckpointer:
-    """Keeps runs as they end."""
+    """Keeps ended runs in memory."""
 
     interrupted = False
 
@@ -39,7 +39,7 @@ class MemoryCheckpointer:
 
 
 def converge(dataset: data.Dataset, device: torch.device, stop: Stop) -> dict[str, float]:
-    """(a), run: seconds in steps and elsewhere (gates, history), iterations; and those of 1,000 averaged iterations."""
+    """Train (a) to convergence; return its iterations, its seconds in steps, gates and history, and those of averaging."""
     train, test = data.splits(dataset, device)
 
     def build(seed: int = 0) -> nn.Module:
@@ -82,7 +82,7 @@ def converge(dataset: data.Dataset, device: torch.device, stop: Stop) -> dict[st
 
 
 def loader_way(root: str | None, dataset: data.Dataset, device: torch.device) -> dict[str, float]:
-    """Seconds of (c)'s and (d)'s step, of a pass over the training set and of one over the test set."""
+    """Return the seconds of a step of (c) and (d), and of passes over the training set and the test set."""
     from torch.utils.data import DataLoader
 
     sets = [_images(root, dataset, train) for train in (True, False)]
@@ -111,7 +111,7 @@ def loader_way(root: str | None, dataset: data.Dataset, device: torch.device) ->
 
 
 def _images(root: str | None, dataset: data.Dataset, train: bool) -> Any:
-    """torchvision's MNIST, or the dataset's images as PIL ones, with transforms that are applied image by image."""
+    """Return torchvision's MNIST, or the dataset's images in PIL's form, with transforms that are applied image by image."""
     from torchvision import datasets, transforms
 
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)])
@@ -133,7 +133,7 @@ def _images(root: str | None, dataset: data.Dataset, train: bool) -> Any:
 def table(
     root: str | None, dataset: data.Dataset, device: torch.device, stop: Stop, plain_step: float
 ) -> dict[str, float]:
-    """Seconds to convergence of all four ways, and where ours go."""
+    """Return the seconds to convergence of all four ways, and the parts of ours."""
     run = converge(dataset, device, stop)
     loader = loader_way(root, dataset, device)
     iterations, n = run["iterations"], len(dataset.train_labels)

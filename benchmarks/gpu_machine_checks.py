@@ -1,4 +1,4 @@
-"""What a machine is, how it is set up for training, and how long its steps take."""
+"""Checks of a machine: its hardware, its settings for training, and the time of SGD steps."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ ROUNDS = 5
 
 
 def versions(bench: Bench, kind: str) -> Found:
-    """Libraries, driver and device."""
+    """Report versions of libraries and driver, and the device."""
     found = [f"Python {platform.python_version()}"]
     for library in ("torch", "numpy", "pyarrow", "scipy", "array-api-compat"):
         try:
@@ -37,7 +37,7 @@ def versions(bench: Bench, kind: str) -> Found:
 
 
 def settings(bench: Bench, kind: str) -> Found:
-    """Deterministic kernels alone, and the precision that was asked for."""
+    """Check that only deterministic kernels run, in the precision that was asked for."""
     tf32 = bench.precision == "tf32"
     wrong = {
         "kernels may be nondeterministic": not torch.are_deterministic_algorithms_enabled(),
@@ -50,7 +50,7 @@ def settings(bench: Bench, kind: str) -> Found:
 
 
 def lease(bench: Bench, kind: str) -> Found:
-    """The GPU that this process has reserved is the one that CUDA shows, by nvidia-smi's own identifier."""
+    """Check that CUDA shows the GPU that this process has reserved, by its identifier in nvidia-smi."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
     name, count = os.environ.get("CUDA_VISIBLE_DEVICES", ""), torch.cuda.device_count()
@@ -62,7 +62,7 @@ def lease(bench: Bench, kind: str) -> Found:
 
 
 def peaks(bench: Bench, kind: str) -> Found:
-    """Measured peaks of a matrix product and of an addition in place."""
+    """Measure the peaks of a matrix product and of an addition in place."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
     arithmetic, bandwidth = roofline.peaks(bench.device)
@@ -73,7 +73,7 @@ MACHINE = {"versions": versions, "settings": settings, "the lease": lease, "peak
 
 
 def step_time(name: str, k: int, layout: str = "") -> Callable[[Bench, str], Found]:
-    """A check that measures the median microseconds per run and step of ``k`` networks side by side."""
+    """Return a check that measures the median microseconds per run and step of ``k`` networks side by side."""
 
     def measure(bench: Bench, kind: str) -> Found:
         spec = getattr(bench.size, name)
@@ -133,7 +133,7 @@ def _timed(bench: Bench, action: Callable[[], None]) -> float:
 
 
 def profile(bench: Bench, kind: str) -> Found:
-    """The kernels in which steps spend their time on a GPU."""
+    """List the kernels in which SGD steps spend their time on a GPU."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
     steps = _stepping(bench, bench.engines(getattr(bench.size, kind), bench.size.replicas[kind]))
@@ -144,7 +144,7 @@ def profile(bench: Bench, kind: str) -> Found:
             steps(GRAPH_STEPS)
             bench.wait()
         kernels = sorted(found.key_averages(), key=lambda each: -each.self_device_time_total)
-    except (RuntimeError, AttributeError) as error:  # some machines keep their counters to themselves
+    except (RuntimeError, AttributeError) as error:  # some machines do not allow profiling
         raise Skipped(f"torch's profiler cannot work here: {f'{error}'.partition(chr(10))[0][:100]}") from error
     total = sum(each.self_device_time_total for each in kernels) or 1
     return Found("; ".join(f"{each.self_device_time_total / total:.0%} {each.key[:60]}" for each in kernels[:6]))

@@ -1,4 +1,4 @@
-"""Whole trainings on a device: refills, gates, interruption, averages; and what is done with networks afterwards."""
+"""Checks of whole trainings on a device: refills, convergence checks, interruption, averages; and of analyses of networks."""
 
 import copy
 import dataclasses
@@ -30,7 +30,7 @@ RATES = (0.3, 0.5, 1e6, 0.4)  # one diverges
 
 
 class MemoryCheckpointer:
-    """Keeps what it is given; asks to end after so many questions."""
+    """Keeps copies of the runs that it is given; asks training to end after some calls."""
 
     def __init__(self, patience: float = float("inf")) -> None:
         self._patience = patience
@@ -54,7 +54,7 @@ class MemoryCheckpointer:
 
 
 class Digits:
-    """Training on scikit-learn's digits, as jobs do it."""
+    """Trains on scikit-learn's digits as jobs do."""
 
     def __init__(self, bench: Bench, kind: str) -> None:
         self.spec, (self.dataset, self.train, self.test) = SPECS[kind], bench.digits()
@@ -88,7 +88,7 @@ class Digits:
 
 
 def _unlike(found: dict[str, Any], expected: dict[str, Any], arrays: tuple[str, ...] = ("state",)) -> list[str]:
-    """What differs between runs that have ended: outcomes, histories, bytes of arrays."""
+    """Return what differs between ended runs: outcomes, histories, bytes of arrays."""
     unlike = []
     for name, run in expected.items():
         other = found.get(name)
@@ -102,7 +102,7 @@ def _unlike(found: dict[str, Any], expected: dict[str, Any], arrays: tuple[str, 
 
 
 def refills(bench: Bench, kind: str) -> Found:
-    """More runs than replicas, one of them diverging, against each of them alone in as many replicas."""
+    """Compare more runs than replicas, of which one diverges, with each run alone."""
     digits = Digits(bench, kind)
     together = digits.trained(digits.runs())
     alone: dict[str, trainer.Run] = {}
@@ -112,7 +112,7 @@ def refills(bench: Bench, kind: str) -> Found:
 
 
 def checks(bench: Bench, kind: str) -> Found:
-    """Cheap convergence checks against the full pass at each gate."""
+    """Compare cheap convergence checks with a full pass at each gate."""
     digits = Digits(bench, kind)
     quick = digits.trained(digits.runs())
     with mock.patch.object(ConvergenceCheck, "extend", return_value=False):
@@ -121,7 +121,7 @@ def checks(bench: Bench, kind: str) -> Found:
 
 
 def resumed(bench: Bench, kind: str) -> Found:
-    """A fleet that is interrupted, again and again, and goes on from what it saved, against one that is not."""
+    """Compare runs that are interrupted several times and resumed with runs that are not."""
     digits = Digits(bench, kind)
     straight = digits.trained(digits.runs())
     found, times = _again_and_again(digits.runs(), lambda checkpointer, runs: digits.trained(runs, checkpointer))
@@ -131,7 +131,7 @@ def resumed(bench: Bench, kind: str) -> Found:
 def _again_and_again(
     todo: list[Any], bring: Callable[[MemoryCheckpointer, list[Any]], Any]
 ) -> tuple[dict[str, Any], int]:
-    """Bring runs to their ends with a checkpointer that interrupts, each time later; how often it did."""
+    """Take runs to their end with checkpointers that interrupt, each later than the last; return the ends and how many did."""
     ends: dict[str, Any] = {}
     patience, times = 4, 0
     while todo:
@@ -147,7 +147,7 @@ def _again_and_again(
 
 
 def averaged(bench: Bench, kind: str) -> Found:
-    """An average to its end, against the mean of iterates that are read one by one."""
+    """Compare an average with the mean of iterates that are read one by one."""
     digits, checkpointer = Digits(bench, kind), MemoryCheckpointer()
     first = digits.averages()[0]
     digits.average(checkpointer, [first])
@@ -171,7 +171,7 @@ def averaged(bench: Bench, kind: str) -> Found:
 
 
 def averages_resumed(bench: Bench, kind: str) -> Found:
-    """Averages side by side that are interrupted, against those that are not."""
+    """Compare averages that are interrupted several times and resumed with averages that are not."""
     digits, straight = Digits(bench, kind), MemoryCheckpointer()
     digits.average(straight, digits.averages())
     found, times = _again_and_again(digits.averages(), digits.average)
@@ -195,7 +195,7 @@ def _trained(digits: Digits) -> State:
 
 
 def pruned(bench: Bench, kind: str) -> Found:
-    """Accuracies of a pruned network computed on the device, against numpy's."""
+    """Compare accuracies of a pruned network on the device with numpy's."""
     digits = Digits(bench, kind)
     weights = layers.weights(_trained(digits), None)
     _, here = data.splits(digits.dataset, None)
@@ -216,7 +216,7 @@ def pruned(bench: Bench, kind: str) -> Found:
 
 
 def timed_columns(bench: Bench, kind: str) -> Found:
-    """A network without its pruned columns against one in which they are zero: the same logits."""
+    """Compare the logits of a network without its pruned columns with those of one in which they are zero."""
     digits = Digits(bench, kind)
     weights = layers.placed(layers.weights(_trained(digits), None), bench.device)
     rows = list(latency.latency_rows(weights, digits.test, ratios=(0, 0.5), p=2.0))

@@ -1,14 +1,14 @@
-"""SGD by this library against what a user would write instead.
+"""Measure SGD of this library, and of what a user would write instead.
 
     python -m benchmarks.training [--device cpu] [--precision fp32] [--root FOLDER] [--output FILE]
 
 Steps, for networks of several widths, batch sizes, threads and numbers of runs side by side (K): (a) ours, (b) a module
-and torch.optim.SGD on images that lie normalised on the device. All in one process, in turn, median of the rounds.
+and torch.optim.SGD on normalised images on the device. Both run in one process, in turn; the median of the rounds counts.
 To convergence on one thread, an FCN4 of width 256: (a) ours, run; (b) as above with a full pass at every gate; (c) what
 most people write: a torchvision dataset, transforms image by image, a loader, both sets evaluated once per epoch; (d) the
-same with the paper's procedure, both sets every 200 iterations. (b), (c) and (d) are what their steps and passes, measured
-here, take for as many iterations as (a) took: they would take hours. ``--root`` is where torchvision finds MNIST; without
-it digits take its place.
+same with the paper's procedure, both sets every 200 iterations. (b), (c) and (d) would take hours: their
+seconds are predicted from measured steps and passes, for as many iterations as (a) took. ``--root`` is where torchvision
+finds MNIST; without it, digits are used.
 """
 
 import argparse
@@ -67,12 +67,12 @@ ON_GPU = [
 ]
 
 
-Steps = Callable[[int], None]  # takes so many more steps
+Steps = Callable[[int], None]  # takes this many more steps
 States = Callable[[], list[base.State]]  # the weights of each run
 
 
 def ours(spec: dict[str, Any], train: data.Split, batch: int, replicas: int) -> tuple[Steps, States]:
-    """Steps of ``replicas`` runs as the trainer takes them."""
+    """Return functions that take steps of ``replicas`` runs as the trainer does, and that return their states."""
     nets = _nets(spec, train, replicas)
     engines = factory.build_engines(spec, lambda: _nets(spec, train, 1)[0], train, batch_size=batch, replicas=replicas)
     places = [(engine, replica) for engine in engines for replica in range(engine.replicas)]
@@ -94,7 +94,7 @@ def ours(spec: dict[str, Any], train: data.Split, batch: int, replicas: int) -> 
 
 
 def plain(spec: dict[str, Any], train: data.Split, batch: int, replicas: int) -> tuple[Steps, States]:
-    """Steps of modules under torch.optim.SGD, for ``replicas`` networks one after the other."""
+    """Return the same for modules under torch.optim.SGD, ``replicas`` networks one after the other."""
     images, labels = train.batch(slice(None))
     nets = _nets(spec, train, replicas)
     optimizers = [torch.optim.SGD(model.parameters(), lr=STEP_SIZE) for model in nets]
@@ -121,7 +121,7 @@ def _nets(spec: dict[str, Any], train: data.Split, count: int) -> list[nn.Module
 def compare(
     spec: dict[str, Any], train: data.Split, batch: int, replicas: int, *, seconds: float, rounds: int = 9
 ) -> dict[str, float]:
-    """Median microseconds per run and step of both ways, taken in turn for about ``seconds`` each."""
+    """Return the median microseconds per run and step of both ways, which run in turn for about ``seconds`` each."""
     device = train.labels.device
     ways = {name: way(spec, train, batch, replicas)[0] for name, way in (("ours", ours), ("plain", plain))}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -138,7 +138,7 @@ def compare(
 
 
 def step_table(dataset: data.Dataset, device: torch.device, seconds: float) -> list[dict[str, Any]]:
-    """A row per network, batch size and K."""
+    """Return a row per network, batch size and K."""
     train, _ = data.splits(dataset, device)
     rows = []
     for name, spec, batch, replicas, threads in ON_GPU if device.type == "cuda" else ON_CPU:
@@ -147,7 +147,9 @@ def step_table(dataset: data.Dataset, device: torch.device, seconds: float) -> l
         layers = roofline.matrices(spec, dataset.shape, len(dataset.classes))
         flops, traffic = roofline.flops(layers, batch), roofline.traffic(layers)
         times = compare(spec, train, batch, replicas, seconds=seconds)
-        limit = 1e6 * max(flops / arithmetic, traffic / bandwidth if traffic > 2**25 else 0)  # else it stays in caches
+        limit = 1e6 * max(
+            flops / arithmetic, traffic / bandwidth if traffic > 2**25 else 0
+        )  # smaller networks stay in caches
         row = {
             "network": name,
             "b": batch,

@@ -1,4 +1,4 @@
-"""What averaging knows of each run, and of all runs of a job."""
+"""The state of each run in averaging, and the data and settings of all of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Average(ResumableRun):
 
 @dataclass(frozen=True)
 class Task:
-    """What all runs of a job share.
+    """The data and settings that all runs of a job share.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which images each SGD step uses."""
+"""The order in which SGD steps use the training images."""
 
 from functools import lru_cache
 

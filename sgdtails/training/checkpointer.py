@@ -1,4 +1,4 @@
-"""When runs are saved: in intervals, when a signal asks the process to end, and when a run ends.
+"""Saving runs: in intervals, when a signal asks the process to end, and when a run ends.
 
 A finished run stays a checkpoint until the job writes the run's files from it: Snakemake removes the files of a job that fails.
 """
@@ -78,9 +78,11 @@ def select_group(arrays: Arrays, group: str) -> Arrays:
 
 
 class Checkpointer(Protocol[R]):
-    """What training and averaging call to have their runs saved."""
+    """The interface by which training and averaging have their runs saved."""
 
-    interrupted: bool  # True: training saves its runs and raises Interrupted at the next opportunity
+    @property
+    def interrupted(self) -> bool:
+        """True if training must save its runs and raise Interrupted as soon as it can."""
 
     def due(self) -> bool:
         """Return whether a checkpoint is due."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TrainingContext:
-    """What runs that differ only in step size and seed share: the device, the data, and how their networks are built.
+    """The device, the data and the architecture of a job's runs, which differ only in step size and seed.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ Row = dict[str, Any]  # a row of a table: columns by name
 
 @dataclass(frozen=True)
 class SGDSettings:
-    """What is added to plain SGD, from columns of the run table.
+    """Momentum, weight decay and noise of SGD, from columns of the run table.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class SGDSettings:
 
     @property
     def plain(self) -> bool:
-        """Whether each step is the paper's: w <- w - eta g."""
+        """True if each step is the paper's: w <- w - eta g."""
         return self.momentum == self.weight_decay == self.noise_scale == 0
 
 
@@ -88,7 +88,7 @@ class Stop:
     history: int
 
     def needs_full_pass(self, iteration: int) -> bool:
-        """Whether the run's history gets a row at this gate even if the run goes on.
+        """Return whether the run's history gets a row at this gate even if the run goes on.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class Stop:
         return gates % self.history == 0 or iteration >= self.budget or 0 <= iteration - self.chance_after < self.gate
 
     def met(self, nll: float, accuracy: float) -> bool:
-        """Whether a network with this mean cross-entropy and accuracy on the training set has converged."""
+        """Return whether a network with this mean cross-entropy and accuracy on the training set has converged."""
         return nll < self.train_nll and accuracy >= self.train_accuracy
 
     def status(self, iteration: int, nll: float, accuracy: float, finite: bool) -> str | None:
@@ -136,7 +136,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class AveragingSettings:
-    """How iterates are averaged, config key ``average``.
+    """Settings of the averaging of iterates, config key ``average``.
 
     Parameters
     ----------

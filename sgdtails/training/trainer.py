@@ -69,7 +69,7 @@ class Run(ResumableRun):
 
 @dataclass(frozen=True)
 class Task:
-    """What all runs of a job share.
+    """The data and settings that all runs of a job share.
 
     Parameters
     ----------

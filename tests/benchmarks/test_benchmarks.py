@@ -45,7 +45,7 @@ def test_the_report_has_a_line_per_method_and_their_sum():
     assert lines[-1] == "| all | | 2.0 | 6.0 | 4.0 | 12.0 | 3.0 | | | |"
 
 
-@pytest.mark.parametrize(("spec", "slots"), [({"fcn": [16, 16]}, 1), ({"fcn": [16, 16]}, 3), ({"cnn": [4, "M"]}, 1)])
+@pytest.mark.parametrize(("spec", "replicas"), [({"fcn": [16, 16]}, 1), ({"fcn": [16, 16]}, 3), ({"cnn": [4, "M"]}, 1)])
 def test_both_ways_of_training_take_the_same_steps(dataset, spec, replicas):
     train, _ = data.splits(dataset, torch.device("cpu"))
     found = []

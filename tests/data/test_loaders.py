@@ -10,6 +10,7 @@ from PIL import Image
 from sgdtails.config import source_settings, validation
 from sgdtails.data import datasets as data
 from sgdtails.data import loaders
+from sgdtails.data.source import Source
 from sgdtails.errors import InputError
 from sgdtails.io import archives
 from tests.conftest import ROOT
@@ -323,6 +324,7 @@ def test_a_size_is_refused_by_the_dataset_that_it_would_give(tmp_path, monkeypat
 LIMITED = """
 import resource, sys
 from sgdtails.data import loaders
+from sgdtails.data.source import Source
 from sgdtails.errors import InputError
 resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, resource.RLIM_INFINITY))
 try:
@@ -380,6 +382,6 @@ def test_constants_are_those_of_all_pixels():
     images = np.random.default_rng(0).integers(0, 256, (50, 3, 5, 4), dtype=np.uint8)
     counts = loaders._histograms(images)
     assert counts.sum() == images.size
-    mean, std = loaders._constants("mine", images, {})
+    mean, std = loaders._constants(Source("mine", "npz"), images)
     assert mean == pytest.approx((images / 255).mean(axis=(0, 2, 3)), rel=1e-12)
     assert std == pytest.approx((images / 255).std(axis=(0, 2, 3)), rel=1e-12)

@@ -4,9 +4,11 @@ import copy
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from sgdtails.errors import Interrupted
 from sgdtails.models import building as models
 from sgdtails.runtime.progress import Progress
 from sgdtails.training import average_run, averaging, trainer
@@ -94,6 +96,19 @@ def average_runs(
 def averages(digits, model, seeds=(3,)):
     """Runs to be averaged, which begin at random weights."""
     return [average_run.Average(str(s), 0.1, s, 30, partial(_state, digits, model, s)) for s in seeds]
+
+
+def interrupt_and_resume(advance, runs, pieces):
+    """Ended runs, by name, of a job that is interrupted after some pieces of work and then resumed.
+
+    ``runs`` makes the runs, and ``advance`` takes them to their ends.
+    """
+    checkpointer = MemoryCheckpointer(pieces)
+    with pytest.raises(Interrupted):
+        advance(runs(), checkpointer=checkpointer)
+    saved = {run.name: run for run in checkpointer.saved}
+    left = [saved.get(run.name, run) for run in runs() if run.name not in checkpointer.finished]
+    return advance(left) | checkpointer.finished
 
 
 def same_bytes(one, other):

@@ -188,7 +188,7 @@ def test_averages_side_by_side_go_on_to_their_gates_as_alone(digits, sgd):
     """Sums begin on the device; as runs end, others move to their replicas."""
     found = (digits[0], *data.splits(digits[0], torch.device("cuda")))
     stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.5, gate=10, budget=30 + 400)
-    more = {"sgd": sgd, "slots": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
+    more = {"sgd": sgd, "replicas": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
     together = average_runs(found, averages(found, "fcn", range(4)), **more)
     assert {each.outcome["status"] for each in together.values()} == {"averaged"}
     for each in averages(found, "fcn", range(4)):

@@ -9,21 +9,33 @@ from sgdtails.models import building as models
 from sgdtails.training.batch_sampler import BatchSampler
 from sgdtails.training.engines import base, stacked_mlp, wide_matrix
 from sgdtails.training.engines.module import ModuleEngine
+from sgdtails.training.engines.sgd import weights_only
 from sgdtails.training.settings import PLAIN_SGD, SGDSettings
 from tests.training.helpers import BATCH, EVERYTHING, N, apart, batch_indices, build, build_engine, plain, same_bytes
 
 
+@pytest.mark.parametrize(
+    ("sgd", "step_size", "tolerance"),
+    [
+        (PLAIN_SGD, 0.02, 1e-12),
+        (SGDSettings(momentum=0.9), 0.01, 1e-11),
+        (SGDSettings(weight_decay=0.05), 0.01, 1e-11),
+        (SGDSettings(momentum=0.5, weight_decay=0.01), 0.01, 1e-11),
+    ],
+    ids=["plain", "momentum", "decay", "both"],
+)
 @pytest.mark.parametrize(("name", "replicas"), [("fcn", 1), ("fcn", 3), ("cnn", 1)])
-def test_two_hundred_steps_are_the_plain_loops(images, name, replicas):
+def test_two_hundred_steps_are_those_of_torchs_optimiser(images, name, replicas, sgd, step_size, tolerance):
     """In float64, at step sizes that are stable: at larger ones one rounding grows exponentially, to 1e-10 at 0.2."""
-    tested = build_engine(name, images, replicas=replicas)
-    indices = batch_indices(200, range(replicas))
+    tested, indices = build_engine(name, images, replicas=replicas, sgd=sgd), batch_indices(200, range(replicas))
     for replica in range(replicas):
-        tested.put(replica, models.state(build(name, seed=replica)), 0.02 * (replica + 1))
+        tested.put(replica, models.state(build(name, seed=replica)), step_size * (replica + 1))
     tested.advance(indices)
+    more = {"momentum": sgd.momentum, "weight_decay": sgd.weight_decay}
     for replica in range(replicas):
-        expected = plain(build(name, seed=replica), images, indices[:, replica], 0.02 * (replica + 1))
-        assert apart(tested.get(replica), expected) < 1e-12
+        start, rate = build(name, seed=replica), step_size * (replica + 1)
+        expected = plain(start, images, indices[:, replica], rate, **more)
+        assert apart(weights_only(tested.get(replica)), expected) < tolerance
         assert apart(models.state(build(name, seed=replica)), expected) > 0.01  # it has moved
 
 
@@ -48,18 +60,21 @@ def test_one_step_in_single_precision(images, name, steps_before, onednn, monkey
     assert apart(tested.get(0), plain(model, (images[0].float(), images[1]), indices[:, 0], 0.2)) < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("sgd", "step_size", "more"), [(PLAIN_SGD, 0.1, 1.0), (EVERYTHING, 0.02, 0.01)], ids=["plain", "noise"]
+)
 @pytest.mark.parametrize("replicas", [2, 3, 4])
-def test_a_member_of_a_stack_is_bit_equal_to_itself_alone(images, replicas):
-    alone, stacked = (build_engine("fcn", images, torch.float32, replicas=count) for count in (1, replicas))
+def test_a_member_of_a_stack_is_bit_equal_to_itself_alone(images, replicas, sgd, step_size, more):
+    alone, stacked = (build_engine("fcn", images, torch.float32, count, sgd) for count in (1, replicas))
     indices = batch_indices(150, range(replicas))
-    for replica in range(replicas):
-        stacked.put(replica, models.state(build("fcn", replica, torch.float32)), 0.1 + replica)
+    starts = [models.state(build("fcn", replica, torch.float32)) for replica in range(replicas)]
+    for replica, start in enumerate(starts):
+        stacked.put(replica, start, step_size + more * replica, seed=replica)
     stacked.advance(indices)
-    for replica in range(replicas):
-        alone.put(0, models.state(build("fcn", replica, torch.float32)), 0.1 + replica)
+    for replica, start in enumerate(starts):
+        alone.put(0, start, step_size + more * replica, seed=replica)
         alone.advance(indices[:, replica : replica + 1])
-        for name, weight in alone.get(0).items():
-            np.testing.assert_array_equal(weight, stacked.get(replica)[name])
+        assert same_bytes(alone.get(0), stacked.get(replica))
 
 
 def test_replicas_that_stand_still_and_replicas_not_in_use_keep_their_bytes(images):

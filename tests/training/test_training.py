@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from sgdtails.training import evaluation
 from sgdtails.training.batch_sampler import BatchSampler, permutation
 from sgdtails.training.engines import stacked_mlp
 from sgdtails.training.trainer import Run
-from tests.training.helpers import SPECS, STOP, MemoryCheckpointer, assert_equal, count_calls, train_runs
+from tests.training.helpers import (
+    SPECS,
+    STOP,
+    MemoryCheckpointer,
+    assert_equal,
+    count_calls,
+    interrupt_and_resume,
+    train_runs,
+)
 
 
 def train(digits, *, step_size=0.3, seed=0, **more):
@@ -204,22 +213,19 @@ def test_going_on_from_any_gate_is_bit_equal_to_no_stop(digits, model):
         assert_equal(train_runs(digits, [resumed], model=model)["one"], straight.finished["one"])
 
 
-@pytest.mark.parametrize("pieces", [*range(8), *range(20, 40), 47, 130, 131, 400])
-def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
+def test_interrupted_anywhere_and_gone_on(digits, monkeypatch):
     """Between gates, at gates that are not decided yet and within full passes, with several runs that are not equally far."""
     monkeypatch.setattr(stacked_mlp, "STRIDE_OPERATIONS", 1)  # a step at a time
-    runs = [Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
-    whole = train_runs(digits, [dataclasses.replace(run) for run in runs], replicas=2)
-    checkpointer = MemoryCheckpointer(pieces)
-    with pytest.raises(Interrupted):
-        train_runs(
-            digits, [dataclasses.replace(run, history=[]) for run in runs], replicas=2, checkpointer=checkpointer
-        )
-    saved = {run.name: run for run in checkpointer.saved} | checkpointer.finished
-    left = [saved.get(run.name, run) for run in runs if run.name not in checkpointer.finished]
-    ended = train_runs(digits, left, replicas=2) | checkpointer.finished
-    for name, run in whole.items():
-        assert_equal(ended[name], run)
+
+    def runs():
+        return [Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
+
+    train = partial(train_runs, digits, replicas=2)
+    whole = train(runs())
+    for pieces in (*range(8), *range(20, 40), 47, 130, 131, 400):
+        ended = interrupt_and_resume(train, runs, pieces)
+        for name, run in whole.items():
+            assert_equal(ended[name], run)
 
 
 def test_some_interruptions_are_at_gates_that_are_not_decided_and_some_between_gates(digits, monkeypatch):

@@ -1,4 +1,4 @@
-"""Bring one dataset into the workflow's form."""
+"""Prepare one dataset: load its images, and store them as the workflow uses them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an engine does: it trains networks of one architecture side by side on one device.
+"""The interface of engines, which train networks of one architecture side by side on one device.
 
 Each network is a replica, with weights and a step size of its own. ``stacked_mlp.StackedMLPEngine`` stacks the weights of its
 replicas; ``module.ModuleEngine`` takes any torch module, as its one replica. On a GPU both replay their steps as a CUDA graph
@@ -24,7 +24,7 @@ Prepare = Callable[[Tensor], Tensor]  # images as they are stored to inputs of t
 
 
 class Engine(Protocol):
-    """What training and averaging need of an engine. Replicas 0 to k-1 are in use."""
+    """The interface of an engine. Replicas 0 to k-1 are in use."""
 
     replicas: int
     stride: int  # steps that run without coming back to Python

@@ -1,4 +1,4 @@
-"""Which engines train a network of the config: how many, and of which kind."""
+"""Choice of the engines for a network of the config: their number and their kind."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
