@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 
 from benchmarks.study_plan import Files
-from sgdtails.config import grid
+from sgdtails.config import run_table
 from sgdtails.data import datasets as data
 from sgdtails.data import sources
 from sgdtails.errors import Interrupted
@@ -41,7 +41,7 @@ MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the job is ready for signals
 def job(folder: Path, config: dict[str, Any], model: str) -> None:
     """One run, as the job of rule ``train`` takes it; ends as soon as it is asked to."""
     block = {"dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.01, "seed": 0}
-    ((name, run),) = grid.read_runs([block], datasets=["mnist"], models=[model]).items()
+    ((name, run),) = run_table.read_runs([block], datasets=["mnist"], models=[model]).items()
     settings = {"run": run, "model": config["models"][model], "stop": config["stop"]}
     settings |= {"device": "cpu", "precision": "fp32", "threads": 1}
     dataset, initial = str(folder / "mnist.safetensors"), str(folder / f"{model}.safetensors")

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import roofline
 from benchmarks.gpu_bench import Bench, Found, Skipped
-from sgdtails.runtime import devices, leases
+from sgdtails.runtime import devices, gpu_locks
 from sgdtails.training import trainer as training
 from sgdtails.training.engines.graphs import LENGTH
 from sgdtails.training.engines.lanes import Lane, interleave
@@ -55,7 +55,7 @@ def lease(bench: Bench, kind: str) -> Found:
         raise Skipped("it needs a GPU")
     name, count = os.environ.get("CUDA_VISIBLE_DEVICES", ""), torch.cuda.device_count()
     shown = str(getattr(torch.cuda.get_device_properties(bench.device), "uuid", ""))
-    listed = leases._uuids()
+    listed = gpu_locks._uuids()
     same = not (shown and listed and name.isdecimal()) or listed[int(name)].removeprefix("GPU-") == shown
     measured = f"CUDA shows {count}, {name or 'no name'}; nvidia-smi lists {len(listed)}"
     return Found(measured, "one GPU, the reserved one", float(count != 1 or not same), 0.0)

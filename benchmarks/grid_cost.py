@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import iterations, roofline
-from sgdtails.config import grid, study_size
-from sgdtails.report import status
+from sgdtails.config import prunable_layers, study, study_size
+from sgdtails.config.types import Run
 
 BASE = Path(__file__).parent.parent
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -61,7 +61,7 @@ class Cost:
     analysis: float
 
 
-def run_cost(run: grid.Run, layers: Layers, config: Config, how: How) -> Cost:
+def run_cost(run: Run, layers: Layers, config: Config, how: How) -> Cost:
     """What one run takes; ``layers``: those of its network, by ``layers_of``."""
     spec, budget = config["models"][run["model"]], config["stop"]["budget"]
     wanted = how.fixed or _law(run, how).iterations(run["step_size"], run["batch_size"])
@@ -79,18 +79,18 @@ def run_cost(run: grid.Run, layers: Layers, config: Config, how: How) -> Cost:
     )
 
 
-def layers_of(run: grid.Run, config: Config) -> Layers:
+def layers_of(run: Run, config: Config) -> Layers:
     """(weights, output positions of one image) of each layer of a run's network."""
     return roofline.matrices(config["models"][run["model"]], SHAPES[run["dataset"]], CLASSES)
 
 
-def _law(run: grid.Run, how: How) -> iterations.Law:
+def _law(run: Run, how: How) -> iterations.Law:
     if not how.laws or run["model"] not in how.laws:
         raise SystemExit(f"no study says how many iterations {run['model']} takes; give --iterations, or its --tables.")
     return how.laws[run["model"]]
 
 
-def seconds(run: grid.Run, layers: Layers, how: How) -> tuple[float | None, float | None]:
+def seconds(run: Run, layers: Layers, how: How) -> tuple[float | None, float | None]:
     """Of one step, and of one image forward: the fastest measured step of its network and batch size, or bounds from peaks."""
     if how.peaks:
         flops, bandwidth = how.peaks
@@ -105,20 +105,19 @@ def seconds(run: grid.Run, layers: Layers, how: How) -> tuple[float | None, floa
 
 def evaluations(spec: Mapping[str, Any], pruning: Mapping[str, Any]) -> int:
     """How often a network is evaluated while it is pruned: once for each method's ratios and relative errors."""
-    methods = grid.pruning_methods(spec, pruning)
+    methods = prunable_layers.methods(spec, pruning)
     adaptive = len(pruning["adaptive"]["epsilon"]) * sum(method != NOT_ADAPTIVE for method in methods)
     own = sum(len(method["ratios"]) for method in pruning["own"].values())
     return sum(len(pruning[method]["ratios"]) for method in methods) + adaptive + own
 
 
-def _images(run: grid.Run, config: Config) -> int:
+def _images(run: Run, config: Config) -> int:
     return sum(IMAGES[run["dataset"]][split] for split in config["pruning"]["evaluate"])
 
 
 def table(config: Config, how: How) -> list[str]:
     """A line of Markdown for each panel and for all of them."""
-    sources = config["datasets"]["sources"]
-    runs = grid.read_runs(config["runs"], datasets=sources, models=config["models"], base=BASE)
+    runs = study.Study.read(config, BASE).runs
     panels: dict[str, list[str]] = {}
     for name, run in runs.items():
         panels.setdefault(f"{run['model'].upper()}, {run['dataset'].upper()}", []).append(name)
@@ -162,7 +161,7 @@ def main() -> None:
     measured = [] if peaks else json.loads(given.steps.read_text(encoding="utf-8"))["steps"]
     laws = None if given.iterations else iterations.laws(iterations.read(given.tables))
     how = How(measured, peaks, laws, given.iterations, given.networks, given.analysis)
-    print(*table(status.read_config(given.configfile), how), sep="\n")
+    print(*table(study.read_config(given.configfile), how), sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,15 @@
 
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import yaml
-
-from sgdtails.config import grid, planning, prunable_layers, run_ids
-from sgdtails.digests import provenance
+from sgdtails.config import run_ids, study
+from sgdtails.digests import code_digest
 from sgdtails.training import stages
 
 BASE = Path(__file__).parent.parent
@@ -37,27 +35,14 @@ def script(name: str) -> ModuleType:
 def read_config(file: str | None, root: str | None, device: str) -> dict[str, Any]:
     """The config of config/config.yaml, with what ``file`` says in place of single keys.
 
-    InputError for a wrong one, as far as jsonschema is there to look.
+    InputError for a wrong one, where jsonschema is installed.
     """
-    defaults = yaml.safe_load((BASE / "config/config.yaml").read_text(encoding="utf-8"))
-    config: dict[str, Any] = json.loads(json.dumps(defaults))
-    if file:
-        _update(config, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
-    config["models"] = planning.whole_models(config["models"], defaults["models"])
+    checked = importlib.util.find_spec("jsonschema") is not None
+    config = study.read_config(Path(file) if file else None, BASE, checked=checked)
     config["device"] = device
     if root:
         config["datasets"] |= {"root": root, "download": False}
-    if importlib.util.find_spec("jsonschema"):
-        grid.validate(config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8")))
     return config
-
-
-def _update(config: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(config.get(key), dict):
-            _update(config[key], value)
-        else:
-            config[key] = value
 
 
 @dataclass(frozen=True)
@@ -85,8 +70,8 @@ class Plan:
     def __init__(self, config: dict[str, Any], folder: Path) -> None:
         """InputError for an unusable run table."""
         self.config, self.folder = config, folder
-        sources, models = config["datasets"]["sources"], config["models"]
-        self.runs = grid.read_runs(config["runs"], datasets=sources, models=models, base=BASE)
+        self.study = study.Study.read(config, BASE)
+        self.runs = self.study.runs
 
     def as_json(self) -> str:
         """What ``from_json`` makes the same plan of, in another process."""
@@ -152,36 +137,19 @@ class Plan:
         convolutional = "cnn" in self.config["models"][self.runs[run]["model"]]
         return "tf32" if convolutional and self.config["device"] != "cpu" else self.config["precision"]
 
-    def settings(self, run: str, *columns: str, **more: Any) -> dict[str, Any]:
-        """What a run's network and its arithmetic depend on, as rules have it, with columns of its row."""
-        row, config = self.runs[run], self.config
-        return {
-            "run": {column: row[column] for column in ("dataset", "model", *columns)},
-            "model": config["models"][row["model"]],
-            "device": config["device"],
-            "precision": self.precision(run),
-            "threads": config["resources"]["threads"],
-            **more,
-        }
-
     def stage_settings(self, stage: str, fleet: Fleet) -> dict[str, Any]:
         """The settings of training or averaging a fleet's runs."""
         run = fleet.runs[0]
-        slots = {} if self.config["device"] == "cpu" else {"slots": fleet.slots}
-        average = {"average": self.config["average"]} if stage == "average" else {}
-        columns = set(self.runs[run]) - {"dataset", "model", "step_size", "seed"}
-        return self.settings(run, *sorted(columns), stop=self.config["stop"], **average, **slots)
+        return self.study.steps(self.runs[run], stage, fleet.slots) | {"precision": self.precision(run)}
 
     def initial_settings(self, run: str) -> dict[str, Any]:
         """The settings of the initial network of a run."""
-        row = self.runs[run]
-        model = self.config["models"][row["model"]]
-        return {"dataset": row["dataset"], "name": row["model"], "model": model}
+        return self.study.initial(self.runs[run])
 
     @cache  # noqa: B019  # a process has one plan
     def code(self, name: str) -> str:
         factories = {spec.get("factory", "").rpartition(".")[0] for spec in self.config["models"].values()}
-        return provenance.code(f"workflow/scripts/{name}.py", factories, BASE, {})
+        return code_digest.of_rule(f"workflow/scripts/{name}.py", factories, BASE, {})
 
     def params(self, stage: str, settings: Any) -> SimpleNamespace:
         return SimpleNamespace(settings=json.dumps(settings, sort_keys=True), code=self.code(stage))
@@ -212,15 +180,8 @@ class Plan:
 
     def pruning(self, run: str) -> dict[str, Any]:
         """The settings of a run's pruning, as the rule has them."""
-        how, models = self.config["pruning"], self.config["models"]
-        spec = models[self.runs[run]["model"]]
-        used = [models[row["model"]] for row in self.runs.values()]
-        more = {
-            "methods": {method: how[method] for method in grid.pruning_methods(spec, how)},
-            "exempt": prunable_layers.of_model(how["exempt"], spec, used),
-            **{key: how[key] for key in ("weights", "evaluate", "own", "adaptive", "centring")},
-        }
-        return self.settings(run, **more)
+        more = {"weights": self.config["pruning"]["weights"], "precision": self.precision(run)}
+        return self.study.pruning(self.runs[run]) | more
 
 
 def _short(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Fleet, Plan
-from sgdtails.config import grid
+from sgdtails.config import architectures
 from sgdtails.io import parquet, tables
 from sgdtails.schemas import run_schemas
 from sgdtails.tail_index import network_index
@@ -54,7 +54,7 @@ def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
     unfinished = sum(row["stage"] != "pruned" for row in rows)
     provenance = {"settings": plan.config, "code": plan.code("runs"), "unfinished": unfinished}
     parquet.write(PROGRESS, rows, plan.table("progress"), provenance=provenance)
-    shapes = {model: grid.width_and_depth(spec) for model, spec in plan.config["models"].items()}
+    shapes = {model: architectures.width_and_depth(spec) for model, spec in plan.config["models"].items()}
     joined = network_index.with_index(_joined(plan), _there(plan, "tails"), Index(**plan.config["index"]), shapes)
     tables.write("runs", joined, plan.table("runs"), provenance=provenance)
     for name in ("history", "tails", "readings", "compression"):

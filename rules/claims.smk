@@ -33,7 +33,7 @@ rule claims:
                 if key != "simulations"
             },
             index=config["index"],
-            computed=planning.computed(config),
+            computed=config_schema.computed(config),
             weights=config["pruning"]["weights"],
         ),
         code=code("claims.py"),

@@ -19,7 +19,7 @@ from packaging.version import Version
 from safetensors.numpy import save_file
 
 import sgdtails
-from sgdtails.digests import provenance, source_trees
+from sgdtails.digests import code_digest, source_trees
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY, Workflow
 
@@ -83,7 +83,7 @@ def test_the_version_is_written_in_one_place():
     assert "version" in PROJECT["project"]["dynamic"]
     assert PROJECT["tool"]["hatch"]["version"] == {"path": "sgdtails/__init__.py"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == sgdtails.__version__
-    newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    newest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest
     assert newest[1] == sgdtails.__version__
 
@@ -152,7 +152,7 @@ def test_public_names_are_in_no_digest(name):
     source = file.read_text()
 
     def tree(text: str) -> source_trees.Tree:
-        return source_trees.read(text.encode(), file, ROOT, provenance.LEFT_OUT, frozenset())
+        return source_trees.read(text.encode(), file, ROOT, code_digest.LEFT_OUT, frozenset())
 
     private = {"_NAMES", "_MODULES", "_ESTIMATE", "__all__", "__version__", "__getattr__", "__dir__"}
     kept = [node for node in ast.parse(source).body if not private & set(re.findall(r"\w+", ast.unparse(node)[:40]))]

@@ -7,10 +7,10 @@ from sgdtails.claims import claims_file
 from sgdtails.claims import decisions as claims
 from sgdtails.claims.claim_evidence import Settings
 from sgdtails.claims.claim_quantities import Study
-from sgdtails.config import grid
+from sgdtails.config import config_schema, run_table
 from sgdtails.io import tables
 from sgdtails.tail_index.network_index import Index
-from tests.config.test_grid import merged
+from tests.config.test_run_table import merged
 from tests.conftest import ROOT, script
 
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/config.yaml"))
@@ -27,8 +27,10 @@ def test_there_is_one():
 
 def test_the_runs_are_those_of_the_config(study, schema):
     folder, config = study
-    grid.validate(config, schema)
-    listed = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    config_schema.validate(config, schema)
+    listed = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     runs = {row["run"]: row for row in tables.read(folder / "tables/runs.parquet").to_pylist()}
     assert set(runs) == set(listed)
     for name, run in listed.items():

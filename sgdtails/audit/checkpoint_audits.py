@@ -9,7 +9,7 @@ from typing import Any
 import sgdtails
 from sgdtails.audit import audit_inputs, audit_report
 from sgdtails.audit import layer_audit as layers_audit
-from sgdtails.config import inputs, resources
+from sgdtails.config import resources, validation
 from sgdtails.io import storage, tables
 
 TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_accuracy")
@@ -70,7 +70,7 @@ def audit(name: str, source: str, output: Path | None = None) -> str:
 
 def _settings() -> dict[str, Any]:
     path = resources.base() / "config/config.yaml"
-    return inputs.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
+    return validation.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
 
 
 def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sgdtails.claims.claim_kinds import KINDS
 from sgdtails.claims.claim_quantities import QUANTITIES
 from sgdtails.claims.verdicts import SIGNS, SUPPORTS
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 from sgdtails.tail_index import layer_tails
 from sgdtails.tail_index.network_index import LAYERS, VALUES
@@ -53,13 +53,13 @@ _NOTHING: Choices = MappingProxyType({})
 
 def read(path: str | Path, computed: Choices = _NOTHING) -> Claims:
     """Claims by name. InputError if the file cannot be read, or says anything that ``checked`` refuses."""
-    return checked(inputs.read_yaml(path, "config key claims.path"), str(path), computed)
+    return checked(validation.read_yaml(path, "config key claims.path"), str(path), computed)
 
 
 def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
     """The claims of a file's content, one per value of for_each; InputError for an unknown, missing or wrong key or value.
 
-    ``computed``: what can be named because of the study's config, from ``planning.computed``; a number of which it says
+    ``computed``: what can be named because of the study's config, from ``config_schema.computed``; a number of which it says
     nothing may be any.
     """
     choices = names(computed)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import folders
 
@@ -31,7 +31,9 @@ class Contents(NamedTuple):
 
 def place(source: Mapping[str, Any], root: str) -> Path:
     """Where an entry of ``datasets.sources`` has its files: ``path`` below ``datasets.root``; ~ is the home folder."""
-    return inputs.expanded(root, "config key datasets.root") / inputs.expanded(source["path"], "a dataset's path")
+    return validation.expanded(root, "config key datasets.root") / validation.expanded(
+        source["path"], "a dataset's path"
+    )
 
 
 def current(
@@ -49,7 +51,7 @@ def current(
     try:
         return Contents(_read(name, source, path, note, keep, say))
     except OSError as error:
-        away = f"{path} cannot be read ({inputs.reason(error)})"
+        away = f"{path} cannot be read ({validation.reason(error)})"
     known = _recorded(name, source, prepared, code, away)
     if known is None:
         return Contents(str(_noted(note).get("contents", "")), away)
@@ -81,7 +83,7 @@ def _files(name: str, source: Mapping[str, Any], path: Path) -> dict[str, os.sta
     """The files that count, by their paths below ``path``, with their status."""
     if not path.is_dir():
         path.stat()  # OSError if it is not there
-        return {"": inputs.regular(path, f"dataset {name!r}").stat()}
+        return {"": validation.regular(path, f"dataset {name!r}").stat()}
     if source["kind"] != "folder" or "sha256" in source:
         check_folder(name, source, path)
     found = dict(folders.walk(path))
@@ -118,7 +120,7 @@ def _expect(name: str, path: Path, source: Mapping[str, Any], found: str) -> Non
 
 def check_file(name: str, path: Path, source: Mapping[str, Any]) -> None:
     """InputError unless a path is that of a regular file, and of the one whose SHA-256 the entry has, if it has one."""
-    inputs.regular(path, f"dataset {name!r}")
+    validation.regular(path, f"dataset {name!r}")
     if "sha256" in source:
         _expect(name, path, source, file_digest(path))
 

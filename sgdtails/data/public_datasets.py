@@ -13,7 +13,7 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -62,12 +62,12 @@ def _checked(name: str, root: Path, folder: Path, digests: dict[str, str], downl
         try:
             _fetch_alone(root, folder, list(paths.values()))
         except (RuntimeError, OSError, URLError, ValueError, EOFError) as error:
-            raise _missing(name, root, inputs.reason(error)) from error
+            raise _missing(name, root, validation.reason(error)) from error
     content = {}
     for file, path in paths.items():
         if not path.exists():
             continue
-        content[file] = inputs.regular(path, f"dataset {name!r}").read_bytes()
+        content[file] = validation.regular(path, f"dataset {name!r}").read_bytes()
         if hashlib.md5(content[file], usedforsecurity=False).hexdigest() != digests[file]:
             raise InputError(
                 f"dataset {name!r}: {path} is damaged (its MD5 is not {digests[file]}); delete it, or fetch it again."

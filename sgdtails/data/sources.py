@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.config import inputs, source_settings
+from sgdtails.config import source_settings, validation
 from sgdtails.data import contents, public_datasets
 from sgdtails.data.datasets import Dataset
 from sgdtails.errors import InputError
@@ -32,7 +32,7 @@ class Raw(NamedTuple):
 def load(name: str, settings: Mapping[str, Any], *, root: str | Path, download: bool) -> Dataset:
     """The dataset described by one entry of ``datasets.sources``; InputError if its files are missing or wrong."""
     source_settings.check(name, settings)
-    raw = _read(name, settings, root=inputs.expanded(root, "config key datasets.root"), download=download)
+    raw = _read(name, settings, root=validation.expanded(root, "config key datasets.root"), download=download)
     raw = _relabelled(_reduced(name, raw, settings.get("train_size")), settings.get("label_noise", 0.0))
     if raw.train_images.size == 0 or raw.test_images.size == 0:
         raise InputError(
@@ -127,7 +127,7 @@ def _absent(path: Path) -> str:
     except FileNotFoundError:
         return "does not exist"
     except (OSError, ValueError) as error:
-        return f"cannot be read ({inputs.reason(error)})"
+        return f"cannot be read ({validation.reason(error)})"
     return ""
 
 
@@ -179,7 +179,7 @@ def _folder(name: str, path: Path, settings: Mapping[str, Any]) -> Raw:
 
 def _files(where: str, path: Path, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     for file in files:
-        yield file, inputs.regular(path / file, where, largest=archives.LARGEST_FILE).read_bytes()
+        yield file, validation.regular(path / file, where, largest=archives.LARGEST_FILE).read_bytes()
 
 
 class _Filled:
@@ -197,7 +197,7 @@ class _Filled:
 
     def _make(self, shape: tuple[int, ...]) -> None:
         size = len(self._test) * math.prod(shape)
-        if COPIES * size > inputs.memory():
+        if COPIES * size > validation.memory():
             raise InputError(
                 f"dataset {self._name!r}: {len(self._test):,} images of {' x '.join(map(str, shape))} from {self._path} take {size:,} bytes, and as many again to be written, more than this machine's memory; set a smaller datasets.sources.{self._name}.size."
             )

@@ -90,7 +90,7 @@ def layer_keys(
 
 
 def guard(model: nn.Module) -> AbstractContextManager[None]:
-    """What a network is called in: an own one's errors are the user's (``dotted.Guard``)."""
+    """What a network is called in: an own one's errors are the user's (``plugins.Guard``)."""
     found: AbstractContextManager[None] = getattr(model, "sgdtails_guard", nullcontext())
     return found
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgdtails.config import dotted
+from sgdtails.config import plugins
 from sgdtails.errors import InputError, unknown
 
 KEPT = (  # types of buffers that the files of weights can hold
@@ -21,11 +21,11 @@ def build(name: str, spec: Mapping[str, Any], input_shape: tuple[int, ...], clas
     InputError or UserCodeError, with the config key, for one that cannot be trained here, or whose head is not clear.
     """
     where, path = _where(name), spec["factory"]
-    factory = dotted.load(path, where)
+    factory = plugins.load(path, where)
     module = factory(input_shape, classes, **spec.get("arguments", {}))
     if not isinstance(module, nn.Module):
         raise InputError(f"{where}: {path!r} returned {type(module).__name__}; it must return a torch.nn.Module.")
-    module.sgdtails_guard = dotted.Guard(where, path, factory)  # type: ignore[assignment]
+    module.sgdtails_guard = plugins.Guard(where, path, factory)  # type: ignore[assignment]
     with torch.no_grad():
         _check_output(_called(module, torch.zeros(2, *input_shape)), input_shape, classes, f"{where}: {path!r}")
     _check_state(module, f"{where}: {path!r}")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import yaml
 
 from sgdtails.claims.verdicts import VERDICTS
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import storage
 from sgdtails.report import report_tables
@@ -29,7 +29,7 @@ _CAPTION = {"title", "category", "shows", "read", "alt"}
 
 def captions(path: str | Path) -> dict[str, dict[str, str]]:
     """Captions by figure, from a YAML file. InputError for one that lacks a text or has an unknown category."""
-    read = inputs.read_yaml(path, "captions of the report")
+    read = validation.read_yaml(path, "captions of the report")
     for name, caption in read.items():
         if set(caption) - {"paper"} != _CAPTION or caption["category"] not in CATEGORIES:
             raise InputError(

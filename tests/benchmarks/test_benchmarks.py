@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from benchmarks import checkpoints, grid_cost, iterations, planning, pruning, roofline, training
-from sgdtails.config import grid
+from sgdtails.config import run_table
 from sgdtails.data import datasets as data
 from sgdtails.data import sources
 from sgdtails.errors import InputError
@@ -155,7 +155,7 @@ def test_the_paper_s_grid_has_a_line_per_panel(config):
 
 def test_a_planned_table_has_exactly_so_many_runs(config):
     for runs in (1, 7, 301, 2150):
-        found = grid.read_runs(planning.rows(runs), datasets=["mnist", "cifar10"], models=config["models"])
+        found = run_table.read_runs(planning.rows(runs), datasets=["mnist", "cifar10"], models=config["models"])
         assert len(found) == runs  # all of them different
     assert {row["model"] for row in found.values()} == set(config["models"])
 

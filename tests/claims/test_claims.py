@@ -15,7 +15,7 @@ from sgdtails.claims import claim_quantities, claims_file, claims_report, verdic
 from sgdtails.claims import decisions as claims
 from sgdtails.claims.claim_evidence import Settings
 from sgdtails.claims.claim_quantities import Study
-from sgdtails.config import planning
+from sgdtails.config import config_schema
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, tables
 from sgdtails.schemas.study_schemas import SCHEMAS
@@ -456,7 +456,7 @@ def test_claims_of_what_the_study_does_not_compute(config, entry, message):
     config["tails"]["own"] = {"mine": "a.b"}
     config["pruning"]["own"] = {"random": {"function": "a.b", "ratios": [0.5]}}
     with pytest.raises(InputError) as error:
-        claims_file.checked({"a": entry}, "f", planning.computed(config))
+        claims_file.checked({"a": entry}, "f", config_schema.computed(config))
     assert message in str(error.value)
 
 
@@ -466,7 +466,7 @@ def test_claims_of_what_the_config_adds(config):
     config["compression"]["p"] = [2.0, 3.0]
     entry = ENTRY | {"x": {"of": "alpha", "estimator": "mine"}, "y": CURVE | {"method": "random"}}
     content = {"a": entry, "b": OF_LAYERS | {"p": 3, "supports": "above", "margin": -0.5}}
-    assert claims_file.checked(content, "f", planning.computed(config)) == content
+    assert claims_file.checked(content, "f", config_schema.computed(config)) == content
 
 
 def test_two_claims_of_one_name():
@@ -476,7 +476,7 @@ def test_two_claims_of_one_name():
 
 
 def test_the_claims_of_the_paper_fit_every_shipped_study(config):
-    assert claims_file.read(ROOT / "config/claims.yaml", planning.computed(config)) == CLAIMS
+    assert claims_file.read(ROOT / "config/claims.yaml", config_schema.computed(config)) == CLAIMS
 
 
 def test_a_kind_without_quantities_names_its_value():
@@ -521,7 +521,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key != "simulations"}
-    settings["computed"] = planning.computed(config)
+    settings["computed"] = config_schema.computed(config)
     settings["weights"] = "last"
     settings["index"] = config["index"]
     smk = SimpleNamespace(

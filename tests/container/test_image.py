@@ -25,7 +25,7 @@ def test_every_module_comes_from_the_image_or_the_repository(image, tmp_path):
     binds = ("--bind", f"{ROOT}:/repository", "--bind", f"{tmp_path}:/host", "--pwd", "/repository")
     options = ("--contain", "--no-home", *binds, "--env", "PYTHONPATH=/host")
     files = execute(image, "python", "-c", ORIGINS, options=options).splitlines()
-    assert "/repository/sgdtails/runtime/image.py" in files
+    assert "/repository/sgdtails/runtime/container.py" in files
     assert len(files) > 1000
     allowed = ("/repository/sgdtails/", "/opt/sgdtails/", "/usr/lib/python3", "/usr/local/lib/python3")
     assert [file for file in files if not file.startswith(allowed)] == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails.config import inputs, source_settings
+from sgdtails.config import source_settings, validation
 from sgdtails.data import datasets as data
 from sgdtails.data import sources
 from sgdtails.errors import InputError
@@ -314,7 +314,7 @@ def test_a_size_is_refused_by_the_dataset_that_it_would_give(tmp_path, monkeypat
         with tarfile.open(tmp_path / "images.tar", "w") as archive:
             archive.add(path, "images")
         path = tmp_path / "images.tar"
-    monkeypatch.setattr(inputs, "memory", lambda: 2**30)
+    monkeypatch.setattr(validation, "memory", lambda: 2**30)
     monkeypatch.setattr(archives, "picture", None)
     with pytest.raises(InputError, match=r"10 images of 3 x 9000 x 9000 from .* take 2,430,000,000 bytes, and as many"):
         load(tmp_path, kind="folder", path=path.name, size=[9000, 9000])

@@ -34,7 +34,7 @@ def test_a_table_with_any_bit_flipped_or_cut_off_anywhere_is_refused(tmp_path, s
 def test_a_table_without_a_digest_is_read_if_its_pages_are_whole(tmp_path):
     path = tmp_path / "t.parquet"
     write(path)
-    storage.seal_of(path).unlink()
+    storage.checksum_file(path).unlink()
     assert parquet.read(path).equals(TABLE)
     data = bytearray(path.read_bytes())
     data[100] ^= 1  # in the first page

@@ -385,7 +385,7 @@ def test_what_a_network_raises_is_one_sentence_with_its_line(tmp_path, capsys, f
     sentence_of = f"sgdtails: config key models.own: {__name__}.{factory} raised {said}{HERE}; correct it there.\n"
     assert re.fullmatch(sentence_of, sentence), sentence
     assert "Traceback" in log
-    assert "dotted.py" not in log.splitlines()[-2]
+    assert "plugins.py" not in log.splitlines()[-2]
 
 
 def ended(main, folder, capsys):
@@ -469,7 +469,9 @@ def test_own_estimators_and_pruning_methods(tmp_path, capsys):
     weight = np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32)
 
     def estimated(name):
-        own = script("tails").dotted.load_all({"mine": f"{__name__}.{name}"}, "config key tails.own", [], (ValueError,))
+        own = script("tails").plugins.load_all(
+            {"mine": f"{__name__}.{name}"}, "config key tails.own", [], (ValueError,)
+        )
         return [row for row in layer_tails.of_layer(weight, own=own) if row["estimator"] == "mine"]
 
     assert [row["reason"] for row in estimated("too_few")] == ["too few"]

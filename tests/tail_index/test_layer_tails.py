@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sgdtails.config import dotted
+from sgdtails.config import plugins
 from sgdtails.errors import InputError
 from sgdtails.schemas import study_schemas as schemas
 from sgdtails.stable import sampling as stable
@@ -188,6 +188,6 @@ def test_an_own_estimator_cannot_change_the_sample():
 
 def test_names_of_own_functions():
     with pytest.raises(InputError, match=r"config key tails.own: there is a hill already"):
-        dotted.load_all({"hill": "math.sqrt"}, "config key tails.own", ["hill"])
+        plugins.load_all({"hill": "math.sqrt"}, "config key tails.own", ["hill"])
     with pytest.raises(InputError, match=r"config key tails.own.mine: cannot import 'math.none'"):
-        dotted.load_all({"mine": "math.none"}, "config key tails.own", ["hill"])
+        plugins.load_all({"mine": "math.none"}, "config key tails.own", ["hill"])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from sgdtails.errors import InputError
 from sgdtails.figures import plotting
 from sgdtails.io import tables
@@ -287,7 +287,7 @@ SIMULATIONS = ("theory.kesten", "theory.synthetic", "theory.bounds", "theory.the
 @pytest.mark.parametrize("name", SIMULATIONS)
 def test_a_simulation_depends_on_no_other(name):
     starts = [ROOT / "workflow/scripts/simulate.py", ROOT / f"sgdtails/{name.replace('.', '/')}.py"]
-    files = provenance.trees(starts, ROOT)
+    files = code_digest.trees(starts, ROOT)
     assert {str(file.relative_to(ROOT)) for file in files} & {
         f"sgdtails/{each.replace('.', '/')}.py" for each in SIMULATIONS
     } == {f"sgdtails/{name.replace('.', '/')}.py"}

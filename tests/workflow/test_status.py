@@ -2,6 +2,7 @@ import os
 import signal
 import time
 
+from sgdtails.config.study import read_config
 from sgdtails.report import status
 from tests.workflow.conftest import TINY
 
@@ -25,15 +26,15 @@ def test_an_interrupted_study_is_seen_running_and_then_waiting(fresh):
         SLOW, "--", "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/training.parquet", start_new_session=True
     )
     try:
-        config = wait_for(lambda: (fresh.folder / "study.yaml").exists(), 10) and status.read_config(
+        config = wait_for(lambda: (fresh.folder / "study.yaml").exists(), 10) and read_config(
             fresh.folder / "study.yaml"
         )
         look = lambda: status.overview(config, fresh.folder / "results")  # noqa: E731
-        [job] = wait_for(lambda: [job for job in look().jobs if job.line], 120)
-        assert (job.run, job.stage, job.seen) == ("fcn4-digits-b50-lr0.1-s0", "train", True)
-        assert job.age < 60
-        assert job.line.iteration > 0
-        assert job.line.rate > 0
+        [job] = wait_for(lambda: [job for job in look().jobs if job.beat], 120)
+        assert (job.run, job.stage, job.held) == ("fcn4-digits-b50-lr0.1-s0", "train", True)
+        assert time.time() - job.beat.updated < 60
+        assert job.beat.iteration > 0
+        assert job.beat.rate > 0
         text = "\n".join(status.lines(look()))
         assert "running        1   1 training, 0 averaging" in text
         assert "waiting        1 " in text
@@ -43,5 +44,5 @@ def test_an_interrupted_study_is_seen_running_and_then_waiting(fresh):
     wait_for(lambda: not look().jobs, 60)
     found = look()
     assert found.ended == {"train": {}, "average": {}}
-    assert found.paused[job.run] >= job.line.iteration
+    assert found.paused[job.run] >= job.beat.iteration
     assert "2   1 of them with a checkpoint" in "\n".join(status.lines(found))

@@ -6,7 +6,8 @@ from typing import Any
 
 from sgdtails import layers
 from sgdtails.arrays import Array, Row
-from sgdtails.config import architectures, batches, dotted
+from sgdtails.config import architectures, batches, plugins
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
@@ -15,7 +16,6 @@ from sgdtails.pruning.evaluate import Sweep
 from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.runtime import devices, jobs, placing
 
-Settings = dict[str, Any]  # a rule's, as its JSON holds them
 Weights = dict[str, Array]
 
 
@@ -48,7 +48,7 @@ def _rows(settings: Settings, kind: str, path: str, dataset: str) -> list[Row]:
 def _pruned(settings: Settings, state: Weights, weights: Weights, path: str, dataset: data.Dataset) -> list[Row]:
     measure, weights, positions = _set_up(settings, dataset, state, weights, path)
     paths = {name: method["function"] for name, method in settings["own"].items()}
-    sweeps = _sweeps(settings, dotted.load_all(paths, "config key pruning.own", methods.METHODS))
+    sweeps = _sweeps(settings, plugins.load_all(paths, "config key pruning.own", methods.METHODS))
     rows: list[Row] = []
     try:
         unpruned = measure(PrunedNetwork.unpruned(weights))

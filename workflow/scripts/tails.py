@@ -5,7 +5,7 @@ from typing import Any
 
 from sgdtails import layers
 from sgdtails.arrays import Row
-from sgdtails.config import batches, dotted
+from sgdtails.config import batches, plugins
 from sgdtails.io import tables
 from sgdtails.runtime import jobs
 from sgdtails.tail_index import layer_tails
@@ -14,7 +14,7 @@ from sgdtails.tail_index import layer_tails
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     seed, trained = settings.pop("seed"), settings.pop("weights", None)
-    own = dotted.load_all(settings.pop("own"), "config key tails.own", layer_tails.NAMES, passing=(ValueError,))
+    own = plugins.load_all(settings.pop("own"), "config key tails.own", layer_tails.NAMES, passing=(ValueError,))
     how = layer_tails.Settings(**settings)
     for network in batches.networks(smk):
         rows: dict[str, list[Row]] = {"tails": [], "readings": []}

@@ -3,7 +3,7 @@ import re
 import pytest
 import yaml
 
-from sgdtails.config import grid, planning
+from sgdtails.config import config_schema, prunable_layers, run_table
 from sgdtails.errors import InputError
 from tests.conftest import PLAIN, ROOT
 
@@ -12,7 +12,7 @@ HEADER = "dataset,model,batch_size,step_size,seed\n"
 
 
 def runs(table):
-    return grid.read_runs(table, **NAMES)
+    return run_table.read_runs(table, **NAMES)
 
 
 def test_the_papers_table():
@@ -33,9 +33,9 @@ def test_every_shipped_study_is_valid(config, schema):
         if path.name in ("config.schema.yaml", "claims.yaml"):
             continue
         study = merged(config, yaml.safe_load(path.read_text()))
-        grid.validate(study, schema)
+        config_schema.validate(study, schema)
         names = {"datasets": study["datasets"]["sources"], "models": study["models"]}
-        assert grid.read_runs(study["runs"], base=ROOT, **names)
+        assert run_table.read_runs(study["runs"], base=ROOT, **names)
 
 
 def merged(base, over):
@@ -77,7 +77,7 @@ def test_empty_cells_of_columns_that_can_be_left_out(tmp_path):
 def test_names_that_differ_in_case_only():
     blocks = [{"dataset": "digits", "model": m, "batch_size": 5, "step_size": 0.1, "seed": 0} for m in ("net", "Net")]
     with pytest.raises(InputError, match="model Net differs from net in case only; rename one"):
-        grid.read_runs(blocks, datasets=["digits"], models=["net", "Net"])
+        run_table.read_runs(blocks, datasets=["digits"], models=["net", "Net"])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_names_that_differ_in_case_only():
             HEADER + "mnist,fcn4,50,0.1,0\nmnist,fcn4,50,0.10,0\n",
             r"line 3: run fcn4-mnist-b50-lr0.1-s0 is already listed at .*line 2",
         ),
-        (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0.0; it must be a positive number"),
+        (HEADER + "mnist,fcn4,50,0,0\n", r"line 2: step_size is 0; it must be a positive number"),
         (HEADER + "mnist,fcn4,50,-0.1,0\n", "positive"),
         (HEADER + "mnist,fcn4,50,nan,0\n", "positive"),
         ("momentum," + HEADER + "1,mnist,fcn4,50,0.1,0\n", r"line 2: momentum is 1; it must be at least 0 and below 1"),
@@ -131,10 +131,10 @@ def test_a_missing_table():
         runs("absent.csv")
 
 
-def test_names_cannot_leave_the_results_folder():
-    block = {"dataset": "../x", "model": "fcn4", "batch_size": 1, "step_size": 1, "seed": 0}
+@pytest.mark.parametrize("changes", [{"models": {"../x": {"fcn": [4]}}}, {"datasets": {"sources": {"a b": {}}}}])
+def test_names_cannot_leave_the_results_folder(config, schema, changes):
     with pytest.raises(InputError, match="letters, digits and underscores"):
-        grid.read_runs([block], datasets=["../x"], models=["fcn4"])
+        config_schema.validate(merged(config, changes), schema)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_names_cannot_leave_the_results_folder():
 )
 def test_wrong_configs(config, schema, change, message):
     with pytest.raises(InputError, match=message):
-        grid.validate(merged(config, change), schema)
+        config_schema.validate(merged(config, change), schema)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_wrong_configs(config, schema, change, message):
     ],
 )
 def test_configs_at_the_edge_of_what_is_right(config, schema, change):
-    grid.validate(merged(config, change), schema)
+    config_schema.validate(merged(config, change), schema)
 
 
 @pytest.mark.parametrize(
@@ -210,47 +210,45 @@ def test_configs_at_the_edge_of_what_is_right(config, schema, change):
 def test_a_model_of_another_kind_replaces_the_default_of_its_name(config, schema, mine, meant):
     default = config["models"]
     both = merged(config, {"models": {"fcn4": mine, "own": {"fcn": [3]}}})
-    both["models"] = planning.whole_models(both["models"], default)
+    both["models"] = config_schema.whole_models(both["models"], default)
     assert both["models"] == default | {"fcn4": meant or default["fcn4"], "own": {"fcn": [3]}}
-    grid.validate(both, schema)
-    assert planning.whole_models(both["models"], default) == both["models"]  # a job, too, merges and looks
+    config_schema.validate(both, schema)
+    assert config_schema.whole_models(both["models"], default) == both["models"]  # a job, too, merges and looks
 
 
 def test_two_kinds_of_the_users_own_are_refused(config, schema):
     both = merged(config, {"models": {"fcn4": {"cnn": [4], "factory": "a.b"}, "own": {"fcn": [3], "cnn": [4]}}})
-    models = planning.whole_models(both["models"], config["models"])
+    models = config_schema.whole_models(both["models"], config["models"])
     for name in ("fcn4", "own"):
         with pytest.raises(InputError, match=f"models.{name} needs exactly one of"):
-            grid.validate(config | {"models": {name: models[name]}}, schema)
+            config_schema.validate(config | {"models": {name: models[name]}}, schema)
 
 
 @pytest.mark.parametrize("models", [None, [], "x", {"fcn4": None}, {"fcn4": [1]}, {"fcn4": {}}])
 def test_what_is_no_model_is_left_to_the_schema(config, models):
-    assert planning.whole_models(models, config["models"]) == models
+    assert config_schema.whole_models(models, config["models"]) == models
 
 
 def test_a_pruning_method_runs_where_it_has_ratios_and_layers(config):
     everywhere = ("layer_magnitude", "global_magnitude", "singular_value")
     published = {"fcn4": (*everywhere, "node"), "cnn": (*everywhere, "kernel")}
     for name, methods in published.items():
-        assert grid.pruning_methods(config["models"][name], config["pruning"]) == methods
+        assert prunable_layers.methods(config["models"][name], config["pruning"]) == methods
     more = {method: {"ratios": [0.5], "p": 2.0} for method in ("row", "filter", "channel")}
     pruning = config["pruning"] | more | {"global_magnitude": {"ratios": []}}
     rest = ("layer_magnitude", "singular_value")
-    assert grid.pruning_methods({"fcn": [4]}, pruning) == (*rest, "node", "row")
-    assert grid.pruning_methods({"cnn": [4]}, pruning) == (*rest, "kernel", "filter", "channel")
-    assert grid.pruning_methods({"factory": "a.b"}, pruning) == (*rest, "node", "row", "kernel", "filter", "channel")
+    assert prunable_layers.methods({"fcn": [4]}, pruning) == (*rest, "node", "row")
+    assert prunable_layers.methods({"cnn": [4]}, pruning) == (*rest, "kernel", "filter", "channel")
+    assert prunable_layers.methods({"factory": "a"}, pruning) == (*rest, "node", "row", "kernel", "filter", "channel")
 
 
 def test_figures_by_relative_error_need_relative_errors(config):
     pruning = config["pruning"]
-    grid.check_scheme(pruning)
-    grid.check_scheme(pruning | {"scheme": "error"})
-    grid.check_scheme(pruning | {"adaptive": {"epsilon": []}})
-    with pytest.raises(
-        InputError, match=r"pruning.scheme is error, but pruning.adaptive.epsilon is empty; give relative"
-    ):
-        grid.check_scheme(pruning | {"scheme": "error", "adaptive": {"epsilon": []}})
+    config_schema.check_together(config | {"pruning": pruning | {"scheme": "error"}})
+    config_schema.check_together(config | {"pruning": pruning | {"adaptive": {"epsilon": []}}})
+    none = pruning | {"scheme": "error", "adaptive": {"epsilon": []}}
+    with pytest.raises(InputError, match=r"pruning.scheme is error, but pruning.adaptive.epsilon is empty; give"):
+        config_schema.check_together(config | {"pruning": none})
 
 
 def declared(schema, prefix=""):
@@ -280,4 +278,4 @@ def test_no_study_is_named_like_another_folder_of_results(config, schema):
     assert taken >= {"audit", "slurm"}
     for name in (*taken, "Audit", "SLURM"):
         with pytest.raises(InputError, match=f"config key study is '{name}', which is taken; choose another name"):
-            grid.validate(config | {"study": name}, schema)
+            config_schema.validate(config | {"study": name}, schema)

@@ -14,12 +14,12 @@ LEFT_OUT = frozenset(
     {
         "sgdtails.config.batches",  # says which networks share a job, and which of its files are whose
         "sgdtails.errors",  # kinds of exceptions, sentences, and whether it was the machine that had no memory
-        "sgdtails.runtime.image",  # says which container a job runs in, and keeps the host's packages out of it
+        "sgdtails.runtime.container",  # says which container a job runs in, and keeps the host's packages out of it
         "sgdtails.runtime.jobs",  # sends output to logs, ends a job with a sentence, refuses edited code
-        "sgdtails.runtime.leases",  # waits for a GPU that no other job has
+        "sgdtails.runtime.gpu_locks",  # waits for a GPU that no other job has
         "sgdtails.runtime.limits",  # asks whether the libraries fit into a process
         "sgdtails.runtime.progress",  # prints how far a run is
-        "sgdtails.digests.provenance",  # these digests: jobs compare them, and nothing is computed from them
+        "sgdtails.digests.code_digest",  # these digests: jobs compare them, and nothing is computed from them
         "sgdtails.digests.source_names",  # the same
         "sgdtails.digests.source_trees",  # the same
         "sgdtails.digests.source_words",  # the same
@@ -34,7 +34,7 @@ def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) ->
     environment["PYTHONPATH"] = os.pathsep.join([str(root), *others])
 
 
-def code(script: str, modules: Iterable[str], root: Path, environment: MutableMapping[str, str] = os.environ) -> str:
+def of_rule(script: str, modules: Iterable[str], root: Path, environment: MutableMapping[str, str] = os.environ) -> str:
     """``<digest> <script> <module> ...``: the digest of a script below ``root``, of modules by name, and what they import there.
 
     The environment keeps it: a job that reads the Snakefile anew, as on a cluster, gets the digest that the driver planned with.
@@ -44,16 +44,16 @@ def code(script: str, modules: Iterable[str], root: Path, environment: MutableMa
     for planned in given.split(";"):
         if planned.partition(" ")[2] == names:
             return planned
-    found = f"{code_digest(*_files(names.split(), root), root)} {names}"
+    found = f"{of_files(*_files(names.split(), root), root)} {names}"
     environment[GIVEN] = f"{given}{found};"
     return found
 
 
 def check(planned: str, root: Path) -> None:
-    """InputError if the code below ``root`` is no longer that of which ``code`` gave ``planned``."""
+    """InputError if the code below ``root`` is no longer that of which ``of_rule`` gave ``planned``."""
     names = planned.split()[1:]
     try:
-        found = code_digest(*_files(names, root), root)
+        found = of_files(*_files(names, root), root)
     except (OSError, SyntaxError) as error:
         raise InputError(
             f"the code of {names[0]} in {root} was edited while the study ran, and cannot be read ({error}); start again."
@@ -71,9 +71,7 @@ def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:
     return [root / names[0]], [file for file in modules if file]
 
 
-def code_digest(
-    scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str] = LEFT_OUT
-) -> str:
+def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str] = LEFT_OUT) -> str:
     """Digest of what scripts and modules, whose functions somebody names, can compute, with all that they import below ``root``.
 
     An edit that cannot change a number does not change it: see ``source_trees``. Nor does a file that is moved or a module

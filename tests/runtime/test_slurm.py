@@ -2,8 +2,8 @@
 
 import pytest
 
-from sgdtails.config import cluster
 from sgdtails.errors import InputError
+from sgdtails.runtime import slurm
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def sinfo(tmp_path, monkeypatch):
 
 
 def test_partitions_that_exist_or_none_at_all(sinfo):
-    cluster.check_partitions([], "site.yaml")  # asks nothing: there is no sinfo
+    slurm.check_partitions([], "site.yaml")  # asks nothing: there is no sinfo
     sinfo("echo main; echo gpu")
-    cluster.check_partitions(["gpu", "main"], "site.yaml")
+    slurm.check_partitions(["gpu", "main"], "site.yaml")
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_others_are_one_sentence(sinfo, script, sentence):
     if script:
         sinfo(script)
     with pytest.raises(InputError) as error:
-        cluster.check_partitions(["gpus"], "site.yaml")
+        slurm.check_partitions(["gpus"], "site.yaml")
     assert sentence in str(error.value)

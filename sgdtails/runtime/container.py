@@ -23,4 +23,4 @@ def isolate() -> None:
 
 def _belongs(entry: Path) -> bool:
     inside = any(entry.is_relative_to(Path(prefix).resolve() / "lib") for prefix in (sys.prefix, sys.base_prefix))
-    return inside or (entry / "sgdtails" / "runtime" / "image.py").is_file()
+    return inside or (entry / "sgdtails" / "runtime" / "container.py").is_file()

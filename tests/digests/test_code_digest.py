@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from sgdtails.digests import provenance, source_names, source_trees
+from sgdtails.digests import code_digest, source_names, source_trees
 from sgdtails.errors import InputError
 from sgdtails.runtime import jobs
 from tests.conftest import ROOT
@@ -34,7 +34,7 @@ def tree(tmp_path):
 
 
 def digest(tree):
-    return provenance.code_digest([tree / "script.py"], [], tree)
+    return code_digest.of_files([tree / "script.py"], [], tree)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_packages_of_a_module_count(tree):
 
 def closure(script):
     """Modules that count, by room and name."""
-    files = provenance.trees([ROOT / "workflow/scripts" / script], ROOT)
+    files = code_digest.trees([ROOT / "workflow/scripts" / script], ROOT)
     return {"/".join(file.relative_to(ROOT).with_suffix("").parts[1:]) for file in files}
 
 
@@ -86,7 +86,7 @@ def test_tails_do_not_depend_on_training_or_plotting():
 
 def test_no_guard_lock_or_progress_counts_in_what_training_depends_on():
     left_out = set()
-    for name in provenance.LEFT_OUT:
+    for name in code_digest.LEFT_OUT:
         assert source_names.file_of(name, ROOT), name
         left_out.add(name.removeprefix("sgdtails.").replace(".", "/"))
     for script in ("train.py", "average.py"):
@@ -112,25 +112,25 @@ def test_a_newer_python_gives_the_same_digest(tree):
 
 def test_a_job_knows_the_code_that_was_planned_with(tree):
     environment = {}
-    planned = provenance.code("script.py", ["", "lib.unused"], tree, environment)
+    planned = code_digest.of_rule("script.py", ["", "lib.unused"], tree, environment)
     assert planned.split()[1:] == ["script.py", "lib.unused"]
-    provenance.check(planned, tree)
+    code_digest.check(planned, tree)
     (tree / "lib/unused.py").write_text("x = 4  # a comment")
-    provenance.check(planned, tree)
+    code_digest.check(planned, tree)
     (tree / "lib/unused.py").write_text("x = 5")
     with pytest.raises(InputError, match=r"the code of script.py in .* was edited, or another version checked out"):
-        provenance.check(planned, tree)
+        code_digest.check(planned, tree)
     # Whoever reads the Snakefile anew meanwhile has the driver's digest; another driver, that of the edited code.
-    assert provenance.code("script.py", ["lib.unused"], tree, environment) == planned
-    assert provenance.code("script.py", [], tree, environment) != planned
-    assert provenance.code("script.py", ["lib.unused"], tree, {}) != planned
+    assert code_digest.of_rule("script.py", ["lib.unused"], tree, environment) == planned
+    assert code_digest.of_rule("script.py", [], tree, environment) != planned
+    assert code_digest.of_rule("script.py", ["lib.unused"], tree, {}) != planned
     (tree / "lib/unused.py").write_text("x = (")
     with pytest.raises(InputError, match="cannot be read"):
-        provenance.check(planned, tree)
+        code_digest.check(planned, tree)
 
 
 def test_modules_that_a_job_imports_late_are_looked_at(tree, monkeypatch):
-    planned = provenance.code("script.py", ["lib.unused"], tree, {})
+    planned = code_digest.of_rule("script.py", ["lib.unused"], tree, {})
     monkeypatch.syspath_prepend(tree)
     monkeypatch.setattr(sys, "meta_path", [jobs._Unedited(planned, tree), *sys.meta_path])
     importlib.import_module("lib.late")
@@ -147,7 +147,7 @@ def test_modules_that_a_job_imports_late_are_looked_at(tree, monkeypatch):
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_job_refuses_other_code_than_was_planned_with(tmp_path, monkeypatch, edited):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    digest, _, names = provenance.code("workflow/scripts/runs.py", [], ROOT, {}).partition(" ")
+    digest, _, names = code_digest.of_rule("workflow/scripts/runs.py", [], ROOT, {}).partition(" ")
     params = types.SimpleNamespace(code=f"{'0' * 16 if edited else digest} {names}")
     done = []
     job = types.SimpleNamespace(log=[str(tmp_path / "log")], params=params, scriptdir=str(ROOT / "workflow/scripts"))
@@ -167,7 +167,7 @@ def test_a_job_refuses_another_clone_of_the_library(tmp_path, monkeypatch):
     (tmp_path / "sgdtails").mkdir()
     job = types.SimpleNamespace(
         log=[str(tmp_path / "log")],
-        params=types.SimpleNamespace(code=provenance.code("workflow/scripts/runs.py", [], ROOT, {})),
+        params=types.SimpleNamespace(code=code_digest.of_rule("workflow/scripts/runs.py", [], ROOT, {})),
         scriptdir=str(tmp_path / "workflow/scripts"),
     )
     with pytest.raises(SystemExit, match="1"):
@@ -185,8 +185,8 @@ def test_a_job_refuses_another_clone_of_the_library(tmp_path, monkeypatch):
 
 def test_the_repository_comes_first_and_once(tmp_path):
     environment = {}
-    provenance.put_first(tmp_path, environment)
+    code_digest.put_first(tmp_path, environment)
     assert environment == {"PYTHONPATH": str(tmp_path)}
     environment = {"PYTHONPATH": os.pathsep.join(["/other", str(tmp_path), ""])}
-    provenance.put_first(tmp_path, environment)
+    code_digest.put_first(tmp_path, environment)
     assert environment == {"PYTHONPATH": os.pathsep.join([str(tmp_path), "/other"])}
