@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import iterations, roofline
 from sgdtails.config import prunable_layers, study, study_size
-from sgdtails.config.types import Run
+from sgdtails.config.types import Model, Run
 
 BASE = Path(__file__).parent.parent
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -103,7 +103,7 @@ def seconds(run: Run, layers: Layers, how: How) -> tuple[float | None, float | N
     return min(fitting) / 1e6, min(fitting) / 1e6 / run["batch_size"] / 3
 
 
-def evaluations(spec: Mapping[str, Any], pruning: Mapping[str, Any]) -> int:
+def evaluations(spec: Model, pruning: Mapping[str, Any]) -> int:
     """Count the evaluations of a network while it is pruned: one per ratio or relative error of each method."""
     methods = prunable_layers.methods(spec, pruning)
     adaptive = len(pruning["adaptive"]["epsilon"]) * sum(method != NOT_ADAPTIVE for method in methods)

@@ -7,6 +7,7 @@ from typing import Any
 from sgdtails import layers
 from sgdtails.arrays import AnyArray, Row
 from sgdtails.config import batches
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import tables
@@ -23,7 +24,7 @@ def main(smk: Any) -> None:
     batches.finish(smk, "bounds")
 
 
-def _rows(settings: dict[str, Any], files: Any) -> list[Row]:
+def _rows(settings: Settings, files: Any) -> list[Row]:
     kind = settings["weights"]
     (run,) = tables.joined_runs([files.training], [files.averaging])
     if run["status"] != "converged":
@@ -43,7 +44,7 @@ def _rows(settings: dict[str, Any], files: Any) -> list[Row]:
 
 
 def _bounds(
-    settings: dict[str, Any],
+    settings: Settings,
     weights: dict[str, AnyArray],
     dataset: data.Dataset,
     alphas: list[float],

@@ -6,6 +6,7 @@ from typing import Any
 from sgdtails import layers
 from sgdtails.arrays import AnyArray, Row
 from sgdtails.config import batches
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import tables
@@ -22,7 +23,7 @@ def main(smk: Any) -> None:
     batches.finish(smk, "perturbation")
 
 
-def _rows(settings: dict[str, Any], files: Any) -> list[Row]:
+def _rows(settings: Settings, files: Any) -> list[Row]:
     weights, _ = layers.read(files.trained)
     (run,) = tables.joined_runs([files.training], [files.averaging])
     if run["status"] == "diverged" or not layers.finite(weights):
@@ -35,7 +36,7 @@ def _rows(settings: dict[str, Any], files: Any) -> list[Row]:
     return [common | row for row in found]
 
 
-def _distances(settings: dict[str, Any], weights: dict[str, AnyArray], dataset: data.Dataset) -> list[Row]:
+def _distances(settings: Settings, weights: dict[str, AnyArray], dataset: data.Dataset) -> list[Row]:
     device = placing.device(settings["device"], settings["threads"])
     first = slice(settings["images"])
     test = data.Split(dataset.test_images[first], dataset.test_labels[first], dataset, device)

@@ -7,6 +7,7 @@ from typing import Any
 from sgdtails import layers
 from sgdtails.arrays import Array, Row
 from sgdtails.config import architectures, batches, plugins
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
@@ -15,7 +16,6 @@ from sgdtails.pruning.evaluate import Sweep
 from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.runtime import devices, jobs, placing
 
-Settings = dict[str, Any]  # a rule's, as its JSON holds them
 Weights = dict[str, Array]
 
 

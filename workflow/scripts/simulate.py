@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from sgdtails.arrays import Row
+from sgdtails.config.types import Settings
 from sgdtails.io import tables
 from sgdtails.runtime import jobs
 
@@ -21,7 +22,7 @@ def main(smk: Any) -> None:
     tables.write(smk.params.table, rows, smk.output[0], provenance=provenance)
 
 
-def _rows(path: str, settings: dict[str, Any]) -> Iterator[Row]:
+def _rows(path: str, settings: Settings) -> Iterator[Row]:
     module, _, name = path.rpartition(".")
     yield from getattr(importlib.import_module(module), name)(**settings)
 
