@@ -12,8 +12,11 @@ THERE = @test -f "$$CONFIG" || { echo "sgdtails: there is no file $$CONFIG; give
 FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
+# Of one file, or of one finished study, to one worker: tests/conftest.py.
+WORKERS ?= 2
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test lint format lock clean image test-container test-cluster verify soak
+.PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -48,8 +51,11 @@ gpu-study:                   ## as much of the study of GPU_CONFIG as SECONDS ar
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_study "$(SECONDS)" $(if $(MNIST),--root "$(MNIST)") \
 	  $(if $(GPU_CONFIG),--configfile "$(GPU_CONFIG)")
 
-test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
-	pytest
+test: .venv/ready            ## what a change needs to be trusted: at most 8 minutes on two slow cores
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/ready        ## all tests: SLURM, faults, the demo, examples too; what this machine lacks is said
+	SGDTAILS_TEST_INSTALL=1 $(PYTEST) -rs $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
 
 verify: .venv/ready          ## every result to its last bit: is it still what was written?
 	python -m sgdtails.io.integrity results
@@ -57,11 +63,11 @@ verify: .venv/ready          ## every result to its last bit: is it still what w
 soak: .venv/ready            ## an hour of kills, damaged files and a user's files; SOAK="--kills 30 --damages 30 --rounds 30" for less
 	python -m tests.faults.harness $(SOAK)
 
-test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test`; DEMO=1: the demo as well
-	$(if $(DEMO),SGDTAILS_TEST_DEMO=1 )pytest --no-cov -rs tests/cluster
+test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test-all`; DEMO=1: the demo as well
+	$(if $(DEMO),SGDTAILS_TEST_DEMO=1 )pytest -rs tests/cluster
 
 test-container: .venv/ready  ## builds an image and runs the demo in it: up to an hour
-	SGDTAILS_TEST_CONTAINER=1 pytest --no-cov tests/container
+	SGDTAILS_TEST_CONTAINER=1 pytest tests/container
 
 # Atheris is no part of the lock: it has wheels for few systems, and nothing else needs it.
 fuzz: .venv/ready            ## looks for files that the readers of files cannot take: FUZZ_SECONDS for each of FUZZ

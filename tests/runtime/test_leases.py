@@ -92,7 +92,7 @@ def test_slurm_has_assigned_the_gpu(gpus):
 
 def test_a_job_too_many_waits_says_so_and_goes_on_when_one_is_killed(gpus):
     script = "import sys, time, pathlib; from sgdtails.runtime import leases; "
-    script += f"leases.take(folder=pathlib.Path({str(gpus)!r})); print(); time.sleep(60)"
+    script += f"leases.take(folder=pathlib.Path({str(gpus)!r})); print(); time.sleep(3600)"
     jobs = []
     try:
         for expected in ("0", "1", "2", "3", "waiting"):
@@ -111,7 +111,7 @@ def test_a_job_too_many_waits_says_so_and_goes_on_when_one_is_killed(gpus):
 
 def test_a_program_that_a_job_leaves_behind_does_not_keep_the_gpu(gpus):
     script = f"import pathlib, subprocess; from sgdtails.runtime import leases; leases.take(folder=pathlib.Path({str(gpus)!r})); "
-    script += "print(subprocess.Popen(['sleep', '30'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)"
+    script += "print(subprocess.Popen(['sleep', '3600'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)"
     output = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     try:
         assert leases.take({}, folder=gpus) == "0"

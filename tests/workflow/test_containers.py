@@ -6,7 +6,14 @@ import pytest
 
 from sgdtails.config import containers
 from tests.conftest import ROOT
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import TINY, Workflow
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A workflow that only plans."""
+    with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
+        yield workflow
 
 
 def test_without_an_image_the_error_says_how_to_build_one(fresh):
@@ -21,9 +28,9 @@ def test_without_an_image_the_error_says_how_to_build_one(fresh):
 
 
 @pytest.mark.parametrize("container", ["gone.sif", None])
-def test_containers_are_not_looked_for_unless_asked_for(fresh, container):
+def test_containers_are_not_looked_for_unless_asked_for(planned, container):
     study = TINY | {"container": container}
-    assert fresh.planned(study)["train, several"] == 1
-    result = fresh.run(study, "--sdm", "apptainer", "--dry-run")
+    assert planned.planned(study)["train, several"] == 1
+    result = planned.run(study, "--sdm", "apptainer", "--dry-run")
     assert result.returncode != 0
     assert "config key container" in result.stdout

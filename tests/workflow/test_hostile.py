@@ -14,7 +14,8 @@ ROW = {"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.1,
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A workflow that only plans."""
-    return Workflow(tmp_path_factory.mktemp("planned"))
+    with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
+        yield workflow
 
 
 def refused(workflow, arguments=(), **changes):

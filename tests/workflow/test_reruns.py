@@ -1,14 +1,30 @@
-"""For each kind of edit, exactly which jobs run again. Three runs from one initial network, small enough to share jobs."""
+"""For each kind of edit, exactly which jobs run again. Three runs from one initial network, small enough to share jobs.
+
+Each is a dry run of Snakemake, in a fork of one process; some are repeated in a process of their own.
+"""
 
 import copy
 import os
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
 from tests.workflow.conftest import TINY
 
 FIGURES = {"figure": 17}  # the tiny study has no convolutions, hence no figure 6
+
+
+@contextmanager
+def edited(workflow, file, old, new):
+    path = workflow.folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
 
 
 def several(*stages):
@@ -41,6 +57,8 @@ PRUNE = several("prune", "bounds", "perturbation") | {
 }
 PRUNED = several("prune") | {"initial_prune": 1, "pruning": 1, "claims": 1, "figure": 4}
 RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
+CLIP = ("sgdtails/tail_index/mmo.py", "CLIP = 2.0", "CLIP = 1.9")  # an edit of code
+CLIPPED = TAILS | SIMULATED | FIGURES | {"verdicts": 1}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +74,7 @@ RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
         ),
         ("sgdtails/models/initial_laws.py", "(2 / (weight", "(3 / (weight", INITIAL),
         ("sgdtails/training/averaging.py", "total / length", "total / float(length)", AVERAGE),
-        ("sgdtails/tail_index/mmo.py", "CLIP = 2.0", "CLIP = 1.9", TAILS | SIMULATED | FIGURES | {"verdicts": 1}),
+        (*CLIP, CLIPPED),
         (
             "sgdtails/tail_index/histograms.py",
             "(len(rows) - 1) // 2",
@@ -83,14 +101,8 @@ RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
     ],
 )
 def test_edits_of_code(finished, file, old, new, jobs):
-    path = finished.folder / file
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-    try:
+    with edited(finished, file, old, new):
         assert finished.planned(TINY) == jobs
-    finally:
-        path.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +153,14 @@ def test_edits_of_the_config(finished, key, value, jobs):
     assert finished.planned(config) == jobs
 
 
+def test_a_process_of_its_own_plans_the_same(finished):
+    with edited(finished, *CLIP):
+        assert finished.planned(TINY, warm=False) == CLIPPED
+    config = copy.deepcopy(TINY)
+    config["stop"]["budget"] = 5000
+    assert finished.planned(config, warm=False) == TRAIN
+
+
 def test_a_new_row_trains_one_run(finished):
     config = copy.deepcopy(TINY)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
@@ -171,13 +191,9 @@ def test_touching_a_script_or_module_reruns_nothing(finished):
     ],
 )
 def test_edits_of_analysis_train_nothing(finished, name):
-    file = finished.folder / f"sgdtails/{name}.py"
-    text = file.read_text()
-    file.write_text(text + "\nEDITED = True\n")
-    try:
+    text = (finished.folder / f"sgdtails/{name}.py").read_text()
+    with edited(finished, f"sgdtails/{name}.py", text, f"{text}\nEDITED = True\n"):
         planned = finished.planned(TINY)
-    finally:
-        file.write_text(text)
     assert planned
     assert not {rule for rule in planned if rule.startswith(("initial,", "train", "average"))}
     assert "initial" not in planned
@@ -219,11 +235,6 @@ def test_without_snakemakes_notes_edits_rerun_the_same_and_nothing_else_but_figu
     made = ("initial", "train", "average", "tails", "prune", "bounds", "calibration", "synthetic", "kesten")
     assert not [rule for rule in planned["fewer"] if rule.startswith(made)]
     assert planned["data"] == {"dataset": 1, **INITIAL, **FIGURES}
-    file = forgetful.folder / "sgdtails/tail_index/mmo.py"
-    text = file.read_text()
-    file.write_text(text.replace("CLIP = 2.0", "CLIP = 1.9"))
-    try:
-        assert forgetful.planned(TINY) == TAILS | SIMULATED | FIGURES | {"verdicts": 1}
-    finally:
-        file.write_text(text)
+    with edited(forgetful, *CLIP):
+        assert forgetful.planned(TINY, warm=False) == CLIPPED
     assert {path: path.stat().st_mtime_ns for path in (forgetful.folder / "results").rglob("*")} == results

@@ -120,26 +120,26 @@ def test_make_figures_redraws_and_touches_nothing_else(finished):
     assert len([path for path in changed if path.suffix in (".pdf", ".png")]) == 2 * 17
 
 
-@pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_make_figures_without_a_table_is_an_error_that_names_it(finished, damage):
+def test_make_figures_without_a_table_is_an_error_that_names_it(finished):
     path = results(finished) / "tables/tails.parquet"
     data, time = path.read_bytes(), path.stat().st_mtime_ns
     figures = {file: file.stat().st_mtime_ns for file in results(finished).rglob("figures/*")}
+    arguments = ("--forcerun", "figure", "--allowed-rules", "figure", "figures", "--", "figures")
     try:
-        if damage == "missing":
+        for damage in (b"damaged", None):
             path.unlink()
-        else:
-            path.write_bytes(data[:-1])
-        arguments = ("--forcerun", "figure", "--allowed-rules", "figure", "figures", "--", "figures")
-        result = finished.run(TINY, *arguments)
-        assert result.returncode == 1
-        assert (
-            "1 of the files that the figure is made of are missing, such as results/tiny/tables/tails.parquet"
-            in result.stdout
-        )
-        assert "Traceback" not in result.stdout
-        assert ("is moved to results/tiny/.damaged/tables/tails.parquet" in result.stdout) == (damage == "damaged")
-        assert {file: file.stat().st_mtime_ns for file in results(finished).rglob("figures/*")} == figures
+            if damage:
+                path.write_bytes(damage)
+            result = finished.run(TINY, *arguments)
+            assert result.returncode == 1
+            assert (
+                "1 of the files that the figure is made of are missing, such as results/tiny/tables/tails.parquet"
+                in result.stdout
+            )
+            assert "Traceback" not in result.stdout
+            assert ("is moved to results/tiny/.damaged/tables/tails.parquet" in result.stdout) == bool(damage)
+            assert {file: file.stat().st_mtime_ns for file in results(finished).rglob("figures/*")} == figures
+            path.write_bytes(data)
     finally:
         path.write_bytes(data)
         os.utime(path, ns=(time, time))
@@ -213,6 +213,7 @@ def test_nothing_is_done_twice(finished):
     assert finished.planned(TINY) == {}
 
 
+@pytest.mark.slow("trains the study a second time")
 def test_the_same_seed_gives_the_same_bytes(finished, fresh):
     assert fresh.run(TINY).returncode == 0
     compared = 0
