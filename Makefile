@@ -1,7 +1,8 @@
 # Set-up, the embedded study, tests and checks. Needs Python >= 3.11 and make; everything else is in requirements.lock.
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 SHELL := bash
@@ -12,9 +13,9 @@ THERE = @test -f "$$CONFIG" || { echo "sgdtails: there is no file $$CONFIG; give
 FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
-# Of one file, or of one finished study, to one worker: tests/conftest.py.
+# Tests of one file, or of the finished study, stay with one worker: tests/conftest.py. TESTS are more arguments.
 WORKERS ?= 2
-PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 .PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
@@ -51,11 +52,11 @@ gpu-study:                   ## as much of the study of GPU_CONFIG as SECONDS ar
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_study "$(SECONDS)" $(if $(MNIST),--root "$(MNIST)") \
 	  $(if $(GPU_CONFIG),--configfile "$(GPU_CONFIG)")
 
-test: .venv/ready            ## what a change needs to be trusted: at most 8 minutes on two slow cores
+test: $(VENV)/ready          ## what a change needs to be trusted: at most 8 minutes on two slow cores
 	$(PYTEST) -m "not slow"
 
 test-all: .venv/ready        ## all tests: SLURM, faults, the demo, examples too; what this machine lacks is said
-	SGDTAILS_TEST_INSTALL=1 $(PYTEST) -rs $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
+	$(PYTEST) -rs $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
 
 verify: .venv/ready          ## every result to its last bit: is it still what was written?
 	python -m sgdtails.io.integrity results
@@ -92,12 +93,12 @@ format: .venv/ready          ## put the code into its style
 	snakefmt Snakefile rules
 
 # uv comes first, at the locked version, and installs the rest; both check the hashes of the lock.
-.venv/ready: requirements.lock
+$(VENV)/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sgdtails needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
-	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/uv.lock
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	touch $@
 
 lock: .venv/ready            ## after an edit of requirements.in

@@ -62,7 +62,8 @@ class Workflow:
         self._warm = warm
         self._server: subprocess.Popen | None = None
         for part in ("rules", "workflow", "sgdtails", "config", "profiles", "envs"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            # What Python has compiled as well, but not what another process is about to write.
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "Snakefile", folder)
 
     def __enter__(self) -> "Workflow":
@@ -128,6 +129,13 @@ def finished(tmp_path_factory) -> Iterator[Workflow]:
         result = workflow.run(TINY, "--resources", "gpu=4")
         assert result.returncode == 0, result.stdout
         (workflow.folder / "driver.log").write_text(result.stdout, encoding="utf-8")
+        yield workflow
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory) -> Iterator[Workflow]:
+    """One that only plans, or is refused."""
+    with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
         yield workflow
 
 

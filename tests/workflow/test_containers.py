@@ -6,14 +6,7 @@ import pytest
 
 from sgdtails.config import containers
 from tests.conftest import ROOT
-from tests.workflow.conftest import TINY, Workflow
-
-
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """A workflow that only plans."""
-    with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
-        yield workflow
+from tests.workflow.conftest import TINY
 
 
 def test_without_an_image_the_error_says_how_to_build_one(fresh):

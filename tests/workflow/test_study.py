@@ -259,12 +259,12 @@ def changed(**sections) -> dict:
         ),
     ],
 )
-def test_a_wrong_config_is_one_sentence_before_anything_starts(fresh, config, sentence):
-    result = fresh.run(config)
+def test_a_wrong_config_is_one_sentence_before_anything_starts(planned, config, sentence):
+    result = planned.run(config)
     assert result.returncode != 0
     assert sentence in result.stdout
     assert "Traceback" not in result.stdout
-    assert not (fresh.folder / "results").exists()
+    assert not (planned.folder / "results").exists()
 
 
 def test_a_batch_larger_than_the_data(fresh):
