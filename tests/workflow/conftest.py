@@ -1,5 +1,6 @@
 """A tiny study, run once through the real workflow in a copy of the repository."""
 
+import copy
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,13 @@ class Workflow:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "Snakefile", folder)
 
+    def copied(self, folder: Path) -> "Workflow":
+        """Another one with the same results, which may be spoilt."""
+        other = copy.copy(self)
+        other.folder, other._warm, other._server = folder, False, None
+        shutil.copytree(self.folder, folder)
+        return other
+
     def __enter__(self) -> "Workflow":
         return self
 
@@ -123,6 +132,19 @@ class Workflow:
         return dict(found)
 
 
+@contextmanager
+def edited(workflow: Workflow, file: str, old: str, new: str) -> Iterator[None]:
+    """A file of its copy of the repository with other text, for a while."""
+    path = workflow.folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Iterator[Workflow]:
     with Workflow(tmp_path_factory.mktemp("finished"), warm=True) as workflow:
@@ -134,7 +156,7 @@ def finished(tmp_path_factory) -> Iterator[Workflow]:
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory) -> Iterator[Workflow]:
-    """One that only plans, or is refused."""
+    """One for a file's tests: what they ask of it is planned, refused, or of no other test's concern."""
     with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
         yield workflow
 

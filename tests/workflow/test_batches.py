@@ -100,6 +100,7 @@ def test_without_notes_of_what_is_done_nothing_is_made_again(pairs, tmp_path):
         (tmp_path / "done").rename(done)
 
 
+@pytest.mark.slow("trains a study of its own")
 def test_networks_of_several_seeds_that_leave_no_weights(fresh):
     """A batch of runs may start from one network, from several, or from some in common; an edit later trains again."""
     config = copy.deepcopy(TINY) | {"weights": {"keep": "none"}}
@@ -140,6 +141,7 @@ def trainer(driver):
     raise AssertionError("no training process")
 
 
+@pytest.mark.slow("trains one run three times; what a job does that is asked to end is tested in the library as well")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc, which this system does not have")
 def test_a_job_asked_to_end_goes_on_where_it_was(fresh):
     """SIGTERM to the training process itself, as a scheduler sends it: it ends long before its training would, its state saved."""

@@ -6,25 +6,12 @@ Each is a dry run of Snakemake, in a fork of one process; some are repeated in a
 import copy
 import os
 import shutil
-from contextlib import contextmanager
 
 import pytest
 
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import TINY, edited
 
 FIGURES = {"figure": 17}  # the tiny study has no convolutions, hence no figure 6
-
-
-@contextmanager
-def edited(workflow, file, old, new):
-    path = workflow.folder / file
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-    try:
-        yield
-    finally:
-        path.write_text(text)
 
 
 def several(*stages):
