@@ -30,15 +30,16 @@ SHARED = ROOT.parent / "shared" / "datasets"
 
 DEAREST = int(os.environ.get("SGDTAILS_TEST_DEAREST", 8))
 BEFORE = pytest.StashKey[float]()
+FINISHED = {"finished", "undisturbed", "image"}  # fixtures of a whole study each, or of an image, used by several files
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep one file's tests, and those of the finished study, to one worker: no fixture is made twice. The longest begin first."""
-    groups = {
-        item.nodeid: "finished" if "finished" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        for item in items
-    }
-    first = {"finished"}
+    """Keep one file's tests, and those of one finished study, to one worker: no fixture is made twice. The longest begin first."""
+    groups = {}
+    for item in items:
+        studies = FINISHED & set(getattr(item, "fixturenames", ()))
+        groups[item.nodeid] = min(studies, default=item.nodeid.partition("::")[0])
+    first = set(FINISHED)
     for item in items:
         if item.config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
@@ -77,6 +78,8 @@ def pytest_terminal_summary(terminalreporter) -> None:
         for name, seconds in getattr(report, "user_properties", ()):
             if name == "cpu":
                 spent[report.nodeid] = spent.get(report.nodeid, 0) + seconds
+    if not spent:
+        return
     terminalreporter.section(f"CPU: {sum(spent.values()):.0f} s")
     for test in sorted(spent, key=spent.__getitem__, reverse=True)[:DEAREST]:
         terminalreporter.write_line(f"{spent[test]:7.1f} s {test}")
