@@ -12,6 +12,8 @@ from sgdtails.training import gates
 from sgdtails.training import trainer as training
 from sgdtails.training.engines import fully_connected
 
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
+
 
 @pytest.fixture(autouse=True)
 def _precision():

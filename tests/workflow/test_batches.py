@@ -39,6 +39,9 @@ def pairs(tmp_path_factory):
         yield workflow
 
 
+@pytest.mark.slow(
+    "trains the study again; that a network's bytes do not depend on those beside it is tested in the library as well"
+)
 def test_runs_side_by_side_have_the_bytes_of_runs_alone(pairs, fresh):
     alone = fresh
     result = alone.run(TINY | {"runs_per_job": 1}, "--", RUNS)
