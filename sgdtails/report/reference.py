@@ -193,10 +193,10 @@ def config() -> str:
     """
     text = (BASE / "config/config.yaml").read_text(encoding="utf-8")
     schema = yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8"))
-    definitions, remarks = schema["$defs"], comments(text)
+    defaults, definitions, remarks = yaml.safe_load(text), schema["$defs"], comments(text)
     rows = [_CONFIG]
     for path, part in keys(schema, definitions):
-        value: Any = yaml.safe_load(text)
+        value: Any = defaults
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         shown = "" if value is None or isinstance(value, dict) else json.dumps(value)

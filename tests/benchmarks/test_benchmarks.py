@@ -12,6 +12,8 @@ from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
+
 
 @pytest.fixture(scope="module")
 def dataset():

@@ -11,6 +11,8 @@ from sgdtails.runtime import devices
 from sgdtails.training import convergence, trainer
 from sgdtails.training.engines import stacked_mlp
 
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
+
 
 @pytest.fixture(autouse=True)
 def _precision():

@@ -19,6 +19,8 @@ from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
+
 NOTHING = {"ratios": []}
 TINY = {
     "runs": [

@@ -12,6 +12,8 @@ INSIDE = ("--sdm", "apptainer")
 ORIGINS = """
 import pathlib, pkgutil, importlib, sys
 import sgdtails, sklearn.datasets, torchvision, matplotlib.pyplot, pyarrow.parquet, scipy.stats, snakemake.script
+
+pytestmark = pytest.mark.slow("builds an image, or runs a study in one")
 for module in pkgutil.iter_modules(sgdtails.__path__):
     importlib.import_module(f"sgdtails.{module.name}")
 files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}

@@ -65,6 +65,7 @@ def test_the_real_mnist(mnist_root):
     assert (pixels.mean(), pixels.std()) == pytest.approx((0.1307, 0.3081), abs=1e-4)
 
 
+@pytest.mark.slow("decodes 60,000 JPEG files")
 def test_the_jpeg_copy_of_cifar10(cifar10_jpeg):
     cifar = load(cifar10_jpeg.parent, kind="folder", path=cifar10_jpeg.name)
     assert cifar.train_images.shape == (50_000, 3, 32, 32)

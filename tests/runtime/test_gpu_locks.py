@@ -95,7 +95,7 @@ def test_slurm_has_assigned_the_gpu(gpus):
 
 def test_a_job_too_many_waits_says_so_and_goes_on_when_one_is_killed(gpus):
     script = "import sys, time, pathlib; from sgdtails.runtime import gpu_locks; "
-    script += f"gpu_locks.take(folder=pathlib.Path({str(gpus)!r})); print(); time.sleep(60)"
+    script += f"gpu_locks.take(folder=pathlib.Path({str(gpus)!r})); print(); time.sleep(3600)"
     jobs = []
     try:
         for expected in ("0", "1", "2", "3", "waiting"):
@@ -114,7 +114,7 @@ def test_a_job_too_many_waits_says_so_and_goes_on_when_one_is_killed(gpus):
 
 def test_a_program_that_a_job_leaves_behind_does_not_keep_the_gpu(gpus):
     script = f"import pathlib, subprocess; from sgdtails.runtime import gpu_locks; gpu_locks.take(folder=pathlib.Path({str(gpus)!r})); "
-    script += "print(subprocess.Popen(['sleep', '30'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)"
+    script += "print(subprocess.Popen(['sleep', '3600'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)"
     output = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     try:
         assert gpu_locks.take({}, folder=gpus) == "0"

@@ -124,18 +124,18 @@ def _hold(folder, ready, seconds):
 def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path, capfd):
     context = multiprocessing.get_context("fork")
     ready = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, ready, 60))
+    process = context.Process(target=_hold, args=(tmp_path, ready, 3600))
     process.start()
-    assert ready.wait(10)
+    assert ready.wait(600)
     second = context.Process(target=_hold, args=(tmp_path, context.Event(), 0))
     second.start()
-    second.join(0.5)
-    assert second.is_alive()
+    while "waiting for another process that works on run" not in capfd.readouterr().err:
+        assert second.is_alive()
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
-    second.join(10)
+    second.join()
     assert second.exitcode == 0
     process.join()
-    assert "waiting for another process that works on run" in capfd.readouterr().err
 
 
 def _count(folder, counter, rounds):

@@ -169,7 +169,7 @@ class Disk:
 
     def __getitem__(self, name):
         def save(arrays, record):
-            assert self.open.wait(60)
+            assert self.open.wait(600)
             if name in self.broken:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
             self.written.append((name, record["iteration"]))
@@ -291,12 +291,12 @@ def test_a_signal_while_an_ended_run_is_written_loses_nothing(monkeypatch, handl
             first.append(self)
             os.kill(os.getpid(), signal.SIGTERM)
             asked.set()
-            assert saving.wait(60)  # the run that has not ended waits for this write
+            assert saving.wait(600)  # the run that has not ended waits for this write
         write(self, arrays, record)
 
     def signalled(self, run):
         ended(self, run)
-        assert asked.wait(60)
+        assert asked.wait(600)
 
     def last(self, run):
         saving.set()

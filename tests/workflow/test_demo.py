@@ -13,6 +13,8 @@ from sgdtails.tail_index import classify
 from tests.conftest import ROOT, outside
 from tests.workflow.conftest import Workflow
 
+pytestmark = pytest.mark.slow("33 networks, trained until they classify every image")
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):

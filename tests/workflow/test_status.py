@@ -13,10 +13,10 @@ SLOW = TINY | {
 }
 
 
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
+def wait_for(condition, driver=None):
+    """What the condition is once it is true, as long as the driver lives."""
     while not (found := condition()):
-        assert time.monotonic() < end, "not within the time"
+        assert driver is None or driver.poll() is None
         time.sleep(0.5)
     return found
 
@@ -26,13 +26,12 @@ def test_an_interrupted_study_is_seen_running_and_then_waiting(fresh):
         SLOW, "--", "results/tiny/runs/fcn4-digits-b50-lr0.1-s0/training.parquet", start_new_session=True
     )
     try:
-        config = wait_for(lambda: (fresh.folder / "study.yaml").exists(), 10) and read_config(
+        config = wait_for(lambda: (fresh.folder / "study.yaml").exists(), driver) and read_config(
             fresh.folder / "study.yaml"
         )
         look = lambda: status.overview(config, fresh.folder / "results")  # noqa: E731
-        [job] = wait_for(lambda: [job for job in look().jobs if job.beat], 120)
+        [job] = wait_for(lambda: [job for job in look().jobs if job.beat], driver)
         assert (job.run, job.stage, job.held) == ("fcn4-digits-b50-lr0.1-s0", "train", True)
-        assert time.time() - job.beat.updated < 60
         assert job.beat.iteration > 0
         assert job.beat.rate > 0
         text = "\n".join(status.lines(look()))
@@ -41,7 +40,7 @@ def test_an_interrupted_study_is_seen_running_and_then_waiting(fresh):
     finally:
         os.killpg(driver.pid, signal.SIGINT)  # as Ctrl-C does
         driver.communicate()
-    wait_for(lambda: not look().jobs, 60)
+    wait_for(lambda: not look().jobs)
     found = look()
     assert found.ended == {"train": {}, "average": {}}
     assert found.paused[job.run] >= job.beat.iteration

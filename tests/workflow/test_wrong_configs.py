@@ -10,12 +10,6 @@ from tests.workflow.conftest import TINY, Workflow
 ROW = {"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.1, "seed": 0}
 
 
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """A workflow that only plans."""
-    return Workflow(tmp_path_factory.mktemp("planned"))
-
-
 def refused(workflow, arguments=(), **changes):
     """What is said; a traceback is nothing that is said."""
     result = workflow.run(TINY | changes, "--dry-run", *arguments)
