@@ -1,6 +1,6 @@
 """Widths compared through the real Snakemake: tables that only claims ask for, and the figure of config key compare.
 
-It trains eight small networks: half a minute, so that rules, scripts and config are seen to fit.
+It trains twelve small networks, to see that rules, scripts and config fit: a minute or two on two idle cores.
 """
 
 import pandas as pd
