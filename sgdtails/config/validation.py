@@ -99,7 +99,7 @@ def reason(error: BaseException) -> str:
 
     Examples
     --------
-    >>> reason(ValueError("two\\nlines."))
+    >>> reason(ValueError("two   lines."))
     'two lines'
     """
     text = getattr(error, "strerror", None) or str(error)

@@ -36,7 +36,21 @@ class Tree(NamedTuple):
 
 @cache
 def read(source: bytes, file: Path, root: Path, left_out: frozenset[str], kept: frozenset[str]) -> Tree:
-    """The tree of a file. ``left_out`` are modules that count in no digest, ``kept`` the file's names that others look up."""
+    """Reduce a file to what can change a result.
+
+    Parameters
+    ----------
+    source
+        Its content.
+    file
+        Its path.
+    root
+        The repository's folder.
+    left_out
+        Modules that count in no digest.
+    kept
+        Names of the file that others look up.
+    """
     speller = _Speller(ast.parse(source, filename=str(file)), file, root, left_out, kept)
     words, numbers = speller.text()
     asked = {(word[1], word[2]) for word in speller.references}
@@ -67,10 +81,7 @@ class _Speller:
         self._columns = self.names.defines_or_imports("schema")
 
     def text(self) -> tuple[list[str], dict[Path, int]]:
-        """The words that are left, and the other files by their numbers in them.
-
-        Private functions and literals that nothing left uses are none of them, such as those that only make sentences.
-        """
+        """Return the words that are left, and the other files by their numbers in them."""
         parts: list[list[Any]] = []
         for node in self._body:
             self._words = []
@@ -138,7 +149,7 @@ class _Speller:
                 self._dotted(target)
 
     def _call_statement(self, call: ast.Call) -> None:
-        """A call whose result nobody takes; none if it only prints, or asks a module that counts in no digest for something."""
+        """Spell a call whose result nobody takes, unless it only prints or calls a module that counts in no digest."""
         where = self.names.dotted(call.func)
         if self._sentences.printed(call, where):
             for part in self._sentences.acting(call):
@@ -189,7 +200,7 @@ class _Speller:
                 self._fields(type(node).__name__, {name: getattr(node, name, None) for name in node._fields})
 
     def _definition(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Decorators, bases and default arguments belong to the scope around it."""
+        """Spell a definition; decorators, bases and default arguments belong to the scope around it."""
         self._words += [type(node).__name__, self._own(node.name)]
         outside = {name: getattr(node, name, None) for name in ("decorator_list", "bases", "keywords")}
         inside = {name: getattr(node, name, None) for name in node._fields if name not in ("name", *outside)}
@@ -203,7 +214,7 @@ class _Speller:
             self._fields("", inside)
 
     def _expression(self, node: ast.AST) -> None:
-        """A lambda or a comprehension; what the latter goes through first belongs to the scope around it."""
+        """Spell a lambda or a comprehension; the first iterable of the latter belongs to the scope around it."""
         inside = {name: getattr(node, name) for name in node._fields}
         if isinstance(node, ast.Lambda):
             inside["args"], outside = _parted(node.args)
@@ -235,7 +246,7 @@ class _Speller:
         self._words.append(")")
 
     def _dotted(self, where: str) -> None:
-        """What an imported name and the attributes after it mean, whatever the file is called and however it was imported."""
+        """Spell what an imported name and the attributes after it mean, however the file is called and was imported."""
         file, rest = self.names.settle(where)
         if self.names.is_left_out(where):
             self._words += ["elsewhere", ".".join(rest)]
@@ -245,7 +256,7 @@ class _Speller:
             self._words += ["library", where]
 
     def _own(self, name: str) -> Any:
-        """A name as it is, or one that stands for the file's own private name."""
+        """Return a name as it is, or a stand-in for the file's own private name."""
         if not name.startswith("_"):
             return name
         if self.names.is_own(name):

@@ -100,7 +100,7 @@ def overview(config: Config, results: Path = Path("results"), *, now: float | No
 
 
 def _ended(path: Path) -> Row:
-    """The row of a run's stage; empty if the file is missing or damaged: then the stage is done again."""
+    """Read the row of a run's stage; empty if the file is missing or damaged: then the stage is done again."""
     with suppress(InputError, OSError, IndexError):
         if path.exists():
             return dict(parquet.read(path).to_pylist()[0])
@@ -125,7 +125,7 @@ def _unfinished(found: Overview, study: Path, stage: str, run: str, now: float) 
 
 
 def _last_sentence(logs: Path, names: Iterable[str]) -> str:
-    """The sentence at the end of the newest of these logs, if its job failed or was asked to end."""
+    """Read the sentence at the end of the newest of these logs, if its job failed or was asked to end."""
     with suppress(OSError):
         there = [path for name in names if (path := logs / name).is_file()]
         if there:
@@ -151,7 +151,7 @@ def _held(lock: Path) -> bool | None:
 
 
 def _checkpoint(folder: Path) -> Row:
-    """The record of a run's newest checkpoint, without its arrays; empty if there is none that can be read."""
+    """Read the record of a run's newest checkpoint, without its arrays; empty if there is none that can be read."""
     files = sorted(folder.glob("*/*.safetensors"), key=lambda path: path.name)
     for path in reversed([path for path in files if path.stem.isdecimal()]):
         with suppress(InputError, OSError):

@@ -18,7 +18,20 @@ _MOUNTED = "/mnt/snakemake_searchpaths"  # where Snakemake puts a driver's folde
 
 
 def run(main: Callable[[Any], None], smk: Any) -> None:
-    """Call ``main(smk)`` with both streams in the job's log; exit 1 with one sentence there for bad input, else a traceback."""
+    """Call ``main(smk)`` as a job: its output goes to the log, and an error ends in one sentence.
+
+    Parameters
+    ----------
+    main
+        A script's function.
+    smk
+        The job's ``snakemake`` object.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after an error. Its sentence is in the log, after a traceback where that helps, and on the terminal.
+    """
     log = None
     try:
         # Line by line: what a killed job has said is there, and a full disk shows at once.

@@ -7,7 +7,20 @@ from sgdtails.errors import InputError, unknown
 
 
 def check_partitions(names: Iterable[str], where: str) -> None:
-    """InputError for a partition that this cluster does not have, or if SLURM does not answer; ``where`` they are named."""
+    """Check that a cluster has these partitions.
+
+    Parameters
+    ----------
+    names
+        Partitions.
+    where
+        The file that names them.
+
+    Raises
+    ------
+    InputError
+        There is no such partition, or SLURM does not answer.
+    """
     names = list(names)
     if not names:
         return
