@@ -13,7 +13,6 @@ from sgdtails.errors import InputError
 LEFT_OUT = frozenset(
     {
         "sgdtails.config.batches",  # says which networks share a job, and which of its files are whose
-        "sgdtails.config.types",  # types of dictionaries, for type checkers
         "sgdtails.errors",  # kinds of exceptions, sentences, and whether it was the machine that had no memory
         "sgdtails.runtime.container",  # says which container a job runs in, and keeps the host's packages out of it
         "sgdtails.runtime.jobs",  # sends output to logs, ends a job with a sentence, refuses edited code
