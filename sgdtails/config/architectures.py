@@ -1,4 +1,4 @@
-"""Shapes of the built-in networks, for those who need no torch."""
+"""Shapes of the built-in networks, computed without torch."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which runs share a job, so that Python and torch start once for several small networks; and which need one at all."""
+"""Decide which runs share a job, so that Python and torch start once for several small networks."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The one place where a config is validated: by its JSON schema, and for keys that do not go together. Imports nothing heavy."""
+"""Validation of a config, in one place: by its JSON schema, and for keys that do not go together. Imports nothing heavy."""
 
 import textwrap
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which container image jobs run in: a file named by what it is built from. Imports nothing heavy."""
+"""The container image that jobs run in: a file named by a digest of its recipe. Imports nothing heavy."""
 
 import hashlib
 import os

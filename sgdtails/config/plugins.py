@@ -1,4 +1,4 @@
-"""Functions of the user's own, named in the config by their dotted paths, and what becomes of what they raise."""
+"""Functions of the user's own, named in the config by their dotted paths. Their exceptions become one sentence."""
 
 import importlib
 import inspect

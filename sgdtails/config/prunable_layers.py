@@ -1,4 +1,4 @@
-"""Which layers a pruning method may touch: by its kind, and by config key pruning.exempt. Imports nothing heavy: the rules read it."""
+"""The layers that a pruning method may touch, by its kind and by config key pruning.exempt. Imports nothing heavy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING

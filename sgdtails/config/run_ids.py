@@ -1,4 +1,4 @@
-"""A run's id, such as ``fcn4-digits-b50-lr0.1-s0``: it says all in which runs of one panel and batch size differ."""
+"""A run's id, such as ``fcn4-digits-b50-lr0.1-s0``: it names everything in which runs of one panel and batch size differ."""
 
 import re
 from collections.abc import Mapping

@@ -141,7 +141,7 @@ def _parsed(raw: Raw, where: str) -> Run:
 
 
 def _ranges(run: Run) -> dict[str, tuple[bool, str]]:
-    """For each column that has a range: whether the run's value is in it, and what the range is."""
+    """For each column that has a range: True if the run's value is in it, and the range in words."""
     low, high = _FACTORS
     factor = f"from {low:g} to {high:g}, which single precision has room for"
     return {

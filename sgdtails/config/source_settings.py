@@ -1,4 +1,4 @@
-"""What the entries of ``datasets.sources`` may say beyond the schema, looked at before anything runs. Imports nothing heavy."""
+"""Checks of entries of ``datasets.sources`` that the schema cannot make. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which weights a study keeps, and the room on disk that they take, before any of them is there. Imports nothing heavy."""
+"""The weights that a study keeps, and the room on disk that they will take. Imports nothing heavy."""
 
 import json
 import math
@@ -89,7 +89,8 @@ def passing(config: Config, runs: Iterable[str]) -> set[str]:
 class Size:
     """Bytes of a study's weights: most at one time, those that stay, those still to be written; and what is free.
 
-    ``at_least``: a dataset's image shape is not known yet. ``unknown``: models whose weights nobody can count, and their runs.
+    ``at_least``: the image shape of a dataset is not known yet. ``unknown``: own models, whose weights cannot be counted before
+    they are built, with their numbers of runs.
     """
 
     runs: int
@@ -227,7 +228,7 @@ def _prepared(path: Path) -> Known | None:
         channels, height, width = header["train_images"]["shape"][1:]
         record = json.loads(json.loads(header["__metadata__"]["sgdtails"])["record"])
         return (channels, height, width), len(record["classes"])
-    except (OSError, struct.error, LookupError, TypeError, ValueError):  # whoever trains on it will say what is wrong
+    except (OSError, struct.error, LookupError, TypeError, ValueError):  # the job that trains on it says what is wrong
         return None
 
 

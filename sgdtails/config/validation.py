@@ -1,4 +1,4 @@
-"""Files from outside that are files, and settings that are plain data. Imports nothing heavy."""
+"""Checks of the user's paths, and of YAML, before anything else reads them. Imports nothing heavy."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""What a result depends on: a digest of the code that made it, and whether a job runs that code."""
+"""Digests of the code that a result depends on. A job checks that it runs the code that was planned."""
 
 import hashlib
 import os
@@ -13,11 +13,11 @@ from sgdtails.errors import InputError
 LEFT_OUT = frozenset(
     {
         "sgdtails.config.batches",  # says which networks share a job, and which of its files are whose
-        "sgdtails.errors",  # kinds of exceptions, sentences, and whether it was the machine that had no memory
+        "sgdtails.errors",  # kinds of exceptions, sentences, and recognising that memory ran out
         "sgdtails.runtime.container",  # says which container a job runs in, and keeps the host's packages out of it
         "sgdtails.runtime.jobs",  # sends output to logs, ends a job with a sentence, refuses edited code
         "sgdtails.runtime.gpu_locks",  # waits for a GPU that no other job has
-        "sgdtails.runtime.limits",  # asks whether the libraries fit into a process
+        "sgdtails.runtime.limits",  # checks that the libraries fit into a process
         "sgdtails.runtime.progress",  # prints how far a run is
         "sgdtails.digests.code_digest",  # these digests: jobs compare them, and nothing is computed from them
         "sgdtails.digests.source_names",  # the same
@@ -25,7 +25,7 @@ LEFT_OUT = frozenset(
         "sgdtails.digests.source_words",  # the same
     }
 )
-GIVEN = "SGDTAILS_CODE"  # environment variable: what the driver has planned with, for jobs that read the Snakefile anew
+GIVEN = "SGDTAILS_CODE"  # environment variable: the driver's digests, for jobs that read the Snakefile again
 
 
 def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
@@ -72,7 +72,7 @@ def of_rule(script: str, modules: Iterable[str], root: Path, environment: Mutabl
 
 
 def check(planned: str, root: Path) -> None:
-    """Check that the code is still that of which ``of_rule`` gave the digest.
+    """Check that the code still has the digest that ``of_rule`` gave.
 
     Parameters
     ----------

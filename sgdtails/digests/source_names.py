@@ -1,4 +1,4 @@
-"""What the names in a Python file mean: imported from where, the file's own, or a function's."""
+"""The meaning of names in a Python file: imported, defined by the file, or local to a function."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence

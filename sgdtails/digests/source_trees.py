@@ -1,4 +1,4 @@
-"""A Python file reduced to what can change a result: what is left of its syntax tree, and what it uses of other files.
+"""Reduce a Python file to what can change a result: the rest of its syntax tree, and the names that it uses of other files.
 
 Left out are words for people, annotations, what prints, and names of modules (docs/adding.md says it in full). What is not
 known to be harmless stays in.
@@ -21,9 +21,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Tree(NamedTuple):
-    """``own``: digest of what is left of a file. Other files: ``used`` in the order of their numbers there, ``imported`` besides.
+    """What counts of a file.
 
-    ``names``: what it defines; ``asked``: the names that it uses of other files.
+    ``own`` is the digest of its reduced tree. ``used`` are the files that the tree refers to by number, in order; ``imported`` are
+    the other files that it imports. ``names`` are those that it defines, ``asked`` those that it uses of other files.
     """
 
     own: str
@@ -141,7 +142,7 @@ class _Speller:
                 self._spell(node)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        """Only imports whose names are spelled as they are: others count where they are used, or among the files besides."""
+        """Spell an import only if its names appear as they are; others count where they are used, or as imported files."""
         for bound, target in self.names.aliases(node):
             counts = self.names.settle(target)[0] or self.names.is_used(bound)
             if bound == "*" or self.names.look_up(bound) != target or not counts:

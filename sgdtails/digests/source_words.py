@@ -1,4 +1,4 @@
-"""Which parts of a Python file are words for people: sentences, and what prints them."""
+"""Find the words for people in a Python file: sentences, and the calls that print them."""
 
 import ast
 import re

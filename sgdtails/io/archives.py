@@ -1,4 +1,4 @@
-"""Files of images from outside, tar archives and .npz: read in memory, unpacked to disk never, and bounded in memory and time."""
+"""Tar archives and .npz files of images from outside: read in memory, never unpacked to disk, bounded in memory and time."""
 
 import bz2
 import errno

@@ -1,4 +1,4 @@
-"""Image folders as torchvision's ImageFolder has them: which files are images, of which class, in which split. No file is opened.
+"""Image folders as torchvision's ImageFolder reads them: find the images, their classes and splits without opening a file.
 
 [train|test/]class/…/image, in a folder or a tar: the outermost folder is the class, however deep its images lie.
 """

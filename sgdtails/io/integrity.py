@@ -1,7 +1,7 @@
 """Results that are no longer what was written, found before a run relies on them.
 
-``python -m sgdtails.io.integrity results`` (``make verify``): every result to its last bit, and whether all are there. A run's
-start looks at weights' headers only, since whoever reads weights checks the rest. What is damaged is moved aside, never
+``python -m sgdtails.io.integrity results`` (``make verify``): reads every result to its last bit, and looks for missing ones. The
+start of a run reads only the headers of weights, since the jobs that read weights check the rest. What is damaged is moved aside, never
 removed; files that no rule makes are not looked at. A file that cannot be read at the moment is no damage: OSError.
 """
 
@@ -234,12 +234,12 @@ def _ours(listed: set[Path], there: set[Path]) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a file that is not in a study's list is this software's: of a start that has not ended, or of an earlier config."""
+    """Tell if this software has written a file that is not in a study's list: in a start that has not ended, or for an earlier config."""
     if path.suffix != ".safetensors":
         try:
             return storage.read_checksum(path) is not None
         except OSError:
-            return True  # who reads it will say so
+            return True  # reading it gives the same error, as a sentence
     place = path.parent.parent.name  # of weights: of a run, or initial ones that runs share
     if (place == "runs" and path.stem in KINDS) or (place == "initial" and path.stem == "weights"):
         return True  # however damaged

@@ -12,7 +12,7 @@ from sgdtails.io import storage
 NAME = ".manifest"
 ASIDE = ".damaged"  # the folder of a study that damaged files are moved to
 AUDITS = "audit"  # the name of the folder beside studies' that holds a folder per checkpoint
-# What a study's folder holds for good: checkpoints are checked by who reads them, logs by nobody.
+# The folders of lasting results. Jobs check the checkpoints that they read; logs are not checked.
 FOLDERS = ("data", "initial", "runs", "calibration", "tables", "figures")
 REPORT = "report.html"
 _HEADING = "# files of this study, as the last start that ended well left them; read by make verify"
@@ -124,7 +124,7 @@ def set_aside(path: Path, study: Path) -> Path:
 
 
 def _lasts(name: str) -> bool:
-    """Whether a name within a study, or an audit, is that of a result, not of a fleet's mark."""
+    """Tell if a name within a study, or an audit, is that of a result."""
     return "/" not in name or name.partition("/")[0] in FOLDERS
 
 

@@ -1,4 +1,4 @@
-"""Files at rest, written atomically: arrays as safetensors that carry a digest; beside other files the digest lies in a file."""
+"""Files written atomically: arrays as safetensors that carry a digest; other files have a checksum file beside them."""
 
 import errno
 import fcntl
@@ -57,7 +57,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".sgdtails-{target.stem}-"  # a name that nobody else gives
+    prefix = f".sgdtails-{target.stem}-"  # no other program gives such names
     _remove_abandoned(target.parent, prefix, target.suffix)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=target.suffix)
     temporary = Path(name)

@@ -1,4 +1,4 @@
-"""Tables by name, and what they have in common: who converged, what is published."""
+"""The study's tables by name, and selections that several readers share, such as converged runs."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -108,7 +108,7 @@ def _ended(path: Path) -> Row:
 
 
 def _unfinished(found: Overview, study: Path, stage: str, run: str, now: float) -> None:
-    """Note whether a process works on a run's stage, or what is left of one that did."""
+    """Note that a process works on a run's stage, or what a process that did has left."""
     folder, logs = study / "checkpoints" / stage, study / "logs" / stage
     record = _checkpoint(folder / run)
     if outcome := record.get("outcome"):  # its job writes the results of all its runs at its end
@@ -136,7 +136,7 @@ def _last_sentence(logs: Path, names: Iterable[str]) -> str:
 
 
 def _held(lock: Path) -> bool | None:
-    """Whether a process holds a lock; None without a lock. Some shared file systems hide the locks of other machines."""
+    """Tell if a process holds a lock; None without a lock. Some shared file systems hide the locks of other machines."""
     try:
         with lock.open("rb") as file:
             try:

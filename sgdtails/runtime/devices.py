@@ -1,4 +1,4 @@
-"""Where the arithmetic happens, and how exactly."""
+"""The device that computes, and its precision."""
 
 import os
 import sys

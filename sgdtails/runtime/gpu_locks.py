@@ -136,7 +136,7 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 
 def _shared(folder: Path) -> Path:
-    """``folder``, made so that every user can lock files there and nobody can remove another's."""
+    """Make ``folder``, so that every user can lock files there and cannot remove another user's."""
     umask = os.umask(0)
     try:
         folder.mkdir(mode=0o1777, exist_ok=True)
@@ -191,7 +191,7 @@ def _open(path: Path) -> int:
         try:  # another user's file opens for reading only, which is enough for a lock
             return os.open(
                 path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )  # of a pipe nobody waits for the other end
+            )  # without waiting for the other end of a pipe
         except FileNotFoundError:
             try:
                 lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)

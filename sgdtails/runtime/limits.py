@@ -1,4 +1,4 @@
-"""What a process may use here, asked before any job starts. Imports nothing heavy."""
+"""The limits of a process on this machine, checked before any job starts. Imports nothing heavy."""
 
 import importlib.util
 import resource

@@ -1,4 +1,4 @@
-"""What a SLURM cluster offers, asked once before jobs are submitted. Imports nothing heavy."""
+"""The partitions of a SLURM cluster, checked once before jobs are submitted. Imports nothing heavy."""
 
 import subprocess
 from collections.abc import Iterable
