@@ -1,4 +1,4 @@
-"""What the checks of a GPU share: data, networks, steps in lanes, and how two states are compared."""
+"""What the checks of a GPU share: data, networks, steps in engines, and how two states are compared."""
 
 import dataclasses
 import gc
@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import lane_builder, lanes
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines import base, factory
 
-State = lanes.State
+State = base.State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Size:
     shape: tuple[int, int, int]
     images: int
     batch: int
-    slots: dict[str, int]  # by kind of network
+    replicas: dict[str, int]  # by kind of network
     steps: int  # of the comparisons by bytes: graphs, and a rest
 
 
@@ -88,7 +88,7 @@ class Bench:
 
     def digits(self) -> tuple[data.Dataset, data.Split, data.Split]:
         """A dataset on which networks converge: some of scikit-learn's digits, and its splits on the device."""
-        dataset = sources.load("digits", {"kind": "digits", "train_size": 400}, root=".", download=False)
+        dataset = loaders.load("digits", {"kind": "digits", "train_size": 400}, root=".", download=False)
         return dataset, *data.splits(dataset, self.device)
 
     def model(self, spec: Mapping[str, Any], seed: int = 0) -> nn.Module:
@@ -101,13 +101,13 @@ class Bench:
             self._initial[key] = models.state(self.model(spec, seed))
         return self._initial[key]
 
-    def lanes(self, spec: Mapping[str, Any], slots: int, train: data.Split | None = None) -> list[lanes.Lane]:
-        """Lanes with so many slots; on a CPU, where wide networks have one each, as many lanes as that takes."""
-        found: list[lanes.Lane] = []
-        while (missing := slots - sum(lane.slots for lane in found)) > 0:
+    def engines(self, spec: Mapping[str, Any], replicas: int, train: data.Split | None = None) -> list[base.Engine]:
+        """Engines with so many replicas; on a CPU, where wide networks have one each, as many engines as that takes."""
+        found: list[base.Engine] = []
+        while (missing := replicas - sum(engine.replicas for engine in found)) > 0:
             batch = self.size.batch
-            found += lane_builder.build(
-                spec, lambda: self.model(spec), train or self.train, batch_size=batch, slots=missing
+            found += factory.build_engines(
+                spec, lambda: self.model(spec), train or self.train, batch_size=batch, replicas=missing
             )
         return found
 
@@ -116,34 +116,34 @@ class Bench:
         spec: Mapping[str, Any],
         seeds: Sequence[int],
         *,
-        slots: int | None = None,
+        replicas: int | None = None,
         steps: int | None = None,
         train: data.Split | None = None,
         step_size: float = 0.1,
         broken: Sequence[int] = (),
         at_once: bool = True,
     ) -> list[State]:
-        """States after some steps of the networks of ``seeds``, in this order of slots; in ``broken`` slots weights begin as NaN.
+        """States after some steps of the networks of ``seeds``, in this order of replicas; in ``broken`` replicas weights begin as NaN.
 
         ``at_once``: as orders that a graph is made of, or step by step, without graphs.
         """
-        rows = self.lanes(spec, slots or len(seeds), train)
-        places = [(lane, slot) for lane in rows for slot in range(lane.slots)][: len(seeds)]
+        engines = self.engines(spec, replicas or len(seeds), train)
+        places = [(engine, replica) for engine in engines for replica in range(engine.replicas)][: len(seeds)]
         steps = steps or self.size.steps
-        taking: dict[int, tuple[lanes.Lane, list[torch.Tensor]]] = {}
-        for number, ((lane, slot), seed) in enumerate(zip(places, seeds, strict=True)):
+        taking: dict[int, tuple[base.Engine, list[torch.Tensor]]] = {}
+        for number, ((engine, replica), seed) in enumerate(zip(places, seeds, strict=True)):
             state = self.initial(spec, seed)
             if number in broken:
                 state = {name: np.full_like(value, np.nan) for name, value in state.items()}
-            with lane.scope():
-                lane.put(slot, state, step_size)
-            order = training.Order(len(self.train), self.size.batch, seed).take(0, steps)
-            taking.setdefault(id(lane), (lane, []))[1].append(order)
-        work = [(lane, torch.stack(orders, dim=1)) for lane, orders in taking.values()]
+            with engine.scope():
+                engine.put(replica, state, step_size)
+            order = BatchSampler(len(self.train), self.size.batch, seed).take(0, steps)
+            taking.setdefault(id(engine), (engine, []))[1].append(order)
+        work = [(engine, torch.stack(orders, dim=1)) for engine, orders in taking.values()]
         for part in [slice(None)] if at_once else [slice(step, step + 1) for step in range(steps)]:
-            lanes.interleave([(lane, order[part]) for lane, order in work], lambda: False)
+            base.interleave([(engine, order[part]) for engine, order in work], lambda: False)
         self.wait()
-        return [lane.get(slot) for lane, slot in places]
+        return [engine.get(replica) for engine, replica in places]
 
     def wait(self) -> None:
         """Until the device has done what was queued."""
@@ -151,7 +151,7 @@ class Bench:
             torch.cuda.synchronize()
 
     def release(self) -> None:
-        """Give back what nothing uses any more: lanes and their graphs refer to each other."""
+        """Give back what nothing uses any more: engines and their graphs refer to each other."""
         if self.device.type == "cuda":
             gc.collect()
             torch.cuda.empty_cache()

@@ -49,22 +49,22 @@ Row = dict[str, Any]
 
 def stages() -> dict[str, list[tuple[str, str, Callable[..., Any]]]]:
     """The checks of each stage: what, network, function."""
-    from benchmarks import gpu_fleet_checks, gpu_machine_checks, gpu_step_checks
+    from benchmarks import gpu_machine_checks, gpu_step_checks, gpu_training_checks
 
-    machine, steps, trainings = gpu_machine_checks.MACHINE, gpu_step_checks.CHECKS, gpu_fleet_checks.TRAININGS
+    machine, steps, trainings = gpu_machine_checks.MACHINE, gpu_step_checks.CHECKS, gpu_training_checks.TRAININGS
     profiles = [("profile", kind, gpu_machine_checks.profile) for kind in BOTH]
     times = [(name, "", check) for name, check in gpu_machine_checks.TIMES.items()]
-    gates = "gates against full passes"
+    checks = "gates against full passes"
     return {
         "machine": [(name, "", check) for name, check in machine.items()],
         "steps": [(name, kind, check) for name, check in steps.items() for kind in BOTH],
         "steps tf32": [
             *[("settings", "", machine["settings"]), ("peaks", "", machine["peaks"])],
             *[(name, kind, steps[name]) for name in _IN_TF32 for kind in BOTH],
-            *[(gates, kind, trainings[gates]) for kind in BOTH],
+            *[(checks, kind, trainings[checks]) for kind in BOTH],
         ],
         "trainings": [(name, kind, check) for name, check in trainings.items() for kind in BOTH],
-        "analyses": [(name, "fcn", check) for name, check in gpu_fleet_checks.ANALYSES.items()],
+        "analyses": [(name, "fcn", check) for name, check in gpu_training_checks.ANALYSES.items()],
         "times": [*times, *profiles],
         "times tf32": times,
     }

@@ -13,10 +13,10 @@ import torch
 from benchmarks import roofline
 from benchmarks.gpu_bench import Bench, Found, Skipped
 from sgdtails.runtime import devices, gpu_locks
-from sgdtails.training import trainer as training
-from sgdtails.training.engines.graphs import LENGTH
-from sgdtails.training.engines.lanes import Lane, interleave
-from sgdtails.training.engines.modules import Module
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines.base import Engine, interleave
+from sgdtails.training.engines.cuda_graph import GRAPH_STEPS
+from sgdtails.training.engines.module import ModuleEngine
 
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 ROUNDS = 5
@@ -77,11 +77,13 @@ def step_time(name: str, k: int, layout: str = "") -> Callable[[Bench, str], Fou
 
     def measure(bench: Bench, kind: str) -> Found:
         spec = getattr(bench.size, name)
-        steps = _stepping(bench, _rows(bench, spec, k, layout))
-        steps(2 * LENGTH if bench.device.type == "cuda" else 1)  # the first steps set libraries up and record the graph
+        steps = _stepping(bench, _engines(bench, spec, k, layout))
+        steps(
+            2 * GRAPH_STEPS if bench.device.type == "cuda" else 1
+        )  # the first steps set libraries up and record the graph
         count = 1
         if bench.device.type == "cuda":
-            count = LENGTH * max(1, min(10, int(0.2 / _timed(bench, lambda: steps(LENGTH)))))
+            count = GRAPH_STEPS * max(1, min(10, int(0.2 / _timed(bench, lambda: steps(GRAPH_STEPS)))))
         times = [_timed(bench, lambda: steps(count)) for _ in range(ROUNDS)]
         microseconds = 1e6 * statistics.median(times) / count / k
         flops = roofline.flops(roofline.matrices(spec, bench.dataset.shape, 10), bench.size.batch)
@@ -92,26 +94,29 @@ def step_time(name: str, k: int, layout: str = "") -> Callable[[Bench, str], Fou
     return measure
 
 
-def _rows(bench: Bench, spec: dict[str, Any], k: int, layout: str) -> list[Lane]:
+def _engines(bench: Bench, spec: dict[str, Any], k: int, layout: str) -> list[Engine]:
     if not layout:
-        return bench.lanes(spec, k)
+        return bench.engines(spec, k)
     (images, prepare), labels = bench.train.source(), bench.train.labels
     how: dict[str, Any] = {"batch_size": bench.size.batch, "prepare": prepare, "memory_format": FORMATS[layout]}
-    rows: list[Lane] = [Module(bench.model(spec), images, labels, **how) for _ in range(k)]
+    engines: list[Engine] = [ModuleEngine(bench.model(spec), images, labels, **how) for _ in range(k)]
     bench.wait()
-    return rows
+    return engines
 
 
-def _stepping(bench: Bench, rows: list[Lane]) -> Callable[[int], None]:
-    places = [(lane, slot) for lane in rows for slot in range(lane.slots)]
-    orders = {place: training.Order(len(bench.train), bench.size.batch, n) for n, place in enumerate(places)}
+def _stepping(bench: Bench, engines: list[Engine]) -> Callable[[int], None]:
+    places = [(engine, replica) for engine in engines for replica in range(engine.replicas)]
+    samplers = {place: BatchSampler(len(bench.train), bench.size.batch, n) for n, place in enumerate(places)}
     begun = 0
 
     def steps(count: int) -> None:
         nonlocal begun
         work = [
-            (lane, torch.stack([orders[lane, slot].take(begun, count) for slot in range(lane.slots)], 1))
-            for lane in rows
+            (
+                engine,
+                torch.stack([samplers[engine, replica].take(begun, count) for replica in range(engine.replicas)], 1),
+            )
+            for engine in engines
         ]
         begun += count
         interleave(work, lambda: False)
@@ -131,12 +136,12 @@ def profile(bench: Bench, kind: str) -> Found:
     """The kernels in which steps spend their time on a GPU."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
-    steps = _stepping(bench, bench.lanes(getattr(bench.size, kind), bench.size.slots[kind]))
-    steps(2 * LENGTH)
+    steps = _stepping(bench, bench.engines(getattr(bench.size, kind), bench.size.replicas[kind]))
+    steps(2 * GRAPH_STEPS)
     bench.wait()
     try:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as found:
-            steps(LENGTH)
+            steps(GRAPH_STEPS)
             bench.wait()
         kernels = sorted(found.key_averages(), key=lambda each: -each.self_device_time_total)
     except (RuntimeError, AttributeError) as error:  # some machines keep their counters to themselves

@@ -25,9 +25,9 @@ import yaml
 from sgdtails import layers
 from sgdtails.config import architectures
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.io import storage
-from sgdtails.pruning import prunability
+from sgdtails.pruning import evaluate
 from sgdtails.runtime import devices
 
 BASE = Path(__file__).parent.parent
@@ -35,10 +35,10 @@ METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
 
 
 def ours(weights: dict[str, Any], dataset: data.Dataset, method: str, ratios: list[float], device: Any) -> list[float]:
-    """Test accuracies at each ratio by ``prunability.rows``, as the workflow's job calls it."""
+    """Test accuracies at each ratio by ``evaluate.pruning_rows``, as the workflow's job calls it."""
     _, test = data.splits(dataset, device)
-    evaluate = prunability.fully_connected({"test": test})
-    rows = prunability.rows(layers.placed(weights, device), evaluate, method=method, ratios=ratios, p=2.0, positions={})
+    measure = evaluate.fully_connected({"test": test})
+    rows = evaluate.pruning_rows(layers.placed(weights, device), measure, evaluate.Sweep(method, ratios), positions={})
     return [row["test_accuracy"] for row in rows]
 
 
@@ -135,7 +135,7 @@ def network(width: int, pixels: int) -> dict[str, Any]:
 def images(root: str | None, config: dict[str, Any]) -> data.Dataset:
     """MNIST, or noise of its shape."""
     if root:
-        return sources.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
+        return loaders.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 1, 28, 28), np.uint8)
     labels = rng.integers(0, 10, 10_000)

@@ -11,7 +11,9 @@ from typing import Any
 
 from sgdtails.config import run_ids, study
 from sgdtails.digests import code_digest
-from sgdtails.training import stages
+from sgdtails.training import resume
+from sgdtails.training.checkpointer import Stores
+from sgdtails.training.settings import RunSettings
 
 BASE = Path(__file__).parent.parent
 SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a fleet; of convolutional networks a fleet takes minutes
@@ -165,14 +167,14 @@ class Plan:
             inputs = {"converged": [str(self.path(run, "converged.safetensors")) for run in runs]}
         return Files(dataset=str(self.dataset(runs[0])), **inputs), Files(**written)
 
-    def store(self, stage: str, runs: Iterable[str], fleet: Fleet) -> stages.Store:
+    def store(self, stage: str, runs: Iterable[str], fleet: Fleet) -> Stores:
         """Checkpoints of runs in a stage; of averaging only once training has written its files."""
         runs, common = list(runs), self.stage_settings(stage, fleet)
         inputs, outputs = self.files(stage, runs)
         job = SimpleNamespace(input=inputs, output=outputs, params=self.params(stage, common))
         each = [dict.fromkeys(runs, inputs.dataset)]
         each += [dict(zip(runs, paths, strict=True)) for name, paths in inputs.items() if name != "dataset"]
-        return stages.store(stage, {run: stages.of_run(common, run) for run in runs}, job, *each)
+        return resume.checkpoint_stores(stage, {run: RunSettings.from_params(common, run) for run in runs}, job, *each)
 
     def job(self, name: str, log: str, **parts: Any) -> SimpleNamespace:
         """What a script's ``main`` and ``jobs.run`` take: ``parts`` are input, output, params, and wildcards."""

@@ -91,7 +91,7 @@ def main() -> None:
             "plain": lambda: plain(weights),
             "ours": lambda: ours(weights),
             "with variants": lambda: list(layer_tails.per_layer(weights, seed=0)),
-            "readings": lambda: list(layer_tails.per_layer_readings(weights, seed=0)),
+            "readings": lambda: list(layer_tails.per_layer_classes(weights, seed=0)),
             "layer": lambda: list(layer_tails.of_layer(layer, settings=WITHOUT)),
             "layer with variants": lambda: list(layer_tails.of_layer(layer)),
         }

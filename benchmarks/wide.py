@@ -32,14 +32,14 @@ def whole(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
 def ways(threads: int) -> dict[str, Back]:
     def shared(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
         with one_thread_each():
-            WideMatrix(weight, threads).back(delta, inputs)
+            WideMatrix(weight, threads).backward_update(delta, inputs)
 
     def unblocked(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
         with blocks_of(weight.numel()):
             shared(weight, delta, inputs)
 
     def by_blas(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
-        WideMatrix(weight, 1).back(delta, inputs)
+        WideMatrix(weight, 1).backward_update(delta, inputs)
 
     found = {"whole matrices": whole, "blocks": shared}
     if threads > 1:

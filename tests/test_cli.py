@@ -33,7 +33,7 @@ def checkpoint(tmp_path, monkeypatch) -> str:
 
 
 def run_script(checkpoint, folder) -> None:
-    """The workflow's own audit of it, with the settings as shipped."""
+    """Audit a checkpoint as the workflow does, with the settings as shipped."""
     settings = validation.read_yaml(ROOT / "config/config.yaml", "config")["audit"] | {"source": checkpoint}
     output = {
         name: str(folder / f"{name}.parquet") for name in ("audit", "profiles", "curves", "compression", "accuracy")

@@ -83,7 +83,7 @@ def test_the_version_is_written_in_one_place():
     assert "version" in PROJECT["project"]["dynamic"]
     assert PROJECT["tool"]["hatch"]["version"] == {"path": "sgdtails/__init__.py"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == sgdtails.__version__
-    newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    newest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest
     assert newest[1] == sgdtails.__version__
 

@@ -74,7 +74,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:
-    from sgdtails.figures import plotting  # slow to import
+    from sgdtails.figures import registry  # slow to import
 
     found = {}
     for table in TABLES:
@@ -82,6 +82,6 @@ def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenan
         file = folder / f"{short}.parquet"
         tables.write(table, [{"checkpoint": name} | row for row in rows[table]], file, provenance=provenance)
         found[short] = tables.read(file)
-    plotting.render("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
+    registry.save("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
     with storage.atomic(folder / "audit.md") as temporary:
         temporary.write_text(page, encoding="utf-8")

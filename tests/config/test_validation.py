@@ -9,7 +9,7 @@ import pytest
 
 from sgdtails.claims import claims_file
 from sgdtails.config import config_schema, containers, run_table, validation
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import storage
 from tests.fuzz import targets
@@ -91,8 +91,8 @@ def test_paths_that_are_no_files(odd_paths, number, tmp_path):
     for read in (
         lambda: run_table.read_runs(path, base=tmp_path, **NAMES),
         lambda: claims_file.read(path),
-        lambda: sources.load("d", {"kind": "npz", "path": path}, root=tmp_path, download=False),
-        lambda: sources.load("d", {"kind": "npz", "path": path, "sha256": 64 * "0"}, root=tmp_path, download=False),
+        lambda: loaders.load("d", {"kind": "npz", "path": path}, root=tmp_path, download=False),
+        lambda: loaders.load("d", {"kind": "npz", "path": path, "sha256": 64 * "0"}, root=tmp_path, download=False),
         lambda: storage.load_arrays(path),
         lambda: storage.digest(path),
     ):
@@ -100,13 +100,13 @@ def test_paths_that_are_no_files(odd_paths, number, tmp_path):
             read()
     if number != 2:
         with pytest.raises(InputError):
-            sources.load("d", {"kind": "folder", "path": path}, root=tmp_path, download=False)
+            loaders.load("d", {"kind": "folder", "path": path}, root=tmp_path, download=False)
 
 
 def test_a_pipe_among_images(odd_paths, tmp_path):
     os.mkfifo(tmp_path / "1.png")
     with pytest.raises(InputError, match="not a regular file"):
-        sources.load("d", {"kind": "folder", "path": "."}, root=tmp_path, download=False)
+        loaders.load("d", {"kind": "folder", "path": "."}, root=tmp_path, download=False)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_what_a_checksum_is_for(tmp_path):
     (tmp_path / "a.npz").write_bytes(data)
     source = {"kind": "npz", "path": "a.npz", "test_fraction": 0.5}
     with pytest.raises(InputError, match=r"the SHA-256 of .*a.npz is [0-9a-f]{64}, not 0{64}") as caught:
-        sources.load("d", source | {"sha256": 64 * "0"}, root=tmp_path, download=False)
+        loaders.load("d", source | {"sha256": 64 * "0"}, root=tmp_path, download=False)
     found = re.search(r"is ([0-9a-f]{64})", str(caught.value))[1]
-    assert sources.load("d", source | {"sha256": found}, root=tmp_path, download=False).train_images.size
+    assert loaders.load("d", source | {"sha256": found}, root=tmp_path, download=False).train_images.size
     (tmp_path / "a.npz").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(InputError, match="SHA-256"):
-        sources.load("d", source | {"sha256": found}, root=tmp_path, download=False)
+        loaders.load("d", source | {"sha256": found}, root=tmp_path, download=False)

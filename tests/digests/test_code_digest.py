@@ -91,7 +91,7 @@ def test_no_guard_lock_or_progress_counts_in_what_training_depends_on():
         left_out.add(name.removeprefix("sgdtails.").replace(".", "/"))
     for script in ("train.py", "average.py"):
         names = closure(script)
-        assert {"training/trainer", "io/storage", "training/engines/updates", "models/building"} <= names
+        assert {"training/trainer", "io/storage", "training/engines/sgd", "models/building"} <= names
         assert not names & left_out
 
 

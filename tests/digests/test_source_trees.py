@@ -309,11 +309,11 @@ def test_one_sentence_after_another_is_reworded_and_nothing_runs_again(copy):
         ("run_schemas", '"nat"', '"nats"'),
         ("trust_schemas", "slope of mean log norm", "the slope of the mean log norm"),
         ("devices", "it uses {found}.", "so {found} are used."),
-        ("stages", "cannot be read back as it was written", "reads back as something else"),
+        ("resume", "cannot be read back as it was written", "reads back as something else"),
         ("storage", "or it is damaged", "or it has been damaged"),
         ("contents", "to see whether they have changed", "for changes"),
-        ("gates", "One run's look at its training set.", "One run looks at its training set."),
-        ("gates", "_REPRESENTABLE", "_IN_RANGE"),
+        ("convergence", "One run's convergence check on its training set.", "Checks the convergence of one run."),
+        ("convergence", "_REPRESENTABLE", "_IN_RANGE"),
         ("storage", "_replacing", "_in_place_of"),
     ]:
         path = module(copy, name)
@@ -327,7 +327,7 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
     before = digests(copy)
     for name, old, new, some, others in [
         (
-            "gates",
+            "convergence",
             "_REPRESENTABLE = 1e30",
             "_REPRESENTABLE = 1e29",
             {"train.py", "average.py"},

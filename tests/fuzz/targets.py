@@ -23,7 +23,7 @@ from PIL import Image
 from sgdtails.claims import claims_file
 from sgdtails.config import batches, config_schema, run_ids, run_table, source_settings, validation
 from sgdtails.config.types import Run
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import archives, storage
 from sgdtails.training import checkpoints
@@ -102,14 +102,14 @@ def claims(data: bytes) -> None:
 def npz(data: bytes) -> None:
     path = _file("images.npz", data)
     source = {"kind": "npz", "path": path.name, "test_fraction": 0.5}
-    checked(lambda: sources.load("x", source, root=FOLDER, download=False))
+    checked(lambda: loaders.load("x", source, root=FOLDER, download=False))
 
 
 def tar(data: bytes) -> None:
     path = _file("images.tar", data)
     channels = {"mean": [0.5] * 3, "std": [0.5] * 3}  # those of single-coloured images would be refused
     source = {"kind": "folder", "path": path.name, "test_fraction": 0.5, **channels}
-    checked(lambda: sources.load("x", source, root=FOLDER, download=False))
+    checked(lambda: loaders.load("x", source, root=FOLDER, download=False))
 
 
 def npy(data: bytes) -> None:
@@ -144,7 +144,7 @@ def arrays(data: bytes) -> None:
 
 def checkpoint(data: bytes) -> None:
     """Damaged or not what it should be: then there is none."""
-    store = checkpoints.Checkpoints(FOLDER / "checkpoints", "train", "run", depends={"code": "c"})
+    store = checkpoints.CheckpointStore(FOLDER / "checkpoints", "train", "run", depends={"code": "c"})
     store.remove()
     store.save(ARRAYS, {"iteration": 1})
     (path,) = (FOLDER / "checkpoints").rglob("*.safetensors")
@@ -190,7 +190,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 def _stored() -> bytes:
-    store = checkpoints.Checkpoints(FOLDER / "seed", "train", "run", depends={"code": "c"})
+    store = checkpoints.CheckpointStore(FOLDER / "seed", "train", "run", depends={"code": "c"})
     store.save(ARRAYS, {"iteration": 1})
     (path,) = (FOLDER / "seed").rglob("*.safetensors")
     data = path.read_bytes()

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sgdtails.config import validation
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import archives
 
@@ -258,10 +258,10 @@ def test_images_that_take_more_than_the_memory(tmp_path, monkeypatch):
             )
     settings = {"kind": "folder", "path": "pets"}
     monkeypatch.setattr(validation, "memory", lambda: 2 * 10 * 8 * 8 * 3)  # and as much again to write them
-    assert sources.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
+    assert loaders.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
     monkeypatch.setattr(validation, "memory", lambda: 2 * 10 * 8 * 8 * 3 - 1)
     with pytest.raises(InputError, match=r"more than this machine's memory; set a smaller datasets.sources.x.size"):
-        sources.load("x", settings, root=tmp_path, download=False)
+        loaders.load("x", settings, root=tmp_path, download=False)
 
 
 def test_what_is_no_tar_or_no_npz_is_called_by_its_name(tmp_path):

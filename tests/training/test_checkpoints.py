@@ -8,13 +8,13 @@ import pytest
 
 from sgdtails.errors import InputError
 from sgdtails.io import storage
-from sgdtails.training.checkpoints import Checkpoints
+from sgdtails.training.checkpoints import CheckpointStore
 
 ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2)}
 
 
 def store(folder, **depends):
-    return Checkpoints(folder, "train", "run", depends={"code": "c", "settings": {"x": 1}} | depends)
+    return CheckpointStore(folder, "train", "run", depends={"code": "c", "settings": {"x": 1}} | depends)
 
 
 def files(folder):
@@ -179,7 +179,7 @@ def test_damaged_arrays_are_never_read(tmp_path, damage):
 
 
 def test_the_record_alone(tmp_path):
-    checkpoints = Checkpoints(tmp_path, "train", "run", depends={"a": 1})
+    checkpoints = CheckpointStore(tmp_path, "train", "run", depends={"a": 1})
     assert checkpoints.record() == {}
     for iteration in (1, 2):
         checkpoints.save({"w": np.zeros(3)}, {"iteration": iteration})
