@@ -96,7 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--output", type=Path, metavar="DIR", help="write tables and figures to DIR/<name of the file>")
     audit.add_argument("--part", help="of a file with several networks the one that is asked for, such as teacher")
     audit.add_argument(
-        "--exclude", action="append", default=[], metavar="PATTERN", help="names of arrays that are no layers, such as '*stft*'"
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="names of arrays that are no layers, such as '*stft*'",
     )
     audit.set_defaults(run=_audit)
 

@@ -80,12 +80,15 @@ def _of_kind(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
 def _usable(arrays: Checkpoint) -> dict[str, Any]:
     """Arrays of numpy as tensors where torch is installed, as an evaluation function expects them; numbers in native byte order."""
     torch_is_there = importlib.util.find_spec("torch") is not None
-    return {
-        name: _tensor(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
-        if isinstance(array, np.ndarray) and torch_is_there
-        else array
-        for name, array in arrays.items()
-    }
+    found: dict[str, Any] = dict(arrays)
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            continue
+        if array.dtype.name.startswith(("bfloat", "float8")):  # of the package ml_dtypes
+            array = array.astype(np.float32)
+        array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+        found[name] = _tensor(array) if torch_is_there else array
+    return found
 
 
 def _tensor(array: np.ndarray) -> Any:
@@ -104,9 +107,7 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Checkpoint:
         import torch
         from torchvision import models
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"{checkpoints.KEY}: torchvision:{name} needs torch and torchvision; install them."
-        ) from error
+        raise InputError(f"{checkpoints.KEY}: torchvision:{name} needs torch and torchvision; install them.") from error
 
     if name not in models.list_models():
         raise unknown("torchvision model", name, checkpoints.KEY, models.list_models())

@@ -72,10 +72,10 @@ class Checkpoint(dict[str, Any]):
 
 
 def left_out(name: str, array: Any, reason: str) -> Skipped:
-    """The entry of an array that is left out."""
+    """Give the entry of an array that is left out."""
     return Skipped(name, tuple(array.shape), dtype_of(array), reason)
 
 
 def dtype_of(array: Any) -> str:
-    """The name of the type of an array's numbers, the same for torch and numpy."""
+    """Give the name of the type of an array's numbers, the same for torch and numpy."""
     return str(array.dtype).removeprefix("torch.")

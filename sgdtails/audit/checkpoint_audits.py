@@ -69,15 +69,17 @@ def audit(
         arguments = {key: settings[key] for key in ("seed", "entries", "nulls", "epsilon", "exclude")}
         rows = layers_audit.audit(state, where=source, **arguments)
     rows["audit_accuracy"] = []  # of a function of the user's: the workflow's config names it
-    page = audit_report.markdown(name, source, rows, arrays=len(state), read_as=state.read_as, epsilon=settings["epsilon"])
+    page = audit_report.markdown(
+        name, source, rows, arrays=len(state), read_as=state.read_as, epsilon=settings["epsilon"]
+    )
     if output is not None:
         _write(name, rows, page, output / name, {"settings": settings, "version": sgdtails.__version__})
     return page
 
 
 def _settings() -> dict[str, Any]:
-    path = resources.base() / "config/config.yaml"
-    return inputs.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
+    shipped: dict[str, Any] = inputs.read_yaml(resources.base() / "config/config.yaml", "config")["audit"]
+    return shipped | {"evaluate": None, "weights": None}
 
 
 def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:

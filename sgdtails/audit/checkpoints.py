@@ -74,7 +74,7 @@ def sources(checkpoint: str | None, weights: str | None = None) -> dict[str, str
 
 
 def _dangling(path: Path) -> str:
-    return f" (it is a link to {os.readlink(path)}, which is not there)" if path.is_symlink() else ""
+    return f" (it is a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -96,7 +96,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def shards(index: str | Path) -> dict[str, str]:
-    """The names of a model's arrays, in the order of its index, with the file of each beside the index.
+    """Give the names of a model's arrays, in the order of its index, with the file of each beside the index.
 
     Parameters
     ----------
@@ -118,7 +118,9 @@ def shards(index: str | Path) -> dict[str, str]:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = {str(name): str(file) for name, file in names.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{KEY}: {index} is no index of shards ({inputs.reason(error)}); download it again.") from error
+        raise InputError(
+            f"{KEY}: {index} is no index of shards ({inputs.reason(error)}); download it again."
+        ) from error
     for file in sorted({*files.values()}):
         if Path(file).name != file:
             raise InputError(f"{KEY}: {index} names {file!r}, which is not beside it; give an index with its shards.")
@@ -135,7 +137,7 @@ def _shards(index: Path) -> set[str]:
 
 
 def files(source: str) -> list[str]:
-    """The files that a source is read from: of an index its shards, too."""
+    """Give the files that a source is read from: of an index its shards, too."""
     if not source.endswith(_INDEX):
         return [source]
     return [source, *sorted(str(Path(source).parent / name) for name in _shards(Path(source)))]

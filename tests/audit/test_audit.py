@@ -1,8 +1,5 @@
 import json
 import math
-import re
-from collections import OrderedDict
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sgdtails.audit import audit_accuracy, audit_inputs
+from sgdtails.audit import audit_accuracy
 from sgdtails.audit import layer_audit as audit
 from sgdtails.errors import InputError, UserCodeError
 from sgdtails.figures import audit_figures, plotting
@@ -37,6 +34,7 @@ def as_tables(found):
             [{"checkpoint": "x"} | row for row in found.get(name, [])], schema=schema
         )
         for name, schema in audit_schemas.SCHEMAS.items()
+        if name != "audit_skipped"
     }
 
 
@@ -252,9 +250,11 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
         "source": str(tmp_path / "known.safetensors"),
         "weights": None,
         "evaluate": None,
+        "part": None,
+        "exclude": [],
         "ratios": [0],
     }
-    names = ("audit", "profiles", "curves", "compression", "accuracy")
+    names = ("audit", "profiles", "curves", "compression", "skipped", "accuracy")
     files = {name: tmp_path / f"{name}.parquet" for name in names}
     output = type("Output", (dict,), {"text": tmp_path / "audit.md"})(files)
     params = SimpleNamespace(settings=json.dumps(settings), code="0123")
@@ -265,6 +265,8 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     text = (tmp_path / "audit.md").read_text()
     assert "**2 stable-like, 1 finite-variance-like, 2 undecided.**" in text
     assert "the weights are not all finite" in text
+    assert written.pop("skipped").column("reason").to_pylist() == ["a vector"]
+    assert "Read as a safetensors file. Left out: 1 as a vector." in text
     plotting.render("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
     assert (tmp_path / "audit.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -12,10 +12,7 @@ from safetensors.torch import save_file
 from sgdtails.audit import audit_inputs, checkpoints
 from sgdtails.audit.weights.matrices import matrices
 from sgdtails.errors import InputError
-
-
-def read(path, **more):
-    return audit_inputs.read(str(path), **({"weights": None, "seed": 0} | more))
+from tests.audit.helpers import read
 
 
 def test_layers_of_a_safetensors_file_are_counted_as_people_do(tmp_path):

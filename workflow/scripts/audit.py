@@ -23,7 +23,9 @@ def main(smk: Any) -> None:
         file = smk.output[table.removeprefix("audit_")]
         tables.write(table, [{"checkpoint": name} | row for row in found], file, provenance=provenance)
     with storage.atomic(smk.output.text) as temporary:
-        text = audit_report.markdown(name, source, rows, arrays=len(state), read_as=state.read_as, epsilon=settings["epsilon"])
+        text = audit_report.markdown(
+            name, source, rows, arrays=len(state), read_as=state.read_as, epsilon=settings["epsilon"]
+        )
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -118,7 +118,7 @@ class _Array(StandIn):
     __slots__ = ()
 
     def array(self) -> np.ndarray | None:
-        """The array; None for one of objects, or where numbers and shape do not fit."""
+        """Give the array; None for one of objects, or where numbers and shape do not fit."""
         try:
             _, shape, dtype, fortran, data = self.state
             kind = np.dtype(str(dtype.given[0]))
@@ -132,7 +132,7 @@ class _Array(StandIn):
 
 
 def plain() -> dict[str, Any]:
-    """The names that need no torch: ordered mappings, bytes of old protocols, arrays of numpy."""
+    """Give the names that need no torch: ordered mappings, bytes of old protocols, arrays of numpy."""
     known: dict[str, Any] = {"collections.OrderedDict": OrderedDict, "_codecs.encode": Builder(_encoded)}
     for package in ("numpy.core", "numpy._core"):
         known[f"{package}.multiarray._reconstruct"] = _Array
@@ -153,5 +153,5 @@ def _from_buffer(data: Any, dtype: Any, shape: tuple[int, ...], order: str) -> _
 
 
 def array_of(value: Any) -> Any:
-    """The array of numpy that a stand-in holds, if it is one of those; else the value itself."""
+    """Give the array of numpy that a stand-in holds, if it is one of those; else the value itself."""
     return value.array() if isinstance(value, _Array) else value

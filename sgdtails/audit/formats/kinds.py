@@ -128,7 +128,7 @@ def _of_zip(path: Path, where: str) -> str:
 
 
 def _of_text(path: Path, where: str, start: bytes) -> str | None:
-    """The index of shards; InputError for any other text, None for a binary file."""
+    """Give the index of shards; InputError for any other text, None for a binary file."""
     try:
         text = start.decode("utf-8").lstrip("\ufeff \t\r\n").lower()
     except UnicodeDecodeError as error:
@@ -155,7 +155,7 @@ def _is_index(path: Path) -> bool:
 
 
 def _of_rest(path: Path, where: str, start: bytes) -> str:
-    """Formats without a magic number: a pickle, a map of msgpack, and the fields of an ONNX model."""
+    """Tell formats without a magic number apart: a pickle, a map of msgpack, and the fields of an ONNX model."""
     if start[0] == 0x80 and len(start) > 1 and start[1] in (2, 3, 4, 5):
         return PICKLE
     if start[0] in (0xDE, 0xDF) or 0x81 <= start[0] <= 0x8F:

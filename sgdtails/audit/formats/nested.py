@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sgdtails.audit.checkpoint import Checkpoint, Skipped, left_out
@@ -104,7 +104,7 @@ def is_array(value: Any) -> bool:
 
 
 def _leaves(value: Any, path: tuple[str, ...], reason: str | None, above: set[int]) -> Iterator[_Leaf]:
-    """The arrays in a tree, depth first; what contains itself is not entered again."""
+    """Give the arrays in a tree, depth first; what contains itself is not entered again."""
     value = array_of(value)
     if is_array(value):
         yield _Leaf(path or ("tensor",), value, reason)
@@ -135,23 +135,33 @@ def _training(path: tuple[str, ...], key: str, inner: Any) -> str | None:
 
 
 def _of_stand_in(value: StandIn, path: tuple[str, ...], reason: str | None, above: set[int]) -> Iterator[_Leaf]:
-    """The arrays of an object: of a module its parameters, buffers and modules; of another its attributes and elements."""
+    """Give the arrays of an object: of a module its parameters, buffers and modules; of another its attributes and elements."""
     state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
     attributes = dict(state) if isinstance(state, Mapping) else {}
     module = {"_parameters", "_modules"} <= {*map(str, attributes)}
     if module:
-        groups = [(attributes["_parameters"], None), (attributes.get("_buffers"), "a buffer"), (attributes["_modules"], None)]
+        groups: list[tuple[Any, str | None]] = [
+            (attributes["_parameters"], None),
+            (attributes.get("_buffers"), "a buffer"),
+            (attributes["_modules"], None),
+        ]
     else:
-        inert = None if value.origin.startswith(_SCRIPTED) else reason
-        groups = [(attributes, inert), (dict(enumerate(value.elements)), reason), (dict(enumerate(value.given)), reason)]
-        groups += [({str(key): inner for key, inner in value.entries}, reason)]
+        elements = dict(enumerate([*value.elements, *value.given]))
+        groups = [(attributes, None), (elements, None), ({str(key): inner for key, inner in value.entries}, None)]
     for group, why in groups:
         for key, inner in group.items() if isinstance(group, Mapping) else ():
-            yield from _leaves(inner, (*path, str(key)), reason or why, above)
+            if key == "_flat_weights":  # of torch's recurrent layers: their weights once more
+                continue
+            for leaf in _leaves(inner, (*path, str(key)), reason or why, above):
+                if module or value.origin.startswith(
+                    _SCRIPTED
+                ):  # the name within a module is one key, as in a state dict
+                    leaf = replace(leaf, path=(*path, ".".join(leaf.path[len(path) :])))
+                yield leaf
 
 
 def _unwrapped(leaves: list[_Leaf]) -> tuple[list[_Leaf], tuple[str, ...]]:
-    """Leaves without the keys that lead to all of them, or to all but loose arrays; and these keys."""
+    """Leave out the keys that lead to all leaves, or to all but loose arrays; give these keys, too."""
     prefix: tuple[str, ...] = ()
     while True:
         heads = dict.fromkeys(leaf.path[0] for leaf in leaves if len(leaf.path) > 1)
@@ -170,7 +180,7 @@ def _unwrapped(leaves: list[_Leaf]) -> tuple[list[_Leaf], tuple[str, ...]]:
 
 
 def _named(leaves: Sequence[_Leaf]) -> dict[str, Any]:
-    """Arrays by the keys that lead to them, with dots between; of two with one name the second has a number."""
+    """Name arrays by the keys that lead to them, with dots between; of two with one name the second has a number."""
     found: dict[str, Any] = {}
     for leaf in leaves:
         name, number = ".".join(leaf.path), 2

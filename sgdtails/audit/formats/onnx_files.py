@@ -61,7 +61,7 @@ def _free(key: str, taken: dict[str, Any]) -> str:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """A graph and those within its nodes."""
+    """Give a graph and those within its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -83,7 +83,7 @@ def _constants(graph: Any) -> dict[str, Any]:
 
 
 def _users(graph: Any) -> dict[str, tuple[Any, int]]:
-    """The first node of a graph that takes a value, and as which input; through nodes that pass it on."""
+    """Give the first node of a graph that takes a value, and as which input; through nodes that pass it on."""
     users: dict[str, tuple[Any, int]] = {}
     for node in reversed(graph.node):
         passed = node.op_type in ("Identity", "Cast") and node.output[0] in users
@@ -97,9 +97,7 @@ def _attribute(node: Any, name: str) -> Any:
 
 
 def _oriented(name: str, array: NDArray[Any], node: Any, place: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    """An array with outputs first, under the name of a weight where its node says that it is one."""
-    if array.dtype.name == "bfloat16" or array.dtype.name.startswith("float8"):  # of a package that numpy knows only then
-        array = array.astype(np.float32)
+    """Give an array with outputs first, under the name of a weight where its node says that it is one."""
     kind = node.op_type if node is not None else ""
     given = node.name.strip("/").replace("/", ".") if node is not None and node.name else ""
     short = given if name.startswith(_NUMBERED) and given else name

@@ -128,7 +128,7 @@ def _of_bytes(content: bytes, dtype: str, shape: list[int]) -> NDArray[Any]:
 
 
 def _joined(tree: Any) -> Any:
-    """A tree in which Flax's pieces of large arrays are arrays."""
+    """Give a tree in which Flax's pieces of large arrays are arrays."""
     if not isinstance(tree, Mapping):
         return tree
     if "__msgpack_chunked_array__" in tree:
@@ -144,7 +144,7 @@ def _numpy(path: Path, where: str) -> dict[str, Any]:
 
 
 def _as_torch(key: str, array: Any, names: set[str]) -> tuple[str, Any]:
-    """A weight of Keras or Flax, which hold inputs before outputs, as torch has it, with outputs first."""
+    """Give a weight of Keras or Flax, which hold inputs before outputs, as torch has it, with outputs first."""
     parent, _, leaf = key.rpartition(".")
     layer, _, last = parent.rpartition(".")
     if last == "vars" and "embedding" not in layer:  # of Keras 3: without names

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +34,14 @@ def read(path: Path, where: str) -> dict[str, Any]:
     """
     from safetensors import SafetensorError
 
-    if importlib.util.find_spec("torch") is None:
-        from safetensors.numpy import load_file
-
-        lacking = ", or it has a type that numpy lacks, such as bfloat16"
-        advice = "give another, or install torch"
-    else:
-        from safetensors.torch import load_file
-
-        lacking, advice = "", "give another"
+    torch_is_there = importlib.util.find_spec("torch") is not None
+    lacking = "" if torch_is_there else ", or it has a type that numpy lacks, such as bfloat16"
     try:
-        state = load_file(path)
+        state: dict[str, Any] = import_module(f"safetensors.{'torch' if torch_is_there else 'numpy'}").load_file(path)
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{where}: {path} is a safetensors file that is damaged or cut off{lacking} ({inputs.reason(error)}); {advice}."
+            f"{where}: {path} is a safetensors file that is damaged or cut off{lacking} ({inputs.reason(error)}); "
+            f"give another{'' if torch_is_there else ', or install torch'}."
         ) from error
     # The format sorts names by type and as text: layer 10 would come before layer 2.
     return {key: state[key] for key in sorted(state, key=natural)}

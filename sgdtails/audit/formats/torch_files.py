@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from sgdtails.audit.formats import tensor_builders
 from sgdtails.audit.formats.inert_pickles import Unpickler
@@ -64,7 +64,7 @@ def _zip(path: Path) -> Any:
         order = f"{prefix}byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
             raise InputError("was written by a big-endian machine; save it with torch.save on another.")
-        whole = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
+        whole: Any = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
         storages: dict[str, Any] = {}
 
         def storage(found: Any) -> tensor_builders.Storage:
@@ -82,8 +82,8 @@ def _dtype(kind: Any) -> "torch.dtype":
     return kind.dtype
 
 
-def _member(archive: zipfile.ZipFile, name: str, whole: "torch.UntypedStorage") -> "torch.UntypedStorage":
-    """The bytes of a file in an archive: a piece of the mapped archive if it is not compressed."""
+def _member(archive: zipfile.ZipFile, name: str, whole: Any) -> Any:
+    """Give the bytes of a file in an archive: a piece of the mapped archive if it is not compressed."""
     import torch
 
     info = archive.getinfo(name)
@@ -91,12 +91,16 @@ def _member(archive: zipfile.ZipFile, name: str, whole: "torch.UntypedStorage") 
         raise InputError("holds more than fits into this machine's memory; audit it on a larger one.")
     if info.compress_type != zipfile.ZIP_STORED:
         data = bytearray(archive.read(name))
-        return torch.frombuffer(data, dtype=torch.uint8).untyped_storage() if data else torch.UntypedStorage(0)
+        return (
+            torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
+            if data
+            else torch.empty(0, dtype=torch.uint8).untyped_storage()
+        )
     file = archive.fp
     assert file is not None
     file.seek(info.header_offset)
     start = info.header_offset + 30 + sum(_HEADER.unpack(file.read(30)))
-    return whole[start : start + info.file_size]  # type: ignore[return-value]
+    return whole[start : start + info.file_size]
 
 
 @dataclass
@@ -122,7 +126,9 @@ def _old(path: Path) -> Any:
         if key not in storages:
             if not 0 <= count * dtype.itemsize <= size:
                 raise pickle.UnpicklingError("a storage is larger than the file")
-            storages[key] = _Filled(torch.UntypedStorage(count * dtype.itemsize), dtype.itemsize)
+            storages[key] = _Filled(
+                torch.empty(count * dtype.itemsize, dtype=torch.uint8).untyped_storage(), dtype.itemsize
+            )
         untyped = storages[key].untyped
         if view is not None:
             _, start, count = view
@@ -136,10 +142,13 @@ def _old(path: Path) -> Any:
             return found
         for _ in ("protocol", "system"):
             Unpickler(file, known).load()
-        found = Unpickler(file, known, storage).load()
+        start = file.tell()
+        # First the storages alone: some tensors are built from numbers, which stand behind the pickle.
+        Unpickler(file, tensor_builders.storage_types(), storage).load()
         for key in Unpickler(file, known).load():
             _fill(file, storages[key])
-    return found
+        file.seek(start)
+        return Unpickler(file, known, storage).load()
 
 
 def _fill(file: IO[bytes], storage: _Filled) -> None:
@@ -147,6 +156,6 @@ def _fill(file: IO[bytes], storage: _Filled) -> None:
     import torch
 
     (count,) = struct.unpack("<q", file.read(8))
-    target = torch.empty(0, dtype=torch.uint8).set_(storage.untyped).numpy()  # type: ignore[call-overload]
-    if count * storage.width != len(target) or file.readinto(memoryview(target)) != len(target):  # type: ignore[attr-defined]
+    target: Any = torch.empty(0, dtype=torch.uint8).set_(storage.untyped).numpy()
+    if count * storage.width != len(target) or cast("io.BufferedReader", file).readinto(target) != len(target):
         raise pickle.UnpicklingError("the file is cut off")

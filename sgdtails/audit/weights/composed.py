@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.weights import quantised
 from sgdtails.audit.checkpoint import dtype_of
+from sgdtails.audit.weights import quantised
 from sgdtails.audit.weights.stored import EMPTY, META, Weight, numbers
 
 _LORA = re.compile(r"(?P<base>.*?)[._]?lora_(A|down)(?P<adapter>\.(?!weight$)[^.]+)?(\.weight)?")
-
-
 
 
 def weights(state: Mapping[str, Any]) -> tuple[dict[str, Weight], set[str]]:
@@ -84,7 +82,8 @@ def _product(length: Any, direction: Any) -> NDArray[np.float32]:
 def _fits(length: Any, direction: Any) -> bool:
     shape, whole = tuple(length.shape), tuple(direction.shape)
     return len(whole) > 1 and (
-        shape in ((), (1,)) or (len(shape) == len(whole) and all(a in (1, b) for a, b in zip(shape, whole, strict=True)))
+        shape in ((), (1,))
+        or (len(shape) == len(whole) and all(a in (1, b) for a, b in zip(shape, whole, strict=True)))
     )
 
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from sgdtails.audit.formats.recurrent import GATES
-from sgdtails.audit.weights.stored import Weight
+from sgdtails.audit.weights.stored import Weight, recent
 
 RECURRENT = re.compile(r"(^|[._])weight_(ih|hh|hr)(_l\d+)?(_reverse)?$")
 STACKED = re.compile(r"exp(ert)?s(?!\.\d)", re.IGNORECASE)  # a digit would name one expert's own module
@@ -49,18 +51,14 @@ def _shape(state: Mapping[str, Any], key: str) -> tuple[int, ...] | None:
 
 
 def _rows(weight: Weight, sizes: Sequence[int], names: Sequence[str], note: str) -> Iterator[Weight]:
-    """The first rows of a weight, the next ones, and so on."""
-    start = 0
-    for size, name in zip(sizes, names, strict=True):
-        stop = start + size
-        yield weight.mapped(
-            lambda tensor, start=start, stop=stop: tensor[start:stop], name=f"{weight.name}[{name}]", note=note
-        )
-        start = stop
+    """Give the first rows of a weight, the next ones, and so on."""
+    weight, stops = recent(weight), accumulate(sizes)
+    for size, stop, name in zip(sizes, stops, names, strict=True):
+        yield weight.mapped(itemgetter(slice(stop - size, stop)), name=f"{weight.name}[{name}]", note=note)
 
 
 def _gates(weight: Weight, found: re.Match[str], state: Mapping[str, Any]) -> Iterator[Weight]:
-    """The gates of an LSTM or a GRU, by the number of rows for each hidden unit."""
+    """Give the gates of an LSTM or a GRU, by the number of rows for each hidden unit."""
     suffix = weight.name[found.start(2) + 2 :]
     prefix = weight.name[: found.start(2)]
     projection = _shape(state, f"{prefix}hr{suffix}")
@@ -77,10 +75,12 @@ def _gates(weight: Weight, found: re.Match[str], state: Mapping[str, Any]) -> It
 
 
 def _attention(weight: Weight, state: Mapping[str, Any]) -> Iterator[Weight]:
-    """Queries, keys and values, one below the other; fewer keys and values than queries are grouped queries."""
+    """Give queries, keys and values, which lie one below the other; fewer keys and values than queries are grouped queries."""
     rows, columns = weight.shape
     parent = weight.name.rpartition(".")[0]
-    outputs = [shape for name in _OUTPUTS if (shape := _shape(state, f"{parent}.{name}.weight".lstrip("."))) is not None]
+    outputs = [
+        shape for name in _OUTPUTS if (shape := _shape(state, f"{parent}.{name}.weight".lstrip("."))) is not None
+    ]
     queries = next((shape[1] for shape in outputs if len(shape) == 2 and shape[0] == columns), columns)
     keys, odd = divmod(rows - queries, 2)
     if odd or keys <= 0 or queries % keys:
@@ -91,7 +91,7 @@ def _attention(weight: Weight, state: Mapping[str, Any]) -> Iterator[Weight]:
 
 
 def _turned(weight: Weight, leaf: str, state: Mapping[str, Any]) -> Weight:
-    """A matrix with outputs first: its bias, or a GPT-2's fused attention, tells that they are last."""
+    """Give a matrix with outputs first: its bias, or a GPT-2's fused attention, tells that they are last."""
     rows, columns = weight.shape
     bias = _shape(state, f"{weight.name}.bias")
     by_bias = bias == (columns,) and rows != columns
@@ -109,7 +109,7 @@ def _is_gpt2(state: Mapping[str, Any]) -> bool:
 
 
 def _turned_convolution(weight: Weight, state: Mapping[str, Any]) -> Weight:
-    """A convolution with outputs first: its bias, or its name, tells that they are second."""
+    """Give a convolution with outputs first: its bias, or its name, tells that they are second."""
     first, second = weight.shape[:2]
     bias = _shape(state, f"{weight.name}.bias")
     by_bias = bias == (second,) and first != second and second > 1
@@ -120,7 +120,7 @@ def _turned_convolution(weight: Weight, state: Mapping[str, Any]) -> Weight:
 
 
 def _experts(weight: Weight, state: Mapping[str, Any]) -> Iterator[Weight]:
-    """The matrices of stacked experts; the router, or the other matrix of the same experts, says which side is the input."""
+    """Give the matrices of stacked experts; the router, or the other matrix of the same experts, says which side is the input."""
     count, first, second = weight.shape
     parent, _, leaf = weight.name.rpartition(".")
     hidden = _hidden(weight, parent, state)
@@ -129,12 +129,11 @@ def _experts(weight: Weight, state: Mapping[str, Any]) -> Iterator[Weight]:
     else:
         turned = (hidden == first) != bool(_DOWN.search(leaf))
         said = f"one of {count} stacked experts, stored as {'(in, out)' if turned else '(out, in)'}"
+    stack = recent(weight)
+    if turned:
+        stack = stack.mapped(lambda tensor: tensor.swapaxes(1, 2))
     for number in range(count):
-        yield weight.mapped(
-            lambda tensor, number=number: tensor[number].T if turned else tensor[number],
-            name=f"{weight.name}[{number}]",
-            note=said,
-        )
+        yield stack.mapped(itemgetter(number), name=f"{weight.name}[{number}]", note=said)
 
 
 def _hidden(weight: Weight, parent: str, state: Mapping[str, Any]) -> int | None:

@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sgdtails.audit.weights import composed, layouts
 from sgdtails.audit.checkpoint import Skipped, dtype_of, left_out
+from sgdtails.audit.weights import composed, layouts
 from sgdtails.audit.weights.stored import Weight, of_array, real_kind
 
 FEW = 64  # outputs: with fewer of them a linear layer's inputs are its observations
-_ATTENTION = re.compile(
-    r"attn|attention|(^|\.)(q|k|v|o|out|qkv|query|key|value|w[qkvo])(_proj|_lin)?$", re.IGNORECASE
-)
+_ATTENTION = re.compile(r"attn|attention|(^|\.)(q|k|v|o|out|qkv|query|key|value|w[qkvo])(_proj|_lin)?$", re.IGNORECASE)
 _EMBEDDING = re.compile(r"^(wte|wpe)$|embed|embd|position|token_type", re.IGNORECASE)
 # Names of what is saved with a network and not trained. The last part of a name is compared, so a module may be called mask.
 _BUFFERS = (
     (re.compile(r"(\w*_)?masks?(ed_bias)?|masked_bias|tri[lu]"), "a mask"),
     (re.compile(r"(\w*_)?queue(_\w+)?|(\w*_)?memory_bank"), "a queue of features"),
     (re.compile(r"(\w*_)?caches?|(cos|sin)(_\w+)?|freqs(_\w+)?|inv_freq|(\w*_)?cached(_\w+)?"), "a cache of constants"),
-    (re.compile(r"running_(mean|var|std)|moving_(mean|variance)|num_batches_tracked|cluster_size|embed_avg"), "a running statistic"),
+    (
+        re.compile(r"running_(mean|var|std)|moving_(mean|variance)|num_batches_tracked|cluster_size|embed_avg"),
+        "a running statistic",
+    ),
     (re.compile(r"weight_scales?(_inv|_2)?|scales|q?zeros|(nested_)?absmax|\w*_scales"), "scales of quantised weights"),
     (re.compile(r"\w*position_ids|relative_position_index|(\w*_)?anchors?|anchor_grid"), "a table of constants"),
 )
@@ -133,7 +134,7 @@ def matrices(state: Mapping[str, Any], exclude: Sequence[str] = ()) -> tuple[lis
 def _weight(
     key: str, array: Any, state: Mapping[str, Any], tied: dict[tuple[int, tuple[int, ...]], str]
 ) -> Weight | str:
-    """An array as a weight, or why it is none."""
+    """Give an array as a weight, or why it is none."""
     last = key.rpartition(".")[2]
     for pattern, reason in _BUFFERS:
         if pattern.fullmatch(last):
@@ -167,7 +168,7 @@ def _address(array: Any) -> int:
 
 
 def _layers(weight: Weight, state: Mapping[str, Any]) -> Iterator[Matrix]:
-    """The layers that a weight holds: parts of fused ones, experts of stacked ones, each in its orientation."""
+    """Give the layers that a weight holds: parts of fused ones, experts of stacked ones, each in its orientation."""
     if weight.reason is not None:
         yield Matrix(weight.name, _kind(weight.name, len(weight.shape)), "as stored", weight)
         return

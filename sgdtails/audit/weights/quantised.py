@@ -125,7 +125,7 @@ def _factors(scale: Any) -> NDArray[np.float32]:
 
 
 def _nibbles(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The low and the high four bits of each byte, side by side along the last axis."""
+    """Give the low and the high four bits of each byte, side by side along the last axis."""
     return np.stack([data & 15, data >> 4], -1).reshape(*data.shape[:-1], -1)
 
 
@@ -153,7 +153,7 @@ def _integers(key: str, state: Mapping[str, Any]) -> Found:
         return None
     inputs_order = state.get(f"{base}g_idx")
     groups, outputs = map(int, scales.shape)
-    if outputs == 0 or tuple(zeros.shape)[0] != groups or (32 * int(zeros.shape[1])) % outputs:
+    if outputs == 0 or zeros.shape[0] != groups or (32 * int(zeros.shape[1])) % outputs:
         return None
     bits = 32 * int(zeros.shape[1]) // outputs
     if bits not in (2, 4, 8):
@@ -180,14 +180,14 @@ def _integers(key: str, state: Mapping[str, Any]) -> Found:
     return _made(base.rstrip("."), (outputs, inputs), packed, f"{layout}'s {bits}-bit numbers times scales", load), keys
 
 
-def _unpacked(
-    words: NDArray[Any], bits: int, *, axis: int, order: tuple[int, ...] | None = None
-) -> NDArray[np.int32]:
-    """The numbers in words of 32 bits, the lowest bits first, along an axis."""
+def _unpacked(words: NDArray[Any], bits: int, *, axis: int, order: tuple[int, ...] | None = None) -> NDArray[np.int32]:
+    """Give the numbers in words of 32 bits, the lowest bits first, along an axis."""
     count = 32 // bits
     places = np.array(order or range(count), np.uint32) * np.uint32(bits)
     unsigned = words.astype(np.int32).view(np.uint32)
-    values = (np.expand_dims(unsigned, axis + 1) >> places.reshape([-1 if n == axis + 1 else 1 for n in range(3)])) & (2**bits - 1)
+    values = (np.expand_dims(unsigned, axis + 1) >> places.reshape([-1 if n == axis + 1 else 1 for n in range(3)])) & (
+        2**bits - 1
+    )
     shape = list(words.shape)
     shape[axis] *= count
-    return values.reshape(shape).astype(np.int32)
+    return np.asarray(values.reshape(shape), np.int32)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,21 @@ class Weight:
         load = self.load
         shape = function(np.broadcast_to(np.float32(0), self.shape)).shape
         notes = self.notes if note is None else (*self.notes, note)
-        return replace(
-            self, name=name or self.name, shape=tuple(shape), notes=notes, load=lambda: function(load())
-        )
+        return replace(self, name=name or self.name, shape=tuple(shape), notes=notes, load=lambda: function(load()))
+
+
+@lru_cache(maxsize=2)  # two threads at most look at layers
+def _loaded(weight: Weight) -> Any:
+    return weight.load()
+
+
+def recent(weight: Weight) -> Weight:
+    """Give a weight whose numbers are computed once for the layers that it holds, if these are asked for one after the other."""
+    return weight if weight.is_view else replace(weight, load=partial(_loaded, weight))
 
 
 def numbers(array: Any) -> NDArray[np.float32]:
-    """The numbers of an array of any kind, in single precision, as one of numpy's."""
+    """Give the numbers of an array of any kind, in single precision, as one of numpy's."""
     if isinstance(array, Deferred):
         array = array.load()
     if hasattr(array, "detach"):
@@ -86,7 +95,7 @@ def numbers(array: Any) -> NDArray[np.float32]:
 
 
 def whole(array: Any) -> NDArray[Any]:
-    """The numbers of an array of integers or of logical values, as one of numpy's."""
+    """Give the numbers of an array of integers or of logical values, as one of numpy's."""
     return np.asarray(array.detach().numpy() if hasattr(array, "detach") else array)
 
 
@@ -129,7 +138,13 @@ def of_array(name: str, array: Any) -> Weight:
     if math.prod(shape) == 0:
         return replace(weight, reason=EMPTY, is_view=False)
     if isinstance(array, Deferred):
-        return replace(weight, load=array.load, reason=array.reason, is_view=False, notes=() if kind.startswith("F") else ("dequantised",))
+        return replace(
+            weight,
+            load=array.load,
+            reason=array.reason,
+            is_view=False,
+            notes=() if kind.startswith("F") else ("dequantised",),
+        )
     if getattr(array, "is_meta", False):
         return replace(weight, reason=META, is_view=False)
     if getattr(array, "is_quantized", False):
@@ -144,7 +159,7 @@ def of_array(name: str, array: Any) -> Weight:
 
 
 def _dense(weight: Weight, array: Any) -> Weight:
-    """A sparse tensor, unless it is too large as a dense one."""
+    """Give a sparse tensor, unless it is too large as a dense one."""
     bytes_ = 4 * math.prod(weight.shape)
     if bytes_ > inputs.memory() / 4:
         reason = f"sparse: as a dense matrix it would take {bytes_ / 2**30:.1f} GiB"
