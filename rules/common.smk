@@ -223,7 +223,14 @@ if workflow.is_main_process:
 def checkpoints():
     """Files or a torchvision model by name."""
     try:
-        return audit_sources.sources(config["checkpoint"], config["audit"]["weights"])
+        found = audit_sources.sources(config["checkpoint"], config["audit"]["weights"])
+        if CONTAINERS:
+            audit_sources.bind(
+                file
+                for file in [*found.values(), config["audit"]["weights"]]
+                if file and not file.startswith(audit_sources.TORCHVISION)
+            )
+        return found
     except InputError as error:
         raise WorkflowError(f"{error}") from None
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
 from sgdtails.audit.checkpoint import Skipped
@@ -20,6 +21,7 @@ _INDEX = ".index.json"
 _SPECIAL = re.compile(r"[^A-Za-z0-9_.-]")
 _PLAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _LONGEST = 100
+_MOST_LINKS = 40  # one after the other, as the kernel follows
 # What Hugging Face's Trainer, accelerate and DeepSpeed write beside a model.
 _TRAINING = re.compile(
     r"(optimizer|scheduler|training_args|rng_state|random_states|scaler|trainer_state|sampler|dl_state_dict|"
@@ -141,6 +143,49 @@ def files(source: str) -> list[str]:
     if not source.endswith(_INDEX):
         return [source]
     return [source, *sorted(str(Path(source).parent / name) for name in _shards(Path(source)))]
+
+
+def bind(sources: Iterable[str], environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let containers started from here read checkpoints outside the working directory, and what links lead to.
+
+    Parameters
+    ----------
+    sources : iterable of str
+        Files.
+    environment : mutable mapping of str to str
+        Its APPTAINER_BIND gets the folders.
+
+    Raises
+    ------
+    InputError
+        For a folder whose name Apptainer would take apart.
+
+    Examples
+    --------
+    >>> environment = {"APPTAINER_BIND": "/scratch"}
+    >>> bind(["/data/my.pt", "here.pt"], environment)
+    >>> environment
+    {'APPTAINER_BIND': '/scratch,/data'}
+    """
+    here, folders = Path.cwd(), {}
+    for path in (Path(file).absolute() for source in sources for file in files(source)):
+        for step in _steps(path):
+            if not step.is_relative_to(here):
+                folders[str(step.parent)] = step
+    for folder, step in folders.items():
+        if set(folder) & set(",:"):
+            raise InputError(f"{KEY}: containers cannot be given the folder of {str(step)!r}; copy the file here.")
+    if folders:
+        given = [environment["APPTAINER_BIND"]] if environment.get("APPTAINER_BIND") else []
+        environment["APPTAINER_BIND"] = ",".join(dict.fromkeys([*given, *folders]))
+
+
+def _steps(path: Path) -> list[Path]:
+    """Give a path, and where its links lead one after the other."""
+    steps = [path]
+    while steps[-1].is_symlink() and len(steps) < _MOST_LINKS:
+        steps.append(Path(os.path.normpath(steps[-1].parent / steps[-1].readlink())))
+    return [*steps, path.resolve()]
 
 
 def beside(source: Path) -> list[Skipped]:

@@ -180,6 +180,26 @@ def test_a_link_to_nothing_is_said(tmp_path):
         checkpoints.sources(str(tmp_path / "a.pt"))
 
 
+def test_containers_see_what_links_lead_to(tmp_path, monkeypatch):
+    """Case 25: a link out of the working directory, over another link."""
+    for name in ("work", "far", "farther"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "farther/real.pt").touch()
+    (tmp_path / "far/step.pt").symlink_to("../farther/real.pt")
+    Path("a.pt").symlink_to(tmp_path / "far/step.pt")
+    Path("b.pt").touch()
+    environment = {}
+    checkpoints.bind(["b.pt"], environment)
+    assert environment == {}
+    checkpoints.bind(["a.pt", "b.pt"], environment)
+    assert environment == {"APPTAINER_BIND": f"{tmp_path}/far,{tmp_path}/farther"}
+    (tmp_path / "a,b").mkdir()
+    (tmp_path / "a,b/c.pt").touch()
+    with pytest.raises(InputError, match="containers cannot be given the folder of .*; copy the file here"):
+        checkpoints.bind([str(tmp_path / "a,b/c.pt")], environment)
+
+
 def test_arrays_in_the_byte_order_of_other_machines(tmp_path):
     np.savez(tmp_path / "a.npz", w=np.arange(6.0).reshape(2, 3).astype(">f4"))
     assert read(tmp_path / "a.npz")["w"].tolist() == [[0, 1, 2], [3, 4, 5]]

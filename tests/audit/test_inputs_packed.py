@@ -95,9 +95,12 @@ def test_floats_of_four_bits(kind):
 def test_layouts_that_are_not_known_are_left_out_with_their_scales():
     eight = torch.randn(64, 64).to(torch.float8_e4m3fn)
     state = {
-        **{"a.qweight": torch.ones(30, 32, dtype=torch.int32), "a.scales": torch.rand(4, 32).half()},
-        **{"b.weight": eight, "b.weight_scale": torch.rand(5, 7)},
-        **{"c.weight": torch.ones(64, 64, dtype=torch.int8), "c.weight_scale_inv": torch.rand(9, 9)},
+        "a.qweight": torch.ones(30, 32, dtype=torch.int32),
+        "a.scales": torch.rand(4, 32).half(),
+        "b.weight": eight,
+        "b.weight_scale": torch.rand(5, 7),
+        "c.weight": torch.ones(64, 64, dtype=torch.int8),
+        "c.weight_scale_inv": torch.rand(9, 9),
         "d": torch.ones(8, 8, dtype=torch.uint8).view(torch.float8_e8m0fnu),
     }
     assert layers(state) == {}

@@ -78,13 +78,18 @@ def test_tied_weights_count_once():
 
 def test_every_array_is_in_a_layer_or_left_out():
     state = {
-        **{"a.weight": torch.randn(70, 66), "a.bias": torch.randn(70), "n": torch.tensor(1.0)},
-        **{"b.weight": torch.randn(1, 8), "steps": torch.ones(3, 3, dtype=torch.int32)},
+        "a.weight": torch.randn(70, 66),
+        "a.bias": torch.randn(70),
+        "n": torch.tensor(1.0),
+        "b.weight": torch.randn(1, 8),
+        "steps": torch.ones(3, 3, dtype=torch.int32),
     }
     assert [*layers(state)] == ["a"]
     assert reasons(state) == {
-        **{"a.bias": "a bias", "n": "a single number"},
-        **{"steps": "whole numbers or logical values", "b": "one row or column"},
+        "a.bias": "a bias",
+        "n": "a single number",
+        "steps": "whole numbers or logical values",
+        "b": "one row or column",
     }
 
 
@@ -204,9 +209,14 @@ def test_a_pair_of_lora_for_a_convolution():
 
 def test_buffers_are_left_out_by_their_names():
     names = {
-        **{"attn.attn_mask": "a mask", "queue": "a queue of features", "rope.cos_cached": "a cache of constants"},
-        **{"bn.running_mean": "a running statistic", "moco.queue": "a queue of features"},
-        **{"attn.masked_bias": "a mask", "rope.inv_freq": "a cache of constants", "k_cache": "a cache of constants"},
+        "attn.attn_mask": "a mask",
+        "queue": "a queue of features",
+        "rope.cos_cached": "a cache of constants",
+        "bn.running_mean": "a running statistic",
+        "moco.queue": "a queue of features",
+        "attn.masked_bias": "a mask",
+        "rope.inv_freq": "a cache of constants",
+        "k_cache": "a cache of constants",
         "attn.relative_position_index": "a table of constants",
     }
     state = {name: torch.randn(66, 70) for name in names}

@@ -70,9 +70,10 @@ def _gguf(path: Path, where: str) -> dict[str, Any]:
     gguf = imported("gguf", "gguf", f"{where}: {path} is a GGUF file")
 
     def numbers(tensor: Any, rows: int | None = None) -> NDArray[np.float32]:
-        return gguf.quants.dequantize(tensor.data[:rows], tensor.tensor_type)  # type: ignore[no-any-return]
+        found: NDArray[np.float32] = gguf.quants.dequantize(tensor.data[:rows], tensor.tensor_type)
+        return found
 
-    found = {}
+    arrays = {}
     for tensor in gguf.GGUFReader(path).tensors:
         kind, reason = tensor.tensor_type.name, None
         try:
@@ -80,8 +81,8 @@ def _gguf(path: Path, where: str) -> dict[str, Any]:
         except NotImplementedError:
             reason = f"numbers of type {kind}, which the package gguf cannot turn into floating-point ones"
         shape = tuple(int(n) for n in reversed(tensor.shape))
-        found[tensor.name] = Deferred(shape, kind, partial(numbers, tensor), reason)
-    return found
+        arrays[tensor.name] = Deferred(shape, kind, partial(numbers, tensor), reason)
+    return arrays
 
 
 def _hdf5(path: Path | IO[bytes], where: str) -> dict[str, Any]:

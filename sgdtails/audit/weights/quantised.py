@@ -113,7 +113,8 @@ def _bytes(array: Any) -> NDArray[np.uint8]:
     if hasattr(array, "detach"):
         import torch
 
-        return array.detach().view(torch.uint8).numpy()  # type: ignore[no-any-return]
+        data: NDArray[np.uint8] = array.detach().view(torch.uint8).numpy()
+        return data
     return np.asarray(array).view(np.uint8)
 
 

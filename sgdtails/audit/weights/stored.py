@@ -90,7 +90,8 @@ def numbers(array: Any) -> NDArray[np.float32]:
     if hasattr(array, "detach"):
         import torch
 
-        return array.detach().to(torch.float32).numpy()  # type: ignore[no-any-return]
+        single: NDArray[np.float32] = array.detach().to(torch.float32).numpy()
+        return single
     return np.asarray(array, np.float32)
 
 
