@@ -9,7 +9,7 @@ from typing import Any
 import sgdtails
 from sgdtails.audit import audit_inputs, audit_report, checkpoints
 from sgdtails.audit import layer_audit as layers_audit
-from sgdtails.config import inputs, resources
+from sgdtails.config import resources, validation
 from sgdtails.io import storage, tables
 
 TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_skipped", "audit_accuracy")
@@ -78,12 +78,12 @@ def audit(
 
 
 def _settings() -> dict[str, Any]:
-    shipped: dict[str, Any] = inputs.read_yaml(resources.base() / "config/config.yaml", "config")["audit"]
+    shipped: dict[str, Any] = validation.read_yaml(resources.base() / "config/config.yaml", "config")["audit"]
     return shipped | {"evaluate": None, "weights": None}
 
 
 def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:
-    from sgdtails.figures import plotting  # slow to import
+    from sgdtails.figures import registry  # slow to import
 
     found = {}
     for table in TABLES:
@@ -92,6 +92,6 @@ def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenan
         tables.write(table, [{"checkpoint": name} | row for row in rows[table]], file, provenance=provenance)
         if table != "audit_skipped":  # nothing is drawn of it
             found[short] = tables.read(file)
-    plotting.render("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
+    registry.save("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
     with storage.atomic(folder / "audit.md") as temporary:
         temporary.write_text(page, encoding="utf-8")
