@@ -6,10 +6,10 @@ import yaml
 from sgdtails.claims import comparisons, decisions, definitions
 from sgdtails.claims.evidence import Settings
 from sgdtails.claims.study import Study
-from sgdtails.config import claimed_tables, grid, planning
+from sgdtails.config import architectures, claimed_tables, config_schema, run_table
 from sgdtails.io import tables
 from sgdtails.tail_index.network_index import Index
-from tests.config.test_grid import merged
+from tests.config.test_run_table import merged
 from tests.conftest import ROOT, script
 
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/config.yaml"))
@@ -21,11 +21,13 @@ def whole_config(folder, config):
 
 
 def listed_runs(config):
-    return grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    return run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
 
 
 def claims_of(config):
-    return definitions.read(claimed_tables.paths(config["claims"]["path"], ROOT), planning.computed(config))
+    return definitions.read(claimed_tables.paths(config["claims"]["path"], ROOT), config_schema.computed(config))
 
 
 def test_there_are_some():
@@ -36,12 +38,12 @@ def test_there_are_some():
 def test_a_config_is_sound_and_has_a_page(folder, config, schema):
     """What the Snakefile checks, for studies that no test runs."""
     config = whole_config(folder, config)
-    grid.validate(config, schema)
+    config_schema.validate(config, schema)
     assert config["study"] == folder.name
     runs = listed_runs(config)
-    shapes = {model: grid.width_and_depth(spec) for model, spec in config["models"].items()}
+    shapes = {model: architectures.width_and_depth(spec) for model, spec in config["models"].items()}
     sizes = {name: source.get("train_size") for name, source in config["datasets"]["sources"].items()}
-    comparisons.check(config["compare"], planning.computed(config), comparisons.known_columns(runs, shapes, sizes))
+    comparisons.check(config["compare"], config_schema.computed(config), comparisons.known_columns(runs, shapes, sizes))
     assert claims_of(config)
     assert (folder / "README.md").is_file()
     assert f"--configfile studies/{folder.name}/config.yaml" in (folder / "config.yaml").read_text()

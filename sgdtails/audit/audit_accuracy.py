@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdtails import layers
 from sgdtails.audit.audit_inputs import matrices
-from sgdtails.config import dotted
+from sgdtails.config import plugins
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 
@@ -24,7 +24,7 @@ def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> I
     Each layer but embeddings is centred on its median, the share of its entries that are smallest in magnitude is removed, and
     the median is added back. The function gets a state dict of its own each time, with the names and types of the file.
     """
-    evaluate = dotted.load(path, _KEY)
+    evaluate = plugins.load(path, _KEY)
     names = None
     for ratio in ratios:
         copy = deepcopy(dict(state))  # tied weights stay tied

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def sources(checkpoint: str | None, weights: str | None = None) -> dict[str, str
             f"{_KEY}: there is no {checkpoint!r}; give a file, a folder, or a torchvision model, such as torchvision:resnet18."
         )
     if not path.is_dir():
-        return {_name(inputs.regular(path, _KEY)): checkpoint}
+        return {_name(validation.regular(path, _KEY)): checkpoint}
     files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
     if not files:
         raise InputError(f"{_KEY}: {checkpoint} holds no {', '.join(SUFFIXES)} file; give a folder with checkpoints.")
@@ -91,7 +91,7 @@ def read(source: str, *, weights: str | None, seed: int) -> dict[str, "Tensor"]:
     """
     if source.startswith(TORCHVISION):
         return _torchvision(source.removeprefix(TORCHVISION), weights, seed)
-    return _file(inputs.regular(source, _KEY), _KEY)
+    return _file(validation.regular(source, _KEY), _KEY)
 
 
 def _file(path: Path, where: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _safetensors(path: Path, where: str) -> dict[str, "Tensor"]:
         state = load_file(path)
     except (SafetensorError, ValueError, LookupError) as error:
         raise InputError(
-            f"{where}: {path} is not a safetensors file, or it is damaged ({inputs.reason(error)}); give another."
+            f"{where}: {path} is not a safetensors file, or it is damaged ({validation.reason(error)}); give another."
         ) from error
     # The format sorts names by type and as text: layer 10 would come before layer 2.
     return {key: state[key] for key in sorted(state, key=_natural)}
@@ -135,7 +135,7 @@ def _without_torch(path: Path, where: str) -> dict[str, Any]:
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{where}: {path} is not a safetensors file, it is damaged, or it has a type that numpy lacks, such as bfloat16 "
-            f"({inputs.reason(error)}); give another, or install torch."
+            f"({validation.reason(error)}); give another, or install torch."
         ) from error
     return {key: state[key] for key in sorted(state, key=_natural)}
 
@@ -159,7 +159,7 @@ def _pickled(path: Path, where: str) -> Any:
         ) from error
     except Exception as error:  # of a damaged file torch raises whatever it meets
         raise InputError(
-            f"{where}: {path} is not a file of torch.save, or it is damaged ({inputs.reason(error)}); give another."
+            f"{where}: {path} is not a file of torch.save, or it is damaged ({validation.reason(error)}); give another."
         ) from error
 
 
@@ -191,12 +191,12 @@ def _torchvision(name: str, weights: str | None, seed: int) -> dict[str, "Tensor
     if weights is None:
         return {key: value.detach() for key, value in model.state_dict().items()}
     where = "config key audit.weights"
-    state = _file(inputs.regular(weights, where), where)
+    state = _file(validation.regular(weights, where), where)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise InputError(
-            f"{where}: {weights} does not fit torchvision's {name} ({inputs.reason(error)}); "
+            f"{where}: {weights} does not fit torchvision's {name} ({validation.reason(error)}); "
             "give its own weights, or the file alone as config key checkpoint."
         ) from error
     return state

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sgdtails.audit.layer_audit import Rows
-from sgdtails.tail_index import readings
+from sgdtails.tail_index import classify
 
 _COLUMNS = (
     "layer",
@@ -25,7 +25,7 @@ def markdown(name: str, source: str, rows: Rows, *, arrays: int, epsilon: Sequen
     """The page for rows of the ``audit`` tables; ``arrays`` is how many the checkpoint has, vectors included."""
     layers = rows["audit"]
     words = Counter(row["reading"] for row in layers)
-    said = ", ".join(f"{words[word]} {word}" for word in readings.WORDS if words[word])
+    said = ", ".join(f"{words[word]} {word}" for word in classify.LABELS if words[word])
     removed = [f"entries removed at {level:g}" for level in epsilon]
     head = [*_COLUMNS, *removed, "rank for 90%", "effective rank", "note"]
     kappas = {

@@ -9,7 +9,7 @@ from typing import Any
 import sgdtails
 from sgdtails.audit import audit_inputs, audit_report
 from sgdtails.audit import layer_audit as layers_audit
-from sgdtails.config import inputs, resources
+from sgdtails.config import resources, validation
 from sgdtails.io import storage, tables
 
 TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_accuracy")
@@ -70,11 +70,11 @@ def audit(name: str, source: str, output: Path | None = None) -> str:
 
 def _settings() -> dict[str, Any]:
     path = resources.base() / "config/config.yaml"
-    return inputs.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
+    return validation.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
 
 
 def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:
-    from sgdtails.figures import plotting  # slow to import
+    from sgdtails.figures import registry  # slow to import
 
     found = {}
     for table in TABLES:
@@ -82,6 +82,6 @@ def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenan
         file = folder / f"{short}.parquet"
         tables.write(table, [{"checkpoint": name} | row for row in rows[table]], file, provenance=provenance)
         found[short] = tables.read(file)
-    plotting.render("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
+    registry.save("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
     with storage.atomic(folder / "audit.md") as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -11,7 +11,7 @@ from sgdtails import layers
 from sgdtails.arrays import is_torch_array
 from sgdtails.audit import layer_audit as audit
 from sgdtails.errors import InputError, unknown
-from sgdtails.tail_index import layer_tails, readings
+from sgdtails.tail_index import classify, layer_tails
 from sgdtails.tail_index.block_estimates import Settings
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _rows(layer: NDArray, estimator: str, head: bool, settings: Settings, seed: 
 
 def _label(array: NDArray, head: bool, centring: str, seed: int) -> str:
     votes: Sequence[dict[str, Any]] = [
-        readings.of_layer(array, head=head, rng=np.random.default_rng([seed, n]), centring=centring)
+        classify.classify_layer(array, head=head, rng=np.random.default_rng([seed, n]), centring=centring)
         for n in range(audit.VOTES)
     ]
     return audit.majority(votes)["reading"]

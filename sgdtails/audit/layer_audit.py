@@ -13,7 +13,7 @@ from sgdtails.arrays import array_namespace
 from sgdtails.audit.audit_inputs import Matrix, matrices
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
-from sgdtails.tail_index import layer_tails, nulls, readings
+from sgdtails.tail_index import classify, layer_tails, nulls
 from sgdtails.tail_index import mmo as tail_index
 from sgdtails.tail_index.block_estimates import Settings
 
@@ -106,7 +106,7 @@ def rows_used(shape: Sequence[int], most: int) -> int:
 
     def merit(n: int) -> tuple[bool, int]:
         try:
-            return readings.lengths(n * each) is not None, len(tail_index.block_lengths(n * each))
+            return classify.slope_lengths(n * each) is not None, len(tail_index.block_lengths(n * each))
         except ValueError:
             return False, 0
 
@@ -162,8 +162,10 @@ def _estimates(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, An
 
 
 def _reading(sample: NDArray[np.float32], seed: Sequence[int]) -> dict[str, Any]:
-    rows, entries = readings.samples(sample, head=False)
-    return majority([readings.of_samples(rows, entries, rng=np.random.default_rng([*seed, n])) for n in range(VOTES)])
+    rows, entries = classify.centred_samples(sample, head=False)
+    return majority(
+        [classify.classify_samples(rows, entries, rng=np.random.default_rng([*seed, n])) for n in range(VOTES)]
+    )
 
 
 def majority(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

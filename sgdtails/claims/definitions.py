@@ -12,7 +12,7 @@ import pyarrow as pa
 from sgdtails.claims.kinds import KINDS
 from sgdtails.claims.quantities import QUANTITIES
 from sgdtails.claims.verdicts import SIGNS, SUPPORTS
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 from sgdtails.schemas.study_schemas import SCHEMAS
 from sgdtails.tail_index import layer_tails
@@ -93,7 +93,7 @@ def read(paths: str | Path | Iterable[str | Path], computed: Choices = _NOTHING)
     """
     claims: Claims = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        found = checked(inputs.read_yaml(path, "config key claims.path"), str(path), computed)
+        found = checked(validation.read_yaml(path, "config key claims.path"), str(path), computed)
         if twice := sorted(claims.keys() & found.keys()):
             raise InputError(
                 f"claim {twice[0]!r} of {path} is in another file of config key claims.path; rename one of them."
@@ -112,7 +112,7 @@ def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
     path : str
         Its name, for error messages.
     computed : mapping of str to collection
-        What can be named because of the study's config, from ``planning.computed``. A number that it does not list may have
+        What can be named because of the study's config, from ``config_schema.computed``. A number that it does not list may have
         any value.
 
     Returns

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sgdtails.config import grid, inputs
+from sgdtails.config import resources, validation
 from sgdtails.errors import InputError
 
 # Tables that a study has only where they are asked for.
@@ -22,7 +22,7 @@ _TABLES = {
 
 def paths(given: str | list[str], base: Path) -> list[Path]:
     """Return the files of config key ``claims.path``: in the working directory, else below ``base``."""
-    return [grid.beside(path, base) for path in ([given] if isinstance(given, str) else given)]
+    return [resources.beside(path, base) for path in ([given] if isinstance(given, str) else given)]
 
 
 def of_content(content: Any) -> set[str]:
@@ -41,7 +41,7 @@ def of_files(files: Iterable[str | Path]) -> set[str]:
     found = set()
     for file in files:
         try:
-            found |= of_content(inputs.read_yaml(file, "config key claims.path"))
+            found |= of_content(validation.read_yaml(file, "config key claims.path"))
         except InputError:
             continue  # the check of claims says why
     return found & set(ON_DEMAND)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sgdtails.figures.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, ending, verbatim
+from sgdtails.figures.theme import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, escape_mathtext, shorten_left
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -141,7 +141,7 @@ def _level(compression: Rows) -> float | None:
 
 def _short(row: Mapping[str, Any]) -> str:
     """The layer's number, by which audit.md has it in full, and the end of its name."""
-    return f"{row['layer']}: {ending(row['layer_name'], _LONGEST)}"
+    return f"{row['layer']}: {shorten_left(row['layer_name'], _LONGEST)}"
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:
@@ -212,9 +212,13 @@ def _accuracy(axes: Axes, rows: Rows) -> None:
     names = list(dict.fromkeys(row["measure"] for row in rows))
     for name, style in zip(names, styles, strict=False):
         line = sorted((row["pruned_ratio"], row["value"]) for row in rows if row["measure"] == name)
-        axes.plot(*zip(*line, strict=True), style, color=BLUE, markersize=2.5, linewidth=0.9, label=verbatim(name[:20]))
+        axes.plot(
+            *zip(*line, strict=True), style, color=BLUE, markersize=2.5, linewidth=0.9, label=escape_mathtext(name[:20])
+        )
     axes.set(
-        xlim=(0, 1), xlabel="entries removed", ylabel=verbatim(names[0][:24]) if len(names) == 1 else "as evaluated"
+        xlim=(0, 1),
+        xlabel="entries removed",
+        ylabel=escape_mathtext(names[0][:24]) if len(names) == 1 else "as evaluated",
     )
     if len(names) > 1:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)

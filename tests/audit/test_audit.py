@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sgdtails.audit import audit_accuracy, audit_inputs
 from sgdtails.audit import layer_audit as audit
 from sgdtails.errors import InputError, UserCodeError
-from sgdtails.figures import audit_figures, plotting
+from sgdtails.figures import audit_figures, registry, theme
 from sgdtails.io import tables
 from sgdtails.schemas import audit_schemas
 from sgdtails.stable import sampling as stable
@@ -308,7 +308,7 @@ def test_stable_and_gaussian_layers_are_read_as_what_they_are(known):
     assert rows["gaussian"]["dtype"] == "bfloat16"
     assert rows["stable_conv"]["observations"] == 64 * 64
     kappa = {(row["layer_name"], row["structure"]): row["kappa"] for row in known[1]["audit_compression"]}
-    assert 1 - kappa["gaussian", "entries"] == pytest.approx(plotting.GAUSSIAN, abs=0.005)
+    assert 1 - kappa["gaussian", "entries"] == pytest.approx(theme.GAUSSIAN, abs=0.005)
     assert 1 - kappa["stable", "entries"] > 0.6
     assert ("stable_conv", "kernels") in kappa
 
@@ -429,7 +429,7 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     text = (tmp_path / "audit.md").read_text()
     assert "**2 stable-like, 1 finite-variance-like, 2 undecided.**" in text
     assert "the weights are not all finite" in text
-    plotting.render("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
+    registry.save("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
     assert (tmp_path / "audit.png").read_bytes()[:4] == b"\x89PNG"
 
 

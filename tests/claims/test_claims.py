@@ -14,7 +14,7 @@ from scipy.stats import binom
 from sgdtails.claims import decisions, definitions, markdown, quantities, verdicts
 from sgdtails.claims.evidence import Settings
 from sgdtails.claims.study import Study
-from sgdtails.config import planning
+from sgdtails.config import config_schema
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, tables
 from sgdtails.schemas.study_schemas import SCHEMAS
@@ -455,7 +455,7 @@ def test_claims_of_what_the_study_does_not_compute(config, entry, message):
     config["tails"]["own"] = {"mine": "a.b"}
     config["pruning"]["own"] = {"random": {"function": "a.b", "ratios": [0.5]}}
     with pytest.raises(InputError) as error:
-        definitions.checked({"a": entry}, "f", planning.computed(config))
+        definitions.checked({"a": entry}, "f", config_schema.computed(config))
     assert message in str(error.value)
 
 
@@ -465,7 +465,7 @@ def test_claims_of_what_the_config_adds(config):
     config["compression"]["p"] = [2.0, 3.0]
     entry = ENTRY | {"x": {"of": "alpha", "estimator": "mine"}, "y": CURVE | {"method": "random"}}
     content = {"a": entry, "b": OF_LAYERS | {"p": 3, "supports": "above", "margin": -0.5}}
-    assert definitions.checked(content, "f", planning.computed(config)) == content
+    assert definitions.checked(content, "f", config_schema.computed(config)) == content
 
 
 def test_two_claims_of_one_name():
@@ -475,7 +475,7 @@ def test_two_claims_of_one_name():
 
 
 def test_the_claims_of_the_paper_fit_every_shipped_study(config):
-    assert definitions.read(ROOT / "config/claims.yaml", planning.computed(config)) == CLAIMS
+    assert definitions.read(ROOT / "config/claims.yaml", config_schema.computed(config)) == CLAIMS
 
 
 def test_a_kind_without_quantities_names_its_value():
@@ -520,7 +520,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key != "simulations"}
-    settings["computed"] = planning.computed(config)
+    settings["computed"] = config_schema.computed(config)
     settings["weights"] = "last"
     settings["index"] = config["index"]
     smk = SimpleNamespace(

@@ -8,7 +8,7 @@ import pytest
 from sgdtails.claims import comparisons
 from sgdtails.config import claimed_tables
 from sgdtails.errors import InputError
-from sgdtails.figures import plotting
+from sgdtails.figures import registry
 from tests.claims.test_claims import SETTINGS, table
 from tests.claims.test_trends import width_study
 
@@ -109,14 +109,14 @@ def test_figures_show_every_comparison_and_every_width(tmp_path):
         "compared": table("compared", points),
         "comparisons": table("comparisons", list(comparisons.differences(points, SETTINGS))),
     }
-    figure = plotting.FIGURES["comparisons"](**tables)
+    figure = registry.FIGURES["comparisons"](**tables).figure()
     assert len(figure.axes) == 4
     left, right = figure.axes[:2]
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["64", "128", "256", "512"]
     assert right.get_xlim() == left.get_xlim()
     assert sum(len(line.get_xdata()) for line in left.lines if line.get_linestyle() == "None") == 36
-    plotting.render("errors", {"runs": study.runs, "errors": study.errors}, [str(tmp_path / "e.png")])
-    drawn = plotting.FIGURES["errors"](study.runs, study.errors)
+    registry.save("errors", {"runs": study.runs, "errors": study.errors}, [str(tmp_path / "e.png")])
+    drawn = registry.FIGURES["errors"](study.runs, study.errors).figure()
     columns = drawn.axes[2]
     assert [line.get_ydata().tolist() for line in columns.lines if line.get_linestyle() == "-"] == [
         [pytest.approx(0.5)] * 4,
@@ -124,4 +124,4 @@ def test_figures_show_every_comparison_and_every_width(tmp_path):
     ]
     for name, parts in (("comparisons", tables), ("errors", {"runs": study.runs, "errors": study.errors})):
         empty = {key: part.slice(0, 0) for key, part in parts.items()}
-        plotting.render(name, empty, [str(tmp_path / f"{name}.pdf")])
+        registry.save(name, empty, [str(tmp_path / f"{name}.pdf")])

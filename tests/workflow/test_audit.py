@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from sgdtails.io import tables
 from sgdtails.stable import sampling as stable
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import TINY, edited
 
 TINY_AUDIT = {"nulls": {"replicates": 2, "entries": 4096}, "ratios": [0, 0.5]}
 
@@ -18,9 +18,10 @@ def audited(workflow, *arguments, checkpoint, **settings):
     )
 
 
-@pytest.fixture
-def checkpoints(fresh):
-    folder = fresh.folder / "weights"
+@pytest.fixture(scope="module")
+def checkpoints(planned):
+    """A folder of two, in the working directory of a workflow that audits them; another file and a function are beside it."""
+    folder = planned.folder / "weights"
     folder.mkdir()
     rng = np.random.default_rng(0)
     heavy = torch.from_numpy(stable.sample(1.5, (256, 128), rng=rng).astype(np.float32))
@@ -29,17 +30,18 @@ def checkpoints(fresh):
         {"state_dict": {"b.weight": torch.randn(256, 128, generator=torch.Generator().manual_seed(0))}},
         folder / "light.pt",
     )
-    (fresh.folder / "mine.py").write_text(
+    torch.save(torch.nn.Linear(2, 2), planned.folder / "whole.pt")
+    (planned.folder / "mine.py").write_text(
         "def energy(state):\n    return {'energy': float((state['a.weight'] ** 2).sum())}\n"
     )
     return folder
 
 
-def test_a_folder_without_the_study(fresh, checkpoints):
+def test_a_folder_without_the_study(planned, checkpoints):
     """One audit per file, no job of the study, and only the figures again after an edit of theirs."""
-    result = audited(fresh, checkpoint=checkpoints)
+    result = audited(planned, checkpoint=checkpoints)
     assert result.returncode == 0, result.stdout
-    results = fresh.folder / "results"
+    results = planned.folder / "results"
     assert [path.name for path in results.iterdir()] == ["audit"]
     for name, word in (("weights--heavy", "stable-like"), ("weights--light.pt", "finite-variance-like")):
         (row,) = tables.read(results / f"audit/{name}/audit.parquet").to_pylist()
@@ -47,16 +49,16 @@ def test_a_folder_without_the_study(fresh, checkpoints):
         for kind in ("md", "pdf", "png"):
             assert (results / f"audit/{name}/audit.{kind}").stat().st_size > 500
     settings = TINY | {"checkpoint": str(checkpoints), "audit": TINY_AUDIT}
-    assert fresh.planned(settings, "--", "audit") == {}
-    edited = fresh.folder / "sgdtails/figures/audit_figures.py"
-    edited.write_text(edited.read_text() + "\nNEW = 1\n")
-    assert fresh.planned(settings, "--", "audit") == {"audit_figure": 2, "audit": 1}
+    assert planned.planned(settings, "--", "audit") == {}
+    text = (planned.folder / "sgdtails/figures/audit_figures.py").read_text()
+    with edited(planned, "sgdtails/figures/audit_figures.py", text, f"{text}\nNEW = 1\n"):
+        assert planned.planned(settings, "--", "audit") == {"audit_figure": 2, "audit": 1}
 
 
-def test_an_evaluation_function(fresh, checkpoints):
-    result = audited(fresh, checkpoint=checkpoints / "heavy.safetensors", evaluate="mine.energy")
+def test_an_evaluation_function(planned, checkpoints):
+    result = audited(planned, checkpoint=checkpoints / "heavy.safetensors", evaluate="mine.energy")
     assert result.returncode == 0, result.stdout
-    rows = tables.read(fresh.folder / "results/audit/weights--heavy/accuracy.parquet").to_pylist()
+    rows = tables.read(planned.folder / "results/audit/weights--heavy/accuracy.parquet").to_pylist()
     assert [(row["ratio"], row["measure"]) for row in rows] == [(0, "energy"), (0.5, "energy")]
     assert rows[0]["value"] > rows[1]["value"] > 0.9 * rows[0]["value"]
 
@@ -66,13 +68,12 @@ def test_an_evaluation_function(fresh, checkpoints):
     [
         ("weights/missing.pt", "config key checkpoint: there is no 'weights/missing.pt'"),
         ("rules", "config key checkpoint: rules holds no .safetensors, .pt, .pth, .bin file"),
-        ("weights/whole.pt", "weights/whole.pt holds pickled objects"),
+        ("whole.pt", "whole.pt holds pickled objects"),
         ("torchvision:resnet19", "unknown torchvision model 'resnet19'"),
     ],
 )
-def test_refused_in_one_sentence(fresh, checkpoints, checkpoint, said):
-    torch.save(torch.nn.Linear(2, 2), checkpoints / "whole.pt")
-    result = audited(fresh, checkpoint=checkpoint)
+def test_refused_in_one_sentence(planned, checkpoints, checkpoint, said):
+    result = audited(planned, checkpoint=checkpoint)
     assert result.returncode != 0
     assert said in result.stdout
     assert "Traceback" not in result.stdout
