@@ -182,7 +182,7 @@ def rank_correlation(x: Reals, y: Reals, orders: NDArray[np.intp], control: Real
 
     Examples
     --------
-    >>> rank_correlation(np.array([1.0, 2, 3]), np.array([1.0, 8, 27]), np.array([[0], [1], [2]]))[0]
+    >>> round(rank_correlation(np.array([1.0, 2, 3]), np.array([1.0, 8, 27]), np.array([[0], [1], [2]]))[0], 9)
     1.0
     """
     a, b = np.atleast_2d(unit_ranks(x)), np.atleast_2d(unit_ranks(y))

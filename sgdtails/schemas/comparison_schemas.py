@@ -21,7 +21,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "value",
             REAL,
             "1",
-            "dispersion: standard deviation of log norms less that of shuffled entries; else the squared distance "
+            "dispersion: variance of log norms less that of shuffled entries; else the squared distance "
             "correlation, without bias. 0 on average for independent weights; null where there is none",
         ),
         ("p", REAL, "1", "share of shuffles or permutations that reach the value, 1 added above and below"),

@@ -152,7 +152,10 @@ def _chosen(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def _dispersion(matrix: Reals, settings: Settings, rng: np.random.Generator) -> tuple[float, float] | None:
-    """Compute the standard deviation of log row norms less that of shuffled entries, and the share of shuffles that reach it."""
+    """Compute the variance of log row norms less that of shuffled entries, and the share of shuffles that reach it.
+
+    Of rows of unequal scale it is the variance of their log scales, however long they are; a standard deviation is not.
+    """
     if len(matrix) < _FEWEST:
         return None
     centred = np.array(layers.centre(matrix, how=settings.centring))
@@ -168,7 +171,7 @@ def _dispersion(matrix: Reals, settings: Settings, rng: np.random.Generator) -> 
 
 def _spread(sample: Reals) -> float | None:
     squares = (sample**2).sum(axis=1)
-    return float(np.log(squares).std() / 2) if (squares > 0).all() else None
+    return float(np.log(squares).var() / 4) if (squares > 0).all() else None
 
 
 def _within(matrix: Reals, settings: Settings, rng: np.random.Generator) -> tuple[float, float] | None:

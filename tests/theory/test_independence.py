@@ -91,7 +91,7 @@ def test_independent_weights_depend_on_nothing():
 
 
 def spread(matrix):
-    return np.log(np.linalg.norm(matrix, axis=1)).std()
+    return np.log(np.linalg.norm(matrix, axis=1)).var()
 
 
 def decided(found, layer):
@@ -112,6 +112,18 @@ def test_rows_of_unequal_scale_depend_within_rows_alone():
     shuffled = [spread(draws.permutation(centred.ravel()).reshape(centred.shape)) for _ in range(200)]
     expected = spread(centred) - np.mean(shuffled)
     assert found[0, "row_dispersion"]["value"] == pytest.approx(expected, abs=4 * np.std(shuffled) / np.sqrt(39))
+
+
+def test_dispersion_of_rows_of_unequal_scale_does_not_depend_on_their_length():
+    scales = np.exp(0.4 * rng(1).standard_normal((96, 1)))
+    found = [
+        values({"a": scales * rng(2).standard_normal((96, size)), "head": np.ones((10, 96))})[0, "row_dispersion"][
+            "value"
+        ]
+        for size in (64, 1024)
+    ]
+    # The variance of 96 log norms of 64 numbers has a standard error of about 0.015 from the numbers themselves.
+    assert found == pytest.approx([np.log(scales).var()] * 2, abs=0.045)
 
 
 def test_columns_of_unequal_scale_depend_within_columns_alone():

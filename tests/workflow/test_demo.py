@@ -58,7 +58,7 @@ def test_jobs_stay_below_two_gibibytes(demo):
 def test_all_figures_are_drawn_and_no_panel_is_empty(demo):
     assert {f"fig{number:02d}" for number in range(1, 13)} < set(registry.FIGURES)
     for name, plot in registry.FIGURES.items():
-        # Methods that the demo does not run; a table that none of its claims asks for.
+        # Methods that the demo does not run, and a table that none of its claims asks for.
         if name in ("rows", "filters", "channels", "errors"):
             continue
         for kind in ("pdf", "png"):
