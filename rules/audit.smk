@@ -4,7 +4,13 @@ Outputs: results/audit/<name>/audit.md, audit.pdf, audit.png and Parquet tables,
 """
 
 AUDIT = "results/audit/{audit}"
-AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")  # of the figure
+AUDIT_TABLES = (
+    "audit",
+    "profiles",
+    "curves",
+    "compression",
+    "accuracy",
+)  # of the figure
 
 if config["checkpoint"]:
     checkpoints()  # a missing file is said before anything is planned
