@@ -4,7 +4,7 @@ Outputs: results/audit/<name>/audit.md, audit.pdf, audit.png and Parquet tables,
 """
 
 AUDIT = "results/audit/{audit}"
-AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")
+AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")  # of the figure
 
 if config["checkpoint"]:
     checkpoints()  # a missing file is said before anything is planned
@@ -22,6 +22,7 @@ rule audit_checkpoint:
         checkpoint_files,
     output:
         **{table: f"{AUDIT}/{table}.parquet" for table in AUDIT_TABLES},
+        skipped=f"{AUDIT}/skipped.parquet",
         text=f"{AUDIT}/audit.md",
     log:
         f"{AUDIT}/logs/audit.log",

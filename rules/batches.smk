@@ -1,7 +1,7 @@
 """Jobs of several small networks: each makes the files of several runs that a rule makes of one.
 
-A network whose files are there, and of the present settings and code, has no part in a batch: only the rule of single runs
-could make them again. Snakemake prefers these rules, which have no wildcards, and compares parameters, which are the same.
+A network whose files were made by the present settings and code is in no batch; only the rule of single runs could make them
+again. Snakemake prefers the rules of batches, which have no wildcards. Their parameters are those of single runs.
 """
 
 from snakemake.io import is_flagged, temp
@@ -9,7 +9,7 @@ from snakemake.io import is_flagged, temp
 DONE = batches.Done(Path(STUDY))
 OF_RUNS = ("train", "average", *batches.ANALYSES)
 OF_INITIALS = ("initial", "initial_tails", "initial_compression", "initial_prune")
-# Environment variable: what the driver has found. The jobs of a cluster read this file on other machines.
+# Environment variable: 1 if the driver has found a GPU. The jobs of a cluster read this file on other machines.
 ON_GPUS = "SGDTAILS_ON_GPUS"
 if workflow.is_main_process:
     found = config["device"] != "cpu" and devices.gpu_node() is not None
@@ -18,7 +18,7 @@ if workflow.is_main_process:
 
 @cache
 def shared(stage, kind, name):
-    """What the networks of a batch have in common, a text for the batch's name, and the most of them; ``name``: one of the kind."""
+    """Return what the networks of a batch have in common, a text for the batch's name, and the most of them; `name` is one of the kind."""
     one = workflow.get_rule(stage)
     wildcards = fields(one, name)
     row = row_of(Wildcards(fromdict=wildcards))
@@ -46,7 +46,7 @@ def groups(stage):
 
 
 def left(stage, asked, name):
-    """Whether a network's files of a stage, or any that they are made from, are to be made."""
+    """Tell if a network's files of a stage, or any that they are made from, have to be made."""
     before = (each for each, after in batches.AFTER.items() if stage in after)
     one = workflow.get_rule(stage)
     file = for_one(one.output[0], fields(one, name))
@@ -83,7 +83,7 @@ def of_all(one, files, members):
 
 
 def for_one(file, wildcards):
-    """What an input or output of a rule is, for one network."""
+    """Return an input or output of a rule for one network."""
     file = file(Wildcards(fromdict=wildcards)) if callable(file) else file
     return strip_wildcard_constraints(file).format(**wildcards)
 

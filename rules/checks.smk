@@ -1,4 +1,4 @@
-"""What is looked at before any job starts. No rules."""
+"""Checks before any job starts. No rules."""
 
 import os
 
@@ -13,7 +13,7 @@ NOTES = Path(".snakemake").absolute()
 
 
 def results():
-    """All that this config's rules make in this study and in its audits: rule, wildcards and files of each job."""
+    """Yield rule, wildcards and files of each job of this study and of its audits."""
     names, of_networks, others = {"run": RUNS, "initial": INITIALS}, [], []
     for maker in workflow.rules:
         patterns = [strip_wildcard_constraints(pattern) for pattern in maker.output]
@@ -35,7 +35,7 @@ def results():
 
 
 def other_results():
-    """Those that are not one run's."""
+    """List the results that do not belong to one run."""
     datasets = sorted({row["dataset"] for row in RUNS.values()})
     audits = checkpoints() if config["checkpoint"] else []
     return [
@@ -49,7 +49,7 @@ def other_results():
 
 
 def by_folder(files):
-    """Files by the folder of the study, or of the audit, that they are in."""
+    """Group files by the folder of their study or audit."""
     audits, found = f"results/{manifest.AUDITS}/", {}
     for file in files:
         if file.startswith(audits):
@@ -61,9 +61,9 @@ def by_folder(files):
 
 
 def check_results(dry):
-    """Move results aside that are not what was written, before Snakemake plans with them: they are made again.
+    """Move damaged results aside before Snakemake plans with them, so that they are made again.
 
-    While another run is under way in this folder its results are left alone. Weights are checked by the jobs that read them.
+    Nothing is touched while another run is under way in this folder. The jobs that read weights check them.
     """
     from sgdtails.io import integrity  # imports numpy
 
@@ -124,7 +124,7 @@ def restore_notes(jobs):
 
 
 def no_note(notes, file):
-    """Whether Snakemake has no note on a file that can be read."""
+    """Tell if Snakemake has no readable note on a file."""
     try:
         return notes._read_record(file) is None
     except ValueError:  # Snakemake would break off with this
@@ -132,7 +132,7 @@ def no_note(notes, file):
 
 
 def present_params(maker, wildcards):
-    """A rule's parameters for one job, by name: as they are now."""
+    """Return the present parameters of a rule for one job, by name."""
     wildcards = Wildcards(fromdict=wildcards)
     return {
         name: value(wildcards) if callable(value) else value
@@ -158,16 +158,16 @@ def list_results():
 
 
 def refused(error):
-    """The sentence on a file or folder that cannot be read or written."""
+    """Make the sentence on a file or folder that cannot be read or written."""
     return WorkflowError(
         f"{error.filename}: {error.strerror}; make room or grant access, or see to its disk, then run again."
     )
 
 
 def guarded(execute):
-    """Snakemake's own function that plans and runs, with what comes before and after it.
+    """Wrap Snakemake's own function that plans and runs: results are checked before it, and listed after it.
 
-    Its listings (--list, --summary, --dag, --unlock, --report and others) do not call it: they look at nothing.
+    Snakemake's listings (--list, --summary, --dag, --unlock, --report and others) do not call it, so they check nothing.
     """
 
     def execute_checked(*arguments, executor_plugin, **options):
@@ -189,14 +189,14 @@ if workflow.is_main_process:
 
 
 def check_sources():
-    """One sentence about a dataset that would be made and cannot be, before Snakemake removes what was made of it."""
+    """Refuse to make a dataset that cannot be made, before Snakemake removes the results that were made of it."""
     for job in workflow.dag.needrun_jobs():
         if job.rule.name == "dataset" and job.wildcards.dataset in UNMADE:
             raise WorkflowError(UNMADE[job.wildcards.dataset])
 
 
 def check_machine():
-    """One sentence about GPUs, partitions or cores that are asked for and do not exist, before any job starts."""
+    """Refuse requests for GPUs or partitions that do not exist, and say how many cores there are."""
     threads = config["resources"]["threads"]
     if workflow.local_exec and threads > (cores := devices.cores(workflow.cores)):
         print(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sgdtails
 import yaml
-from sgdtails.audit import audit_inputs
+from sgdtails.audit import checkpoints as audit_sources
 from sgdtails.config import (
     architectures,
     batches,
@@ -54,7 +54,7 @@ INITIALS = {}
 for name, row in RUNS.items():
     INITIALS.setdefault(run_ids.initial_id(name), row)
 
-# Which runs a table is made of stands in the table too.
+# Tables of all runs carry a digest of their names: settings do not show that a run was taken out.
 RUN_NAMES = hashlib.sha256(" ".join(sorted(RUNS)).encode()).hexdigest()[:16]
 
 STUDY = f"results/{config['study']}"
@@ -65,7 +65,7 @@ DATASET = f"{STUDY}/data/{{dataset}}.safetensors"
 TABLE = f"{STUDY}/tables/{{table}}.parquet"
 FIGURE = f"{STUDY}/figures/{{figure}}"
 CHECKPOINTS = f"{STUDY}/checkpoints"
-# What much else waits for begins first, and no analysis keeps a GPU waiting for a core.
+# Jobs that many others wait for start first, so that no analysis keeps a GPU waiting for a core.
 PRIORITY = {"dataset": 4, "initial": 3, "train": 2, "average": 1}  # analyses: 0
 
 OWN_METHODS = {
@@ -104,9 +104,9 @@ def weights_of(kind, pattern):
 
 
 def known(kind, name, names):
-    """What a run or dataset of this name is; where a file of none is asked for, the end of Snakemake with one sentence.
+    """Look a run or dataset up by its name. If a target names one that the study does not have, Snakemake ends with one sentence.
 
-    As in `finished`, which says why. Of a file that is only somebody's input Snakemake goes on without a rule for it.
+    `end_if_missing` says why. If the name is only that of an input, Snakemake goes on without a rule for it.
     """
     if name in names:
         return names[name]
@@ -139,12 +139,12 @@ def known_dataset(wildcards):
     return []
 
 
-UNMADE = {}  # why datasets could not be made again as things are
+UNMADE = {}  # for each dataset that could not be made again now: the reason
 
 
 @cache
 def source_contents(dataset):
-    """The digest of what a dataset's path holds: other contents make it and its runs again, wherever they lie."""
+    """Digest the contents of a dataset's path: other contents make it and its runs again, wherever they lie."""
     starts = workflow.is_main_process
     prepared = Path(DATASET.format(dataset=dataset))
     try:
@@ -181,7 +181,7 @@ CLAIMS = [str(path) for path in claimed_tables.paths(config["claims"]["path"], B
 
 
 def check_claims():
-    """One sentence about a missing or wrong file of claims, or a name in the config, also where nothing is left to be done."""
+    """Refuse a missing or wrong file of claims, and names in the config that do not exist, even if nothing is left to be done."""
     from sgdtails.claims import comparisons, definitions  # import numpy
 
     try:
@@ -207,7 +207,14 @@ if workflow.is_main_process:
 def checkpoints():
     """Files or a torchvision model by name."""
     try:
-        return audit_inputs.sources(config["checkpoint"], config["audit"]["weights"])
+        found = audit_sources.sources(config["checkpoint"], config["audit"]["weights"])
+        if CONTAINERS:
+            audit_sources.bind(
+                file
+                for file in [*found.values(), config["audit"]["weights"]]
+                if file and not file.startswith(audit_sources.TORCHVISION)
+            )
+        return found
     except InputError as error:
         raise WorkflowError(f"{error}") from None
 
@@ -219,8 +226,8 @@ def checkpoint_files(wildcards):
         raise WorkflowError(
             f"config key checkpoint names no {wildcards.audit}; it has: {', '.join(checkpoints())}."
         )
-    if not source.startswith(audit_inputs.TORCHVISION):
-        return source
+    if not source.startswith(audit_sources.TORCHVISION):
+        return audit_sources.files(source)
     return [config["audit"]["weights"]] if config["audit"]["weights"] else []
 
 

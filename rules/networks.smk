@@ -1,10 +1,10 @@
 """Runs and their initial networks: what their jobs depend on. No rules.
 
-Parameters of these jobs do not say which run they are of: a run's id does. So runs of one model, dataset and batch size
-have equal ones, and may share a job today and have one each tomorrow.
+Parameters of these jobs do not name their run; its id does. So runs of one model, dataset and batch size have equal
+parameters, and may share a job today and have one each tomorrow.
 """
 
-# Jobs of one run that a cluster gets as one; those that use a GPU apart from those that do not.
+# Jobs of one run that a cluster gets as one. Those that use a GPU are apart from those that do not.
 ANALYSIS = "analysis_{run}"
 PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
 
@@ -35,17 +35,17 @@ def model_code(wildcards, script, *modules):
 
 
 def initial_settings(wildcards):
-    """What an initial network depends on, beside its seed."""
+    """Return what an initial network depends on, beside its seed."""
     return settings(**study.initial(row_of(wildcards)))
 
 
 def step_settings(wildcards, stage):
-    """What training or averaging a run depends on, beside step size and seed."""
+    """Return what training or averaging a run depends on, beside step size and seed."""
     return settings(**study.steps(row_of(wildcards), stage))
 
 
 def prune_settings(wildcards, **more):
-    """What pruning a network depends on."""
+    """Return what pruning a network depends on."""
     return settings(**study.pruning(row_of(wildcards)), **more)
 
 

@@ -1,9 +1,9 @@
-"""Which tables and figures a study has, and what its report is made of. No rules."""
+"""The tables and figures of a study, and the files that its report is made of. No rules."""
 
 import os
 import shlex
 
-# Which tables a figure is drawn from, by its file name.
+# The tables that a figure is drawn from, by its file name.
 FIGURE_TABLES = {
     "fig01": ("runs",),
     "fig02": ("histograms",),
@@ -29,7 +29,7 @@ FIGURE_TABLES = {
     "filters": ("runs", "pruning"),
     "channels": ("runs", "pruning"),
 }
-# Whose accuracy after pruning a figure shows.
+# The method whose accuracy after pruning a figure shows.
 PRUNED_BY = {
     "fig04": "layer_magnitude",
     "fig05": "singular_value",
@@ -40,7 +40,7 @@ PRUNED_BY = {
     "filters": "filter",
     "channels": "channel",
 }
-# A study without convolutional, or without fully connected networks has no such figure, nor one of a method that is not run.
+# Figures of convolutional or of fully connected networks, or of one pruning method, exist only in studies that have them.
 if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
     del FIGURE_TABLES["perturbation"]
 for figure, method in PRUNED_BY.items():
@@ -53,7 +53,7 @@ if not config["compare"]:
     del FIGURE_TABLES["comparisons"]
 if "errors" not in ASKED:
     del FIGURE_TABLES["errors"]
-# What else figures depend on: those that show networks say which tail index of them.
+# Settings of figures: those that show networks depend on config key index.
 FIGURE_SETTINGS = {
     figure: {"index": config["index"]}
     for figure, names in FIGURE_TABLES.items()
@@ -109,10 +109,10 @@ def tables_of(figure):
 
 
 def end_if_missing(only, files):
-    """Where no rule but this one may run and files are missing, the end of Snakemake with one sentence.
+    """If only this rule may run and files are missing, end Snakemake with one sentence.
 
-    An exception would come with a traceback, and Snakemake's own error with a list of all of them; figures and pages that
-    are there it would take for up to date.
+    An exception would come with a traceback, and Snakemake's own error would list all missing files. Without either, Snakemake
+    would take figures and pages that are there for up to date.
     """
     missing = [file for file in files if not Path(file).exists()]
     if missing and only in (workflow.dag_settings.allowed_rules or ()):

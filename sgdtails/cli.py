@@ -22,7 +22,8 @@ examples:
   sgdtails audit checkpoints/ --output audits     every checkpoint in the folder
   sgdtails audit torchvision:resnet18             a random initialisation
 
-A .safetensors file needs no torch, unless it holds bfloat16; other files and torchvision models do.
+A .safetensors file needs no torch, unless it holds bfloat16; files of torch and torchvision models do. ONNX, GGUF, Keras and
+Flax need the extras sgdtails[onnx], [gguf], [keras] and [flax].
 """
 
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the exit goes there
         return 0
     except InputError as error:
-        return _failed(f"{error}".replace(" in config key checkpoint", "").removeprefix("config key checkpoint: "))
+        return _failed(_without_key(error))
     except ModuleNotFoundError as error:
         return _failed(f"Python has no {error.name}; install it, or the extra that has it: sgdtails[train].")
     except OSError as error:
@@ -68,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _without_key(error: InputError) -> str:
+    """A sentence without the config key that on the command line nobody has written."""
+    return f"{error}".replace(" in config key checkpoint", "").replace("config key checkpoint: ", "")
 
 
 def _failed(sentence: str) -> int:
@@ -88,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.add_argument("files", nargs="+", metavar="FILE", help="a checkpoint, a folder of them, or torchvision:MODEL")
     audit.add_argument("--output", type=Path, metavar="DIR", help="write tables and figures to DIR/<name of the file>")
+    audit.add_argument("--part", help="of a file with several networks the one that is asked for, such as teacher")
+    audit.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="names of arrays that are no layers, such as '*stft*'",
+    )
     audit.set_defaults(run=_audit)
 
     status = commands.add_parser("status", help="show a study's progress", description=_status.__doc__)
@@ -107,9 +121,14 @@ def _audit(options: argparse.Namespace) -> int:
 
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)  # before the work, so that an error comes at once
+    failed = 0
     for name, source in checkpoint_audits.sources(options.files).items():
-        print(checkpoint_audits.audit(name, source, options.output), flush=True)
-    return 0
+        try:
+            page = checkpoint_audits.audit(name, source, options.output, part=options.part, exclude=options.exclude)
+            print(page, flush=True)
+        except InputError as error:  # the other files are audited all the same
+            failed = _failed(_without_key(error))
+    return failed
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -27,9 +27,9 @@ settings.load_profile("sgdtails")
 
 SHARED = ROOT.parent / "shared" / "datasets"
 
-
 DEAREST = int(os.environ.get("SGDTAILS_TEST_DEAREST", 8))
 BEFORE = pytest.StashKey[float]()
+RUNNING: list[float] = []  # seconds of CPU of processes that live on from test to test
 FINISHED = {"finished", "undisturbed", "image"}  # fixtures of a whole study each, or of an image, used by several files
 
 
@@ -47,12 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not mark.args:
                 raise pytest.UsageError(f"{item.nodeid}: say why it is slow: pytest.mark.slow('...')")
             first.add(groups[item.nodeid])
-    items.sort(key=lambda item: groups[item.nodeid] not in first)
+    items.sort(key=lambda item: (groups[item.nodeid] not in first, not item.nodeid.startswith("tests/workflow/")))
 
 
 def cpu_seconds() -> float:
     """Of this process and of those that it started and that have ended. A busy machine changes none of it."""
-    return sum(os.times()[:4])
+    return sum(os.times()[:4]) + sum(RUNNING)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,7 +71,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The tests that cost most, in seconds of CPU."""
     spent: dict[str, float] = {}
     for report in (report for reports in terminalreporter.stats.values() for report in reports):

@@ -19,7 +19,7 @@ MODULES = sorted(
     each.name for each in pkgutil.walk_packages(sgdtails.__path__, "sgdtails.") if not each.name.endswith("__main__")
 )
 # Rooms, and modules beside them, whose public functions and classes are described in full.
-ROOMS = ("arrays", "errors", "layers", "pruning", "stable", "tail_index", "theory")
+ROOMS = ("arrays", "cli", "errors", "layers", "pruning", "stable", "tail_index", "theory")
 # Parameters described, none of them unknown; results described; an example.
 CHECKED = {"PR01", "PR02", "RT01", "RT03", "YD01", "EX01"}
 # They need a study's files, images or a network of torch's, which no short example makes.

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import layers
-from sgdtails.audit.audit_inputs import matrices
+from sgdtails.audit.weights.matrices import matrices
 from sgdtails.config import plugins
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 _KEY = "config key audit.evaluate"
 
 
-def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> Iterator[dict[str, Any]]:
+def rows(
+    state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float], exclude: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Rows of table ``audit_accuracy``, less the checkpoint: every number that the function returns, at each pruning ratio.
 
     Each layer but embeddings is centred on its median, the share of its entries that are smallest in magnitude is removed, and
-    the median is added back. The function gets a state dict of its own each time, with the names and types of the file.
+    the median is added back; layers that are computed from several arrays stay as they are. The function gets a state dict of its own each time, with the names and types of the file.
     """
     evaluate = plugins.load(path, _KEY)
     names = None
     for ratio in ratios:
         copy = deepcopy(dict(state))  # tied weights stay tied
-        kept, total = _prune(copy, ratio)
+        kept, total = _prune(copy, ratio, exclude)
         values = _checked(evaluate(copy), path)
         names = names or set(values)
         if set(values) != names:
@@ -39,11 +41,12 @@ def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> I
             yield {"ratio": ratio, "pruned_ratio": 1 - kept / total, "measure": name, "value": float(value)}
 
 
-def _prune(state: dict[str, "Tensor"], ratio: float) -> tuple[int, int]:
+def _prune(state: dict[str, "Tensor"], ratio: float, exclude: Sequence[str]) -> tuple[int, int]:
     """Prune a state's layers where they are; parameters kept and parameters, of all that is subject to pruning."""
     kept = total = 0
-    for matrix in matrices(state):
-        if matrix.kind == "embedding" or not matrix.tensor.isfinite().all():
+    for matrix in matrices(state, exclude)[0]:
+        # What is computed from several arrays cannot be pruned in the state that the function gets.
+        if matrix.kind == "embedding" or not matrix.is_view or not matrix.tensor.isfinite().all():
             continue
         flat = matrix.tensor.flatten().float()
         middle = layers.middle(flat)

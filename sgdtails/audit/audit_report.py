@@ -21,8 +21,8 @@ _COLUMNS = (
 )
 
 
-def markdown(name: str, source: str, rows: Rows, *, arrays: int, epsilon: Sequence[float]) -> str:
-    """The page for rows of the ``audit`` tables; ``arrays`` is how many the checkpoint has, vectors included."""
+def markdown(name: str, source: str, rows: Rows, *, arrays: int, epsilon: Sequence[float], read_as: str = "") -> str:
+    """The page for rows of the ``audit`` tables; ``arrays``: how many the checkpoint has; ``read_as``: what it was read as."""
     layers = rows["audit"]
     words = Counter(row["reading"] for row in layers)
     said = ", ".join(f"{words[word]} {word}" for word in classify.LABELS if words[word])
@@ -37,6 +37,7 @@ def markdown(name: str, source: str, rows: Rows, *, arrays: int, epsilon: Sequen
         f"# Audit of {_cell(name)}",
         "",
         f"`{source}`: {len(layers)} layers with {sum(row['parameters'] for row in layers):,} weights, of {arrays} arrays. **{said}.**",
+        *_left_out(rows.get("audit_skipped", []), read_as),
         "",
         "alpha: tail index, the mean over five random orders with random signs, with the 95% interval of that mean; 2 is a light tail,",
         "lower is heavier. Below nulls: block lengths at which the profile of rows lies",
@@ -52,6 +53,14 @@ def markdown(name: str, source: str, rows: Rows, *, arrays: int, epsilon: Sequen
     if rows.get("audit_accuracy"):
         lines += _accuracy(rows["audit_accuracy"])
     return "\n".join(lines) + "\n"
+
+
+def _left_out(skipped: Sequence[Mapping[str, Any]], read_as: str) -> list[str]:
+    """What the file was read as, and counts of what was left out by reason."""
+    counts = Counter(row["reason"] for row in skipped)
+    reasons = ", ".join(f"{number} as {reason}" for reason, number in counts.most_common())
+    sentences = [f"Read as {_cell(read_as)}." if read_as else "", f"Left out: {_cell(reasons)}." if reasons else ""]
+    return [" ".join(filter(None, sentences))] if any(sentences) else []
 
 
 def _count(below: int | None) -> str:

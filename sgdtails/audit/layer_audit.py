@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgdtails import layers
 from sgdtails.arrays import array_namespace
-from sgdtails.audit.audit_inputs import Matrix, matrices
+from sgdtails.audit.weights.matrices import Matrix, matrices
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 from sgdtails.tail_index import classify, layer_tails, nulls
@@ -46,13 +46,15 @@ def audit(
     entries: int,
     nulls: Mapping[str, int],
     epsilon: list[float],
+    exclude: Sequence[str] = (),
 ) -> Rows:
-    """Rows of the tables ``audit``, ``audit_profiles``, ``audit_curves`` and ``audit_compression``, less the checkpoint.
+    """Rows of the tables ``audit``, ``audit_profiles``, ``audit_curves``, ``audit_compression`` and ``audit_skipped``, less the checkpoint.
 
-    ``entries``: most weights of a layer that its estimates are made from; nulls: replicates and entries of theirs.
+    ``entries``: most weights of a layer that its estimates are made from; nulls: replicates and entries of theirs; exclude:
+    patterns of names of arrays that are no layers.
     InputError if the state, which came from ``where``, holds no matrix.
     """
-    found = matrices(state)
+    found, skipped = matrices(state, exclude)
     if not found:
         raise InputError(
             f"{where} holds no matrices among its {len(state)} arrays; give a state dict with weights of layers as floating-point numbers."
@@ -63,33 +65,37 @@ def audit(
         common = {"layer": index, "layer_name": matrix.name}
         for table, part in _layer(matrix, [seed, index], entries, nulls, epsilon).items():
             rows[table] += [common | row for row in part]
+    rows["audit_skipped"] = [entry.row() for entry in skipped]
     return rows
 
 
 def _layer(
     matrix: Matrix, seed: Sequence[int], entries: int, null_settings: Mapping[str, int], epsilon: Sequence[float]
 ) -> Rows:
-    shape = tuple(matrix.tensor.shape)
-    each = _observations_per_row(shape)
-    sample = some_rows(matrix.tensor, rows_used(shape, entries), np.random.default_rng([*seed, 0]))
+    shape = matrix.shape
     row: dict[str, Any] = {
         "kind": matrix.kind,
         "orientation": matrix.orientation,
         "shape": " x ".join(map(str, shape)),
-        "dtype": str(matrix.tensor.dtype).removeprefix("torch."),
+        "dtype": matrix.dtype,
         "parameters": math.prod(shape),
-        "observations": len(sample) * each,
-        "observations_left_out": (shape[0] - len(sample)) * each,
+        "observations": 0,
+        "observations_left_out": 0,
         "reading": "undecided",
         **dict.fromkeys(_MEASURED),
     }
-    if not finite(matrix.tensor):
+    if matrix.reason is not None:
+        return {"audit": [row | {"reason": matrix.reason}]}
+    tensor, each = matrix.tensor, _observations_per_row(shape)
+    sample = some_rows(tensor, rows_used(shape, entries), np.random.default_rng([*seed, 0]))
+    row |= {"observations": len(sample) * each, "observations_left_out": (shape[0] - len(sample)) * each}
+    if not finite(tensor):
         return {"audit": [row | {"reason": "the weights are not all finite"}]}
     row |= _estimates(sample, seed)
-    small = some_rows(matrix.tensor, rows_used(shape, null_settings["entries"]), np.random.default_rng([*seed, 1]))
+    small = some_rows(tensor, rows_used(shape, null_settings["entries"]), np.random.default_rng([*seed, 1]))
     profiles = list(nulls.bands(small, None, head=False, replicates=null_settings["replicates"], seed=[*seed, 2]))
     row |= _outside(profiles)
-    values, used = singular_values(matrix.tensor, np.random.default_rng([*seed, 3]))
+    values, used = singular_values(tensor, np.random.default_rng([*seed, 3]))
     row |= _spectrum(values, used)
     curves, kappas = _compressibility(sample, values, (used, math.prod(shape[1:])), epsilon)
     return {"audit": [row], "audit_profiles": profiles, "audit_curves": curves, "audit_compression": kappas}

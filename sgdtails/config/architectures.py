@@ -1,4 +1,4 @@
-"""Shapes of the built-in networks, for those who need no torch."""
+"""Shapes of the built-in networks, computed without torch."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,47 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def fully_connected_shapes(inputs: int, hidden: Sequence[int], classes: int) -> dict[str, tuple[int, int]]:
-    """Shapes (out, in) of the layers of an ``fcn`` model, by name."""
+    """Compute the shapes of the layers of an ``fcn`` model.
+
+    Parameters
+    ----------
+    inputs
+        Numbers in an image.
+    hidden
+        Widths of the hidden layers.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    dict
+        (out, in) of each layer, by name.
+
+    Examples
+    --------
+    >>> fully_connected_shapes(784, [2048], 10)
+    {'fc1': (2048, 784), 'head': (10, 2048)}
+    """
     widths = [inputs, *hidden, classes]
     names = [*(f"fc{number}" for number in range(1, len(hidden) + 1)), "head"]
     return {name: (widths[index + 1], widths[index]) for index, name in enumerate(names)}
 
 
 def affordable_pools(layers: list[int | str], side: int) -> list[int | str]:
-    """The list without its first pools, as many as a small image cannot be halved: MNIST's 28 pixels lose one of five."""
+    """Leave out the first pools of a ``cnn`` list, as many as a small image cannot be halved.
+
+    Parameters
+    ----------
+    layers
+        Numbers of filters, and ``POOL`` for 2 x 2 max-pooling.
+    side
+        The shorter side of an image, in pixels.
+
+    Examples
+    --------
+    >>> affordable_pools([4, "M", 8, "M"], side=2)
+    [4, 8, 'M']
+    """
     surplus = max(0, layers.count(POOL) - (side.bit_length() - 1))
     kept: list[int | str] = []
     for layer in layers:
@@ -31,9 +64,26 @@ def affordable_pools(layers: list[int | str], side: int) -> list[int | str]:
 
 
 def convolutional_shapes(image: tuple[int, int, int], layers: list[int | str], classes: int) -> Shapes:
-    """Shapes, (out, in, 3, 3) and the head's (out, in), of the layers of a ``cnn`` model, by name.
+    """Compute the shapes of the layers of a ``cnn`` model.
 
-    ``image``: channels, height, width.
+    Parameters
+    ----------
+    image
+        Channels, height and width.
+    layers
+        Numbers of filters, and ``POOL`` for 2 x 2 max-pooling.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    dict
+        (out, in, 3, 3) of each convolution and (out, in) of the head, by name.
+
+    Examples
+    --------
+    >>> convolutional_shapes((1, 8, 8), [4, "M"], 10)
+    {'conv1': (4, 1, 3, 3), 'head': (10, 64)}
     """
     channels, height, width = image
     found: Shapes = {}
@@ -47,8 +97,24 @@ def convolutional_shapes(image: tuple[int, int, int], layers: list[int | str], c
 
 
 def layer_shapes(spec: "Model", image: tuple[int, int, int], classes: int) -> Shapes | None:
-    """Shapes of the layers of an entry of the config's ``models``, by name; None of a factory's, which only building it tells.
+    """Compute the shapes of the layers of an entry of config key ``models``.
 
+    Parameters
+    ----------
+    spec
+        The entry.
+    image
+        Channels, height and width.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    dict or None
+        Shapes by name; None of a factory's network, which only building it tells.
+
+    Examples
+    --------
     >>> layer_shapes({"fcn": [16]}, (1, 8, 8), 10)
     {'fc1': (16, 64), 'head': (10, 16)}
     """

@@ -1,4 +1,4 @@
-"""Which runs share a job, so that Python and torch start once for several small networks; and which need one at all."""
+"""Decide which runs share a job, so that Python and torch start once for several small networks."""
 
 import hashlib
 import json
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sgdtails.config.types import Model
 
 SMALL = 400_000  # weights between hidden layers that one job takes on: about a second of each analysis
 MOST = 8  # runs of a job on a CPU: the others are for the other cores
@@ -22,39 +25,92 @@ AFTER = {
 }  # what is made from a stage's files
 
 
-def size(model: Mapping[str, Any]) -> int | None:
-    """How many weights an entry of config key ``models`` has between its hidden layers; None of an own model.
+def size(model: "Model") -> int | None:
+    """Count the weights between the hidden layers of a model.
 
+    Parameters
+    ----------
+    model
+        An entry of config key ``models``.
+
+    Returns
+    -------
+    int or None
+        None of a factory's network.
+
+    Examples
+    --------
     >>> size({"fcn": [128, 128, 128]})
     32768
     """
     if "fcn" in model:
         widths, area = model["fcn"], 1
     elif "cnn" in model:
-        widths, area = [width for width in model["cnn"] if width != "M"], 9
+        widths, area = [width for width in model["cnn"] if isinstance(width, int)], 9
     else:
         return None
     return area * sum(first * second for first, second in pairwise(widths))
 
 
-def runs_per_job(given: int | str, model: Mapping[str, Any], *, gpu: bool) -> int:
-    """How many runs of a model a training job takes; ``given`` is config key ``runs_per_job``, ``gpu`` where it is auto."""
+def runs_per_job(given: int | str, model: "Model", *, gpu: bool) -> int:
+    """Decide how many runs of a model a training job takes.
+
+    Parameters
+    ----------
+    given
+        Config key ``runs_per_job``: a number, or ``auto``.
+    model
+        An entry of config key ``models``.
+    gpu
+        True if jobs train on a GPU.
+
+    Examples
+    --------
+    >>> runs_per_job("auto", {"fcn": [128, 128]}, gpu=True)
+    64
+    """
     if isinstance(given, int):
         return given
     return ON_A_GPU if gpu else min(MOST_TRAINED, analyses_per_job(model))
 
 
-def analyses_per_job(model: Mapping[str, Any]) -> int:
-    """How many trained networks of a model one job analyses: one, unless they are small."""
+def analyses_per_job(model: "Model") -> int:
+    """Decide how many trained networks of a model one job analyses: one, unless they are small.
+
+    Parameters
+    ----------
+    model
+        An entry of config key ``models``.
+
+    Examples
+    --------
+    >>> analyses_per_job({"fcn": [8]}), analyses_per_job({"fcn": [2048, 2048]})
+    (8, 1)
+    """
     weights = size(model)
     return 1 if weights is None else max(1, min(MOST, SMALL // max(weights, 1)))
 
 
 def split(names: Iterable[str], groups: Mapping[str, tuple[Hashable, str, int]]) -> dict[str, list[str]]:
-    """Batches by name: of names of one group, in their order, as many as it allows.
+    """Divide networks into batches that share a job.
 
-    ``groups`` gives for each name what a batch must have in common, a text for the batch's name, and the most names of
-    a batch. Which batch a name is in depends on no other group.
+    Parameters
+    ----------
+    names
+        Runs, or initial networks.
+    groups
+        For each of them: what the networks of a batch must have in common, a text for the batch's name, and the most
+        networks of a batch. The batches of one group depend on no other group.
+
+    Returns
+    -------
+    dict
+        The networks of each batch, in their order, by the batch's name.
+
+    Examples
+    --------
+    >>> split("abc", dict.fromkeys("abc", ("fcn", "net", 2)))
+    {'net_0': ['a', 'b'], 'net_1': ['c']}
     """
     members: dict[tuple[Hashable, str, int], list[str]] = {}
     for name in names:
@@ -78,7 +134,18 @@ class Network:
 
 
 def networks(smk: Any) -> list[Network]:
-    """The networks that a job is about, one or several. A file that all of them share is an input of each."""
+    """List the networks that a job is about, one or several.
+
+    Parameters
+    ----------
+    smk
+        The job's ``snakemake`` object. A file that all networks share is an input of each.
+
+    Returns
+    -------
+    list of Network
+        In the order of the job's outputs.
+    """
     outputs = {name: _listed(files) for name, files in smk.output.items()}
     number = len(next(iter(outputs.values())))
     inputs = {name: _listed(files) for name, files in smk.input.items()}
@@ -97,12 +164,28 @@ def _listed(files: Any) -> list[str]:
 
 
 def made_by(said: Mapping[str, Any]) -> tuple[str, str]:
-    """Settings and code of a file, as a rule gives them, from what the file says of them, if it does."""
+    """Return the settings and the code digest of a file as its rule gives them, from what the file says of itself.
+
+    Examples
+    --------
+    >>> made_by({"settings": {"seed": 0}, "code": "0123"})
+    ('{"seed": 0}', '0123')
+    """
     return json.dumps(said.get("settings"), sort_keys=True), said.get("code", "")
 
 
 def finish(smk: Any, stage: str, *more: str) -> None:
-    """The networks of a job are through a stage, which depends on the job's settings and code, and on ``more``."""
+    """Note that a job's networks are through a stage.
+
+    Parameters
+    ----------
+    smk
+        The job's ``snakemake`` object.
+    stage
+        Such as ``train`` or ``tails``.
+    *more
+        What the stage depends on besides the job's settings and code.
+    """
     found = networks(smk)
     folder = Path(next(iter(vars(found[0].output).values()))).parents[1]
     name = f"initial_{stage}" if folder.name == "initial" and stage != "initial" else stage
@@ -110,10 +193,10 @@ def finish(smk: Any, stage: str, *more: str) -> None:
 
 
 class Done:
-    """Empty files in a study's folder ``.done`` that say which runs, or initial networks, are through a stage.
+    """The empty files in a study's folder ``.done`` that say which runs, or initial networks, are through a stage.
 
-    They are sorted by what the stage depends on: settings, code, and data. They decide only which runs share a job; whether a
-    job runs at all is Snakemake's own decision.
+    They are sorted by what the stage depends on: settings, code, and data. They decide only which runs share a job; Snakemake
+    itself decides which jobs run.
     """
 
     def __init__(self, study: Path) -> None:
@@ -124,14 +207,14 @@ class Done:
         return self._folder / f"{stage}-{hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:16]}"
 
     def has(self, stage: str, depends: Sequence[str], run: str) -> bool:
-        """Whether a run is through a stage that depends on these texts; the folder is read once."""
+        """Tell if a run is through a stage that depends on these texts; the folder is read once."""
         folder = self._of(stage, depends)
         if folder not in self._listed:
             self._listed[folder] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         return run in self._listed[folder]
 
     def add(self, stage: str, depends: Sequence[str], runs: Iterable[str]) -> None:
-        """Runs are through a stage: what is made from its files is to be made again."""
+        """Note that runs are through a stage, and that what is made from its files is to be made again."""
         runs, folder = list(runs), self._of(stage, depends)
         outdated = (stage, *AFTER.get(stage, ()))
         old = [path for path in self._folder.glob("*") if path.name.rpartition("-")[0] in outdated]

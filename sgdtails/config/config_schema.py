@@ -1,4 +1,4 @@
-"""The one place where a config is validated: by its JSON schema, and for keys that do not go together. Imports nothing heavy."""
+"""Validation of a config, in one place: by its JSON schema, and for keys that do not go together. Imports nothing heavy."""
 
 import textwrap
 from collections.abc import Mapping
@@ -12,9 +12,19 @@ _STEEPEST = 30  # p/alpha: of 5e7 entries of a stable law the largest, to the po
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """InputError for the first thing in the config that the schema refuses, unknown keys at any level included.
+    """Check a config against its schema, and check that its parts go together.
 
-    And for values that do not go together.
+    Parameters
+    ----------
+    config
+        The whole config.
+    schema
+        The content of ``config/config.schema.yaml``.
+
+    Raises
+    ------
+    InputError
+        For the first key that is wrong; unknown keys are refused at every level.
     """
     from jsonschema import Draft202012Validator, validators
 
@@ -62,9 +72,21 @@ def _explained(error: Any) -> InputError:
 
 
 def whole_models(models: Any, defaults: Config) -> Any:
-    """Entries of ``models`` as their user wrote them: of one that is of another kind than the default of this name, nothing of the default.
+    """Take out of models what defaults of the same name, but of another kind, have added to them.
 
     A ``--configfile`` is merged key by key: ``fcn4: {cnn: [...]}`` would be both an fcn, by default, and a cnn.
+
+    Parameters
+    ----------
+    models
+        Config key ``models``, merged.
+    defaults
+        The same key of ``config/config.yaml``.
+
+    Examples
+    --------
+    >>> whole_models({"a": {"fcn": [4], "cnn": [8]}}, {"a": {"fcn": [4]}})
+    {'a': {'cnn': [8]}}
     """
     if not isinstance(models, Mapping):
         return models
@@ -78,7 +100,18 @@ def _without(entry: Any, default: Config) -> Any:
 
 
 def check_together(config: Config) -> None:
-    """InputError for values that are each sound, but not beside each other; the schema has passed them."""
+    """Check values that are each sound, but may not go together.
+
+    Parameters
+    ----------
+    config
+        A config that the schema has passed.
+
+    Raises
+    ------
+    InputError
+        For the first pair that does not.
+    """
     stop, band, alpha = config["stop"], config["theorems"]["band"], config["synthetic"]["alpha"]
     if stop["gate"] > stop["budget"]:
         raise InputError(
@@ -102,7 +135,18 @@ def check_together(config: Config) -> None:
 
 
 def computed(config: Config) -> dict[str, list[Any]]:
-    """What claims can name because of this config, beside the workflow's own names, by the key that names it in a claim."""
+    """List what claims can name because of this config, beside the workflow's own names.
+
+    Parameters
+    ----------
+    config
+        The whole config.
+
+    Returns
+    -------
+    dict
+        Names and numbers, by the key of a claim that names them.
+    """
     return {
         "estimator": sorted(config["tails"]["own"]),
         "method": sorted(config["pruning"]["own"]),

@@ -1,4 +1,4 @@
-"""Which container image jobs run in: a file named by what it is built from. Imports nothing heavy."""
+"""The container image that jobs run in: a file named by a digest of its recipe. Imports nothing heavy."""
 
 import hashlib
 import os
@@ -13,15 +13,36 @@ _DIGEST = "{digest}"
 
 
 def recipe_digest(base: Path) -> str:
-    """Digest of the lock and the recipe below ``base``, which an image is built from."""
+    """Digest the lock and the recipe that an image is built from.
+
+    Parameters
+    ----------
+    base
+        The repository's folder.
+    """
     return hashlib.sha256(b"".join((base / part).read_bytes() for part in _RECIPE)).hexdigest()[:12]
 
 
 def image(container: str | None, base: Path) -> str:
-    """The image that the config key ``container`` names: an address with ``://`` as it is, or a path.
+    """Find the image that jobs run in.
 
-    ``{digest}`` in a path stands for ``recipe_digest``, so that another lock needs another image, which reruns jobs. A path
-    is looked up in the working directory, then in ``base``. InputError if there is no such image.
+    Parameters
+    ----------
+    container
+        Config key ``container``: an address with ``://``, or a path. ``{digest}`` in a path stands for ``recipe_digest``,
+        so that another lock needs another image, which reruns jobs.
+    base
+        Where a path is looked up if it is not in the working directory.
+
+    Returns
+    -------
+    str
+        The address or the path, fit for a command line.
+
+    Raises
+    ------
+    InputError
+        There is no such image.
     """
     if container is None:
         raise InputError(
@@ -39,7 +60,7 @@ def image(container: str | None, base: Path) -> str:
 
 
 def _quoted(name: str) -> str:
-    """The name, if a shell takes it as it is: Snakemake puts it into command lines without quotes."""
+    """Refuse a name that a shell would take apart: Snakemake puts it into command lines without quotes."""
     if shlex.quote(name) != name:
         raise InputError(
             f"config key container: {name!r} has a space or another character that a shell would take apart; rename it or move it."
@@ -48,7 +69,15 @@ def _quoted(name: str) -> str:
 
 
 def bind_driver(environment: MutableMapping[str, str] = os.environ, *, devices: Path = Path("/dev")) -> None:
-    """Let containers started from here have this machine's NVIDIA driver (``--nv``), if it has one and nothing else is said."""
+    """Let containers have this machine's NVIDIA driver (``--nv``), if it has one and the user has said nothing else.
+
+    Parameters
+    ----------
+    environment
+        Changed in place.
+    devices
+        The folder of device nodes.
+    """
     if (devices / "nvidiactl").exists():
         environment.setdefault("APPTAINER_NV", "1")
 

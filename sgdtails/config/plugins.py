@@ -1,4 +1,4 @@
-"""Functions of the user's own, named in the config by their dotted paths, and what becomes of what they raise."""
+"""Functions of the user's own, named in the config by their dotted paths. Their exceptions become one sentence."""
 
 import importlib
 import inspect
@@ -23,10 +23,19 @@ _FOREIGN = tuple(
 
 
 class Guard:
-    """A block that runs the user's code: what it raises is a UserCodeError with config key, file and line.
+    """A block that runs the user's code: what it raises becomes a UserCodeError with config key, file and line.
 
-    ``passing`` are exceptions that mean something to the caller. Those of memory, and of operations that a GPU cannot
-    repeat, are told by whoever starts the job.
+    Parameters
+    ----------
+    where
+        The config key.
+    path
+        What the sentence calls the code, such as its dotted path.
+    function
+        The function that is called, if it is one.
+    passing
+        Exceptions that mean something to the caller. Those of memory, and of operations that a GPU cannot repeat, pass too:
+        ``jobs.run`` explains them.
     """
 
     def __init__(
@@ -50,7 +59,32 @@ class Guard:
 
 
 def load(path: str, where: str, passing: tuple[type[BaseException], ...] = ()) -> Callable[..., Any]:
-    """The function that a dotted path names, guarded (see ``Guard``). InputError, naming the config key ``where``, if there is none."""
+    """Import a function of the user's own.
+
+    Parameters
+    ----------
+    path
+        Its dotted path.
+    where
+        The config key that names it, for errors.
+    passing
+        Exceptions of the function that mean something to the caller.
+
+    Returns
+    -------
+    callable
+        The function, guarded as by ``Guard``.
+
+    Raises
+    ------
+    InputError
+        There is no such function.
+
+    Examples
+    --------
+    >>> load("math.hypot", "config key tails.own.mine")(3, 4)
+    5.0
+    """
     module, _, attribute = path.rpartition(".")
     try:
         with Guard(where, f"importing {module}", passing=(ImportError, ValueError)):
@@ -75,7 +109,24 @@ def load(path: str, where: str, passing: tuple[type[BaseException], ...] = ()) -
 def load_all(
     paths: Mapping[str, str], where: str, taken: Collection[str], passing: tuple[type[BaseException], ...] = ()
 ) -> dict[str, Callable[..., Any]]:
-    """Functions by the names that the config key ``where`` gives them; InputError if one is among those ``taken``."""
+    """Import functions of the user's own.
+
+    Parameters
+    ----------
+    paths
+        Dotted paths by the names that the config gives them.
+    where
+        The config key, for errors.
+    taken
+        Names that they may not have.
+    passing
+        As in ``load``.
+
+    Raises
+    ------
+    InputError
+        There is no such function, or its name is taken.
+    """
     for name in paths:
         if name in taken:
             raise InputError(f"{where}: there is a {name} already; give yours another name.")
@@ -83,7 +134,7 @@ def load_all(
 
 
 def _words(error: BaseException) -> str:
-    """The kind of an exception and what it says, on one line."""
+    """Give the kind of an exception and what it says, on one line."""
     try:
         text = " ".join(str(error).split())[:200].rstrip(". ")
     except Exception:  # whatever else a user's class does
@@ -92,7 +143,7 @@ def _words(error: BaseException) -> str:
 
 
 def _place(error: BaseException, function: object) -> str:
-    """Where the innermost line of the user's is, or where the function begins: a call with wrong arguments reaches no line of it."""
+    """Say where the user's innermost line is; where the function begins if wrong arguments have kept it from starting."""
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(file, line) for file, line in lines if not file.startswith(("<", *_FOREIGN)) and "-packages/" not in file]
     if own:

@@ -1,4 +1,4 @@
-"""Which layers a pruning method may touch: by its kind, and by config key pruning.exempt. Imports nothing heavy: the rules read it."""
+"""The layers that a pruning method may touch, by its kind and by config key pruning.exempt. Imports nothing heavy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -109,7 +109,7 @@ def methods(model: "Model", pruning: "Config") -> tuple[str, ...]:
 
 
 def _layers(model: "Model") -> list[str] | None:
-    """The names of a built-in model's layers."""
+    """Name the layers of a built-in model."""
     if "fcn" in model:
         return [*(f"fc{number}" for number, _ in enumerate(model["fcn"], 1)), "head"]
     if "cnn" in model:

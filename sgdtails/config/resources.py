@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def base() -> Path:
-    """The folder that holds ``config/``: that of the Snakefile in a clone, one inside the package where it is installed.
+    """Find the folder that holds ``config/``: the Snakefile's in a clone, one inside the package where it is installed.
 
     Returns
     -------

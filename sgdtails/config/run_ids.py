@@ -1,4 +1,4 @@
-"""A run's id, such as ``fcn4-digits-b50-lr0.1-s0``: it says all in which runs of one panel and batch size differ."""
+"""A run's id, such as ``fcn4-digits-b50-lr0.1-s0``: it names everything in which runs of one panel and batch size differ."""
 
 import re
 from collections.abc import Mapping
@@ -9,8 +9,15 @@ _ID = re.compile(rf"(?P<model>\w+)-(?P<dataset>\w+)-b\d+-lr(?P<step_size>{_NUMBE
 
 
 def run_id(run: Mapping[str, Any]) -> str:
-    """The short, stable id of a row of the run table.
+    """Name a row of the run table by a short, stable id.
 
+    Parameters
+    ----------
+    run
+        A row.
+
+    Examples
+    --------
     >>> run_id({"model": "cnn", "dataset": "mnist", "batch_size": 50, "step_size": 0.1, "variant": "m0.9", "seed": 2})
     'cnn-mnist-b50-lr0.1-m0.9-s2'
     """
@@ -19,8 +26,15 @@ def run_id(run: Mapping[str, Any]) -> str:
 
 
 def steps(run: str) -> dict[str, Any]:
-    """In what runs of one batch differ: ``step_size`` and ``seed`` of a run, from its id.
+    """Read from a run's id in what it differs from the other runs of its job.
 
+    Returns
+    -------
+    dict
+        ``step_size`` and ``seed``.
+
+    Examples
+    --------
     >>> steps("fcn4-digits-b50-lr1e-05-m0.9-s3")
     {'step_size': 1e-05, 'seed': 3}
     """
@@ -30,8 +44,10 @@ def steps(run: str) -> dict[str, Any]:
 
 
 def seed(name: str) -> int:
-    """The seed of a run or an initial network, from its id.
+    """Read the seed of a run or an initial network from its id.
 
+    Examples
+    --------
     >>> seed("fcn4-digits-s3")
     3
     """
@@ -39,8 +55,10 @@ def seed(name: str) -> int:
 
 
 def initial_id(run: str) -> str:
-    """The id of the initial network that a run starts from: runs of one model, dataset and seed share it.
+    """Name the initial network that a run starts from: runs of one model, dataset and seed share it.
 
+    Examples
+    --------
     >>> initial_id("fcn4-digits-b50-lr0.1-s3")
     'fcn4-digits-s3'
     """

@@ -119,7 +119,7 @@ def _check_columns(columns: Iterable[str], where: str) -> None:
 
 
 def _parsed(raw: Raw, where: str) -> Run:
-    """A row with numbers in place of text, and with the columns that may be left out."""
+    """Convert a row's text to numbers, check them, and add the columns that may be left out."""
     found: dict[str, Any] = {}
     for column, kind in _COLUMNS.items():
         if column in _PLAIN and raw.get(column, "") == "":
@@ -141,7 +141,7 @@ def _parsed(raw: Raw, where: str) -> Run:
 
 
 def _ranges(run: Run) -> dict[str, tuple[bool, str]]:
-    """For each column that has a range: whether the run's value is in it, and what the range is."""
+    """For each column that has a range: True if the run's value is in it, and the range in words."""
     low, high = _FACTORS
     factor = f"from {low:g} to {high:g}, which single precision has room for"
     return {
@@ -167,7 +167,7 @@ def _variant(run: Run) -> str:
 
 
 def _converted(value: Any, kind: type) -> Any:
-    """A cell of a run table; TypeError, ValueError or OverflowError if it is not of this kind."""
+    """Convert a cell of a run table; TypeError, ValueError or OverflowError if it is not of this kind."""
     if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
         raise TypeError
     converted = kind(value)

@@ -1,4 +1,4 @@
-"""What the entries of ``datasets.sources`` may say beyond the schema, looked at before anything runs. Imports nothing heavy."""
+"""Checks of entries of ``datasets.sources`` that the schema cannot make. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,24 @@ _RANGES = {"mean": (0, 1), "std": (0.001, 1)}
 
 
 def check(name: str, source: Mapping[str, Any]) -> None:
-    """InputError for an unknown kind, a key without a meaning for the entry's kind, constants in other units than pixels/255, and too large a size."""
+    """Check what an entry of ``datasets.sources`` says beyond its schema.
+
+    Parameters
+    ----------
+    name
+        The dataset's name.
+    source
+        The entry.
+
+    Raises
+    ------
+    InputError
+        The kind is unknown, a key means nothing for it, ``mean`` or ``std`` is not of pixels/255, or ``size`` is too large.
+
+    Examples
+    --------
+    >>> check("digits", {"kind": "digits"})
+    """
     if source["kind"] not in KINDS:
         raise unknown("kind", source["kind"], f"config key datasets.sources.{name}", KINDS)
     for key, kinds in _KEYS.items():

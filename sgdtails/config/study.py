@@ -182,8 +182,6 @@ class Study:
     def pruning(self, row: Run) -> Settings:
         """Return what pruning a network depends on."""
         how = self.config["pruning"]
-        return self.network(row) | {
-            "methods": {method: how[method] for method in self.methods[row["model"]]},
-            "exempt": self.exempt[row["model"]],
-            **{key: how[key] for key in ("evaluate", "own", "adaptive", "centring")},
-        }
+        methods = {method: how[method] for method in self.methods[row["model"]]}
+        more = {key: how[key] for key in ("evaluate", "own", "adaptive", "centring")}
+        return self.network(row) | more | {"methods": methods, "exempt": self.exempt[row["model"]]}

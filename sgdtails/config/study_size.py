@@ -1,4 +1,4 @@
-"""Which weights a study keeps, and the room on disk that they take, before any of them is there. Imports nothing heavy."""
+"""The weights that a study keeps, and the room on disk that they will take. Imports nothing heavy."""
 
 import json
 import math
@@ -26,11 +26,24 @@ Known = tuple[tuple[int, int, int], int]  # an image's channels, height and widt
 
 
 def kept(kind: str, keep: str, pruned: str) -> bool:
-    """Whether weights of a ``kind`` of ``KINDS`` stay once all that reads them is made.
+    """Tell if weights stay once all that reads them is made.
 
-    ``keep`` is config key ``weights.keep``, ``pruned`` is ``pruning.weights``. With ``final`` the pruned ones stay, and the
-    initial ones, which many runs share. InputError for an unknown kind.
+    Parameters
+    ----------
+    kind
+        One of ``KINDS``.
+    keep
+        Config key ``weights.keep``. With ``final`` the pruned weights stay, and the initial ones, which many runs share.
+    pruned
+        Config key ``pruning.weights``.
 
+    Raises
+    ------
+    InputError
+        The kind is unknown.
+
+    Examples
+    --------
     >>> kept("average", "final", pruned="last")
     False
     """
@@ -40,14 +53,33 @@ def kept(kind: str, keep: str, pruned: str) -> bool:
 
 
 def place(kind: str, name: str) -> str:
-    """Where weights of a run lie within its study's folder; the initial ones are shared by all of its seed."""
+    """Return where weights of a run lie within its study's folder; runs of one seed share the initial ones.
+
+    Examples
+    --------
+    >>> place("last", "fcn4-digits-b50-lr0.1-s3")
+    'runs/fcn4-digits-b50-lr0.1-s3/last.safetensors'
+    """
     if kind == "initial":
         return f"initial/{run_ids.initial_id(name)}/weights.safetensors"
     return f"runs/{name}/{kind}.safetensors"
 
 
 def passing(config: Config, runs: Iterable[str]) -> set[str]:
-    """Within the study's folder, the weights that are removed when all that reads them is made."""
+    """List the weights that Snakemake removes when all that reads them is made.
+
+    Parameters
+    ----------
+    config
+        The whole config.
+    runs
+        Run ids.
+
+    Returns
+    -------
+    set
+        Names within the study's folder.
+    """
     keep, pruned = config["weights"]["keep"], config["pruning"]["weights"]
     gone = [kind for kind in KINDS if not kept(kind, keep, pruned)]
     return {place(kind, name) for name in runs for kind in gone}
@@ -57,7 +89,8 @@ def passing(config: Config, runs: Iterable[str]) -> set[str]:
 class Size:
     """Bytes of a study's weights: most at one time, those that stay, those still to be written; and what is free.
 
-    ``at_least``: a dataset's image shape is not known yet. ``unknown``: models whose weights nobody can count, and their runs.
+    ``at_least``: the image shape of a dataset is not known yet. ``unknown``: own models, whose weights cannot be counted before
+    they are built, with their numbers of runs.
     """
 
     runs: int
@@ -71,7 +104,7 @@ class Size:
 
     @property
     def enough(self) -> bool:
-        """Whether what is still to be written fits on the disk."""
+        """True if what is still to be written fits on the disk."""
         return self.to_come <= self.free
 
     def __str__(self) -> str:
@@ -94,9 +127,21 @@ class Size:
 
 
 def measure(config: Config, runs: Runs, study: Path) -> Size:
-    """The room that the weights of a study's ``runs``, which go to the folder ``study``, take. OSError without access.
+    """Measure the room that the weights of a study take. Checkpoints of runs under way come on top.
 
-    Checkpoints of runs under way come on top. A run that was averaged has written all that it writes.
+    Parameters
+    ----------
+    config
+        The whole config.
+    runs
+        Its runs, by id.
+    study
+        The study's folder.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be looked into.
     """
     keep, pruned = config["weights"]["keep"], config["pruning"]["weights"]
     lasting = [kind for kind in KINDS if kept(kind, keep, pruned)]
@@ -126,8 +171,24 @@ def measure(config: Config, runs: Runs, study: Path) -> Size:
 
 
 def network_bytes(spec: Model, image: tuple[int, int, int], classes: int) -> int | None:
-    """Bytes of the weights of an entry of the config's ``models``; None of an own one.
+    """Count the bytes of a model's weights.
 
+    Parameters
+    ----------
+    spec
+        An entry of config key ``models``.
+    image
+        Channels, height and width.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    int or None
+        None of a factory's network.
+
+    Examples
+    --------
     >>> network_bytes({"fcn": [2048] * 4}, (1, 28, 28), 10)
     56836096
     """
@@ -136,7 +197,13 @@ def network_bytes(spec: Model, image: tuple[int, int, int], classes: int) -> int
 
 
 def readable(size: int) -> str:
-    """Bytes as a person reads them: two digits at least, such as 1.2 TB, 37 GB, 410 MB."""
+    """Write bytes as a person reads them, with at least two digits.
+
+    Examples
+    --------
+    >>> readable(1_234_567)
+    '1.2 MB'
+    """
     for unit, name in _UNITS:
         if size >= unit:
             return f"{size / unit:.1f} {name}" if size < 10 * unit else f"{size / unit:,.0f} {name}"
@@ -161,7 +228,7 @@ def _prepared(path: Path) -> Known | None:
         channels, height, width = header["train_images"]["shape"][1:]
         record = json.loads(json.loads(header["__metadata__"]["sgdtails"])["record"])
         return (channels, height, width), len(record["classes"])
-    except (OSError, struct.error, LookupError, TypeError, ValueError):  # whoever trains on it will say what is wrong
+    except (OSError, struct.error, LookupError, TypeError, ValueError):  # the job that trains on it says what is wrong
         return None
 
 

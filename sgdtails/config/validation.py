@@ -1,4 +1,4 @@
-"""Files from outside that are files, and settings that are plain data. Imports nothing heavy."""
+"""Checks of the user's paths, and of YAML, before anything else reads them. Imports nothing heavy."""
 
 import math
 import os
@@ -99,7 +99,7 @@ def reason(error: BaseException) -> str:
 
     Examples
     --------
-    >>> reason(ValueError("two\\nlines."))
+    >>> reason(ValueError("two   lines."))
     'two lines'
     """
     text = getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""What a result depends on: a digest of the code that made it, and whether a job runs that code."""
+"""Digests of the code that a result depends on. A job checks that it runs the code that was planned."""
 
 import hashlib
 import os
@@ -13,11 +13,11 @@ from sgdtails.errors import InputError
 LEFT_OUT = frozenset(
     {
         "sgdtails.config.batches",  # says which networks share a job, and which of its files are whose
-        "sgdtails.errors",  # kinds of exceptions, sentences, and whether it was the machine that had no memory
+        "sgdtails.errors",  # kinds of exceptions, sentences, and recognising that memory ran out
         "sgdtails.runtime.container",  # says which container a job runs in, and keeps the host's packages out of it
         "sgdtails.runtime.jobs",  # sends output to logs, ends a job with a sentence, refuses edited code
         "sgdtails.runtime.gpu_locks",  # waits for a GPU that no other job has
-        "sgdtails.runtime.limits",  # asks whether the libraries fit into a process
+        "sgdtails.runtime.limits",  # checks that the libraries fit into a process
         "sgdtails.runtime.progress",  # prints how far a run is
         "sgdtails.digests.code_digest",  # these digests: jobs compare them, and nothing is computed from them
         "sgdtails.digests.source_names",  # the same
@@ -25,19 +25,41 @@ LEFT_OUT = frozenset(
         "sgdtails.digests.source_words",  # the same
     }
 )
-GIVEN = "SGDTAILS_CODE"  # environment variable: what the driver has planned with, for jobs that read the Snakefile anew
+GIVEN = "SGDTAILS_CODE"  # environment variable: the driver's digests, for jobs that read the Snakefile again
 
 
 def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let jobs find this repository before any other clone that PYTHONPATH names."""
+    """Let jobs find this repository before any other clone that PYTHONPATH names.
+
+    Parameters
+    ----------
+    root
+        The repository's folder.
+    environment
+        Changed in place.
+    """
     others = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(root)]
     environment["PYTHONPATH"] = os.pathsep.join([str(root), *others])
 
 
 def of_rule(script: str, modules: Iterable[str], root: Path, environment: MutableMapping[str, str] = os.environ) -> str:
-    """``<digest> <script> <module> ...``: the digest of a script below ``root``, of modules by name, and what they import there.
+    """Digest a rule's script, modules given by name, and what they import in this repository.
 
-    The environment keeps it: a job that reads the Snakefile anew, as on a cluster, gets the digest that the driver planned with.
+    Parameters
+    ----------
+    script
+        Its path below ``root``.
+    modules
+        Names of modules, such as a user's own.
+    root
+        The repository's folder.
+    environment
+        Keeps the digest: a job that reads the Snakefile again, as on a cluster, gets the one that the driver planned with.
+
+    Returns
+    -------
+    str
+        ``<digest> <script> <module> ...``
     """
     names = " ".join([script, *sorted(set(modules) - {""})])
     given = environment.get(GIVEN, "")
@@ -50,7 +72,20 @@ def of_rule(script: str, modules: Iterable[str], root: Path, environment: Mutabl
 
 
 def check(planned: str, root: Path) -> None:
-    """InputError if the code below ``root`` is no longer that of which ``of_rule`` gave ``planned``."""
+    """Check that the code still has the digest that ``of_rule`` gave.
+
+    Parameters
+    ----------
+    planned
+        What ``of_rule`` returned.
+    root
+        The repository's folder.
+
+    Raises
+    ------
+    InputError
+        The code was edited, or cannot be read.
+    """
     names = planned.split()[1:]
     try:
         found = of_files(*_files(names, root), root)
@@ -66,17 +101,33 @@ def check(planned: str, root: Path) -> None:
 
 
 def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:
-    """The script, and the files of modules that are there; a module of the user's may lie elsewhere."""
+    """Find the script, and the files of modules that are in the repository; a user's module may lie elsewhere."""
     modules = [source_names.file_of(name, root) for name in names[1:]]
     return [root / names[0]], [file for file in modules if file]
 
 
 def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str] = LEFT_OUT) -> str:
-    """Digest of what scripts and modules, whose functions somebody names, can compute, with all that they import below ``root``.
+    """Digest what scripts and modules can compute, with all that they import below ``root``.
 
-    An edit that cannot change a number does not change it: see ``source_trees``. Nor does a file that is moved or a module
-    that is renamed: files count by their contents and by which of them uses which. Imports inside functions count too. All
-    versions of Python that run this code give the same digest: a container's may be another than the driver's.
+    An edit that cannot change a number does not change the digest: see ``source_trees``. Nor does a file that is moved or a
+    module that is renamed: files count by their contents and by which of them uses which. Imports inside functions count
+    too. All versions of Python that run this code give the same digest: a container's may differ from the driver's.
+
+    Parameters
+    ----------
+    scripts
+        Files.
+    modules
+        Files whose functions are named elsewhere, such as in a config.
+    root
+        The repository's folder.
+    left_out
+        Modules that count in no digest.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
     """
     root = root.resolve()
     named = {file.resolve() for file in modules}
@@ -103,7 +154,26 @@ def trees(
     left_out: frozenset[str] = LEFT_OUT,
     kept: Mapping[Path, frozenset[str]] | None = None,
 ) -> dict[Path, Tree]:
-    """What is left of files and of all that they import; again, where a file's private names turn out to be used by another."""
+    """Reduce files, and all that they import, to what counts.
+
+    A file is read again where another one turns out to use its private names.
+
+    Parameters
+    ----------
+    starts
+        Files.
+    root
+        The repository's folder.
+    left_out
+        Modules that count in no digest.
+    kept
+        For some files, the names that others look up.
+
+    Returns
+    -------
+    dict
+        Trees by file.
+    """
     kept = kept or {}
     found: dict[Path, Tree] = {}
     waiting = list(starts)

@@ -1,4 +1,4 @@
-"""What the names in a Python file mean: imported from where, the file's own, or a function's."""
+"""The meaning of names in a Python file: imported, defined by the file, or local to a function."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ class Names:
 
     @contextmanager
     def inside(self, node: ast.AST) -> Iterator[None]:
-        """The scope of a function, a class or a comprehension. What a class defines is not seen from its functions."""
+        """Enter the scope of a function, a class or a comprehension. Functions do not see what a class around them defines."""
         scopes = self._scopes
         is_class = isinstance(node, ast.ClassDef)
         self._scopes = [scope for scope in scopes if not scope[1]]
@@ -40,29 +40,38 @@ class Names:
 
     @property
     def in_class(self) -> bool:
+        """True while the scope is a class's own."""
         return self._scopes[-1][1]
 
     def around_class(self, name: str) -> str | None:
-        """What a name was imported as around the class that defines it too: its body may mean either."""
+        """Return what a name was imported as around a class that defines it too: the class's body may mean either."""
         scope, is_class = self._scopes[-1]
         found = [outer[name] for outer, _ in reversed(self._scopes[:-1]) if name in outer]
         return found[0] if is_class and name in scope and found else None
 
     def look_up(self, name: str) -> str | None:
-        """The dotted name of what a name was imported as; None if it is anything else."""
+        """Return the dotted name of what a name was imported as; None if it is anything else."""
         return next((scope[name] for scope, _ in reversed(self._scopes) if name in scope), None)
 
     def is_bound(self, name: str) -> bool:
-        """Whether a name is anything else than Python's own."""
+        """Tell if a name is anything else than Python's own."""
         return any(name in scope for scope, _ in self._scopes)
 
     def is_own(self, name: str) -> bool:
-        """Whether a name is one that the file itself defines, and no function around it."""
+        """Tell if the file itself defines a name, and no function around its use does."""
         bound = next((scope for scope, _ in reversed(self._scopes) if name in scope), None)
         return bound is self.module and self.module[name] is None
 
     def dotted(self, node: ast.AST, *, imported: bool = False) -> str | None:
-        """``library.part.name`` for a chain of attributes of a name, as it was imported; or None. Others too unless ``imported``."""
+        """Return ``library.part.name`` for a chain of attributes of a name, as it was imported, or None.
+
+        Parameters
+        ----------
+        node
+            An expression.
+        imported
+            True to return None also for names that were not imported.
+        """
         attributes: list[str] = []
         while isinstance(node, ast.Attribute):
             attributes.append(node.attr)
@@ -77,7 +86,7 @@ class Names:
     # Imports
 
     def aliases(self, node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
-        """Names that an import binds, with the dotted names of what they mean."""
+        """Pair the names that an import binds with the dotted names of what they mean."""
         if isinstance(node, ast.Import):
             return [
                 (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
@@ -110,6 +119,7 @@ class Names:
         return {part.id for parts in self._nodes for part in parts if isinstance(part, ast.Name)}
 
     def is_used(self, name: str) -> bool:
+        """Tell if the file uses a name."""
         return name in self._used
 
     @cached_property
@@ -146,13 +156,13 @@ class Names:
         }
 
     def defines_or_imports(self, name: str) -> bool:
-        """Whether the file has a function of this name, its own or one of another file of the repository."""
+        """Tell if the file has a function of this name, its own or one of another file of the repository."""
         if target := self.module.get(name):
             return self.settle(target)[0] is not None
         return any(isinstance(node, _FUNCTIONS) and node.name == name for node in self._body)
 
     def settle(self, where: str) -> tuple[Path | None, list[str]]:
-        """The file of the repository that a dotted name leads into, if one, and the rest of the name."""
+        """Find the file of the repository that a dotted name leads into, if any, and the rest of the name."""
         parts = where.split(".")
         for count in range(len(parts), 0, -1):
             if file := self._file(".".join(parts[:count])):
@@ -160,7 +170,7 @@ class Names:
         return None, parts
 
     def is_left_out(self, where: str) -> bool:
-        """Whether what a dotted name means lies in a module that counts in no digest."""
+        """Tell if what a dotted name means lies in a module that counts in no digest."""
         file, rest = self.settle(where)
         parts = where.split(".")
         return file is not None and ".".join(parts[: len(parts) - len(rest)]) in self._left_out
@@ -230,20 +240,20 @@ class Names:
 
 
 def file_of(module: str, root: Path) -> Path | None:
-    """The file of a module below ``root``, or of a package there."""
+    """Find the file of a module, or of a package, below ``root``; None if it is not there."""
     base = root.joinpath(*module.split("."))
     files = (base.with_name(f"{base.name}.py"), base / "__init__.py")
     return next((file for file in files if file.is_file()), None)
 
 
 def packages(file: Path, root: Path) -> list[Path]:
-    """The files of the packages that a file lies in: they run before it."""
+    """List the ``__init__`` files of the packages that a file lies in: they run before it."""
     inside = [parent for parent in file.parents if parent != root and parent.is_relative_to(root)]
     return [init for folder in inside if (init := folder / "__init__.py") != file and init.is_file()]
 
 
 def children(node: ast.AST) -> list[ast.AST]:
-    """As ``ast.iter_child_nodes``, twice as fast."""
+    """List the parts of a node as ``ast.iter_child_nodes`` does, in half its time."""
     found: list[ast.AST] = []
     for name in node._fields:
         if name != "ctx":
@@ -256,7 +266,13 @@ def children(node: ast.AST) -> list[ast.AST]:
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all that is in it, in no particular order."""
+    """Yield a node and all that is in it, in no particular order.
+
+    Examples
+    --------
+    >>> sum(isinstance(part, ast.Name) for part in walk(ast.parse("a + b * a")))
+    3
+    """
     waiting = [node]
     while waiting:
         found = waiting.pop()
@@ -265,13 +281,21 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def decorated(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """Whether a definition has a decorator that might look at its name or its annotations."""
+    """Tell if a definition has a decorator that might look at its name or its annotations."""
     plain = [part for part in node.decorator_list if isinstance(part, ast.Name) and part.id in _PLAIN]
     return len(plain) < len(node.decorator_list)
 
 
 def spare(node: ast.stmt) -> str | None:
-    """The name of a function or a literal, if it starts with an underscore; None for a statement that does more than define it."""
+    """Return the name that a statement gives to a function or a literal, if the name starts with an underscore.
+
+    None for a statement that does more than define it.
+
+    Examples
+    --------
+    >>> spare(ast.parse("_BATCH = 1000").body[0])
+    '_BATCH'
+    """
     match node:
         case ast.FunctionDef(name=name, decorator_list=[]):
             found = name

@@ -1,4 +1,4 @@
-"""A Python file reduced to what can change a result: what is left of its syntax tree, and what it uses of other files.
+"""Reduce a Python file to what can change a result: the rest of its syntax tree, and the names that it uses of other files.
 
 Left out are words for people, annotations, what prints, and names of modules (docs/adding.md says it in full). What is not
 known to be harmless stays in.
@@ -21,9 +21,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Tree(NamedTuple):
-    """``own``: digest of what is left of a file. Other files: ``used`` in the order of their numbers there, ``imported`` besides.
+    """What counts of a file.
 
-    ``names``: what it defines; ``asked``: the names that it uses of other files.
+    ``own`` is the digest of its reduced tree. ``used`` are the files that the tree refers to by number, in order; ``imported`` are
+    the other files that it imports. ``names`` are those that it defines, ``asked`` those that it uses of other files.
     """
 
     own: str
@@ -36,7 +37,21 @@ class Tree(NamedTuple):
 
 @cache
 def read(source: bytes, file: Path, root: Path, left_out: frozenset[str], kept: frozenset[str]) -> Tree:
-    """The tree of a file. ``left_out`` are modules that count in no digest, ``kept`` the file's names that others look up."""
+    """Reduce a file to what can change a result.
+
+    Parameters
+    ----------
+    source
+        Its content.
+    file
+        Its path.
+    root
+        The repository's folder.
+    left_out
+        Modules that count in no digest.
+    kept
+        Names of the file that others look up.
+    """
     speller = _Speller(ast.parse(source, filename=str(file)), file, root, left_out, kept)
     words, numbers = speller.text()
     asked = {(word[1], word[2]) for word in speller.references}
@@ -67,10 +82,7 @@ class _Speller:
         self._columns = self.names.defines_or_imports("schema")
 
     def text(self) -> tuple[list[str], dict[Path, int]]:
-        """The words that are left, and the other files by their numbers in them.
-
-        Private functions and literals that nothing left uses are none of them, such as those that only make sentences.
-        """
+        """Return the words that are left, and the other files by their numbers in them."""
         parts: list[list[Any]] = []
         for node in self._body:
             self._words = []
@@ -130,7 +142,7 @@ class _Speller:
                 self._spell(node)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        """Only imports whose names are spelled as they are: others count where they are used, or among the files besides."""
+        """Spell an import only if its names appear as they are; others count where they are used, or as imported files."""
         for bound, target in self.names.aliases(node):
             counts = self.names.settle(target)[0] or self.names.is_used(bound)
             if bound == "*" or self.names.look_up(bound) != target or not counts:
@@ -138,7 +150,7 @@ class _Speller:
                 self._dotted(target)
 
     def _call_statement(self, call: ast.Call) -> None:
-        """A call whose result nobody takes; none if it only prints, or asks a module that counts in no digest for something."""
+        """Spell a call whose result nobody takes, unless it only prints or calls a module that counts in no digest."""
         where = self.names.dotted(call.func)
         if self._sentences.printed(call, where):
             for part in self._sentences.acting(call):
@@ -189,7 +201,7 @@ class _Speller:
                 self._fields(type(node).__name__, {name: getattr(node, name, None) for name in node._fields})
 
     def _definition(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Decorators, bases and default arguments belong to the scope around it."""
+        """Spell a definition; decorators, bases and default arguments belong to the scope around it."""
         self._words += [type(node).__name__, self._own(node.name)]
         outside = {name: getattr(node, name, None) for name in ("decorator_list", "bases", "keywords")}
         inside = {name: getattr(node, name, None) for name in node._fields if name not in ("name", *outside)}
@@ -203,7 +215,7 @@ class _Speller:
             self._fields("", inside)
 
     def _expression(self, node: ast.AST) -> None:
-        """A lambda or a comprehension; what the latter goes through first belongs to the scope around it."""
+        """Spell a lambda or a comprehension; the first iterable of the latter belongs to the scope around it."""
         inside = {name: getattr(node, name) for name in node._fields}
         if isinstance(node, ast.Lambda):
             inside["args"], outside = _parted(node.args)
@@ -235,7 +247,7 @@ class _Speller:
         self._words.append(")")
 
     def _dotted(self, where: str) -> None:
-        """What an imported name and the attributes after it mean, whatever the file is called and however it was imported."""
+        """Spell what an imported name and the attributes after it mean, however the file is called and was imported."""
         file, rest = self.names.settle(where)
         if self.names.is_left_out(where):
             self._words += ["elsewhere", ".".join(rest)]
@@ -245,7 +257,7 @@ class _Speller:
             self._words += ["library", where]
 
     def _own(self, name: str) -> Any:
-        """A name as it is, or one that stands for the file's own private name."""
+        """Return a name as it is, or a stand-in for the file's own private name."""
         if not name.startswith("_"):
             return name
         if self.names.is_own(name):

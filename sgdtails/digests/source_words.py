@@ -1,4 +1,4 @@
-"""Which parts of a Python file are words for people: sentences, and what prints them."""
+"""Find the words for people in a Python file: sentences, and the calls that print them."""
 
 import ast
 import re
@@ -37,7 +37,7 @@ class Sentences:
             }
 
     def is_text(self, node: ast.AST) -> bool:
-        """Whether an expression is text, put together or not; a name is none, whatever it holds."""
+        """Tell if an expression is text, put together or not; a name is not, whatever it holds."""
         match node:
             case ast.Constant(value=str()) | ast.JoinedStr():
                 return True
@@ -54,7 +54,7 @@ class Sentences:
         return False
 
     def printed(self, call: ast.Call, where: str | None) -> bool:
-        """Whether a call of what ``where`` names prints on the terminal or into the log, and does nothing else."""
+        """Tell if a call of what ``where`` names prints on the terminal or into the log, and does nothing else."""
         if not where or not _PRINTING.fullmatch(where) or (where == "print" and self._names.is_bound(where)):
             return False
         if where == "say" and (self._names.is_own(where) or not call.args or not self.is_text(call.args[0])):
@@ -63,7 +63,7 @@ class Sentences:
         return all(re.fullmatch(_STREAM, stream) for stream in streams)
 
     def acting(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The parts of what makes a sentence that may do something besides."""
+        """Yield the parts of a sentence's expression that may do something besides making text."""
         for part in children(node):
             if isinstance(part, _EFFECTS) or (isinstance(part, ast.Call) and not self._formats(part.func)):
                 yield part

@@ -1,1 +1,1 @@
-"""Files: arrays, tables, archives, and whether they are what was written."""
+"""Files: arrays, tables, archives, and checks that they are still what was written."""

@@ -1,4 +1,4 @@
-"""Files of images from outside, tar archives and .npz: read in memory, unpacked to disk never, and bounded in memory and time."""
+"""Tar archives and .npz files of images from outside: read in memory, never unpacked to disk, bounded in memory and time."""
 
 import bz2
 import errno
@@ -27,10 +27,24 @@ ALWAYS_ALLOWED = 2**30  # ... or so many bytes
 
 
 def tar_names(where: str, path: Path) -> list[str]:
-    """Names of what is in a tar archive, packed by gzip, bzip2, xz or not at all; of folders with a slash at the end.
+    """List what is in a tar archive, packed by gzip, bzip2, xz or not at all.
 
-    InputError for an archive that is damaged or cut off, or unpacks to far more than its size, and for an image in it that is
-    no file, or lies outside of it.
+    Parameters
+    ----------
+    where
+        What the archive is called in errors.
+    path
+        The archive.
+
+    Returns
+    -------
+    list of str
+        Names; those of folders end with a slash.
+
+    Raises
+    ------
+    InputError
+        The archive is damaged, cut off, or unpacks to far more than its size; or an image in it is no file, or lies outside.
     """
     names = []
     with _refusing(where):
@@ -43,7 +57,22 @@ def tar_names(where: str, path: Path) -> list[str]:
 
 
 def tar_members(where: str, path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Contents of the files with these names in a tar archive, one after the other as they lie there; errors as of ``tar_names``."""
+    """Yield names and contents of files of a tar archive, in the order in which they lie there.
+
+    Parameters
+    ----------
+    where
+        What the archive is called in errors.
+    path
+        The archive.
+    names
+        The wanted files.
+
+    Raises
+    ------
+    InputError
+        As of ``tar_names``.
+    """
     with _refusing(where):
         for archive, item in _items(where, path):
             name = str(PurePosixPath(item.name))
@@ -138,23 +167,40 @@ class _Bounded:
 
     def seek(self, position: int) -> int:
         self._check(position)
-        return self._file.seek(position)
+        return int(self._file.seek(position))
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= LARGEST_FILE:
             raise tarfile.ReadError(f"something in it claims {size:,} bytes")
         self._check(self._file.tell() + size)
-        return self._file.read(size)
+        return bytes(self._file.read(size))
 
     def _check(self, position: int) -> None:
         if not 0 <= position <= self._end:
             raise tarfile.ReadError(f"it unpacks to more than {ALLOWED} times its size")
 
 
-def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict[str, NDArray]:
-    """Arrays of an .npz file by name: the first of ``choices`` whose names it has. Other arrays are not looked at.
+def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict[str, NDArray[Any]]:
+    """Read arrays of an .npz file; others in it are not looked at.
 
-    InputError for a damaged file, one that has none of the choices, objects, or arrays larger than what stands there.
+    Parameters
+    ----------
+    where
+        What the file is called in errors.
+    path
+        The file.
+    choices
+        Names of arrays: the first group that the file has is read.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+
+    Raises
+    ------
+    InputError
+        The file is damaged or has no such group, or an array holds objects or is larger than what stands there.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -179,7 +225,7 @@ def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict
     return arrays
 
 
-def _array(file: zipfile.ZipFile, name: str) -> NDArray:
+def _array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     item = file.getinfo(name)
     with file.open(item) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):  # what numpy writes but for thousands of named fields
@@ -195,7 +241,29 @@ def _array(file: zipfile.ZipFile, name: str) -> NDArray:
 
 
 def picture(where: str, content: bytes, *, grey: bool, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """An image file as (channels, height, width) uint8, resized to ``size`` (height, width). InputError if it cannot be read."""
+    """Decode an image file.
+
+    Parameters
+    ----------
+    where
+        What the image is called in errors.
+    content
+        The file's bytes.
+    grey
+        True for one channel in place of three.
+    size
+        Height and width to resize to, if any.
+
+    Returns
+    -------
+    ndarray of uint8
+        Of shape (channels, height, width).
+
+    Raises
+    ------
+    InputError
+        It is not a readable image.
+    """
     import warnings
 
     from PIL import Image

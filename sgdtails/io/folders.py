@@ -1,4 +1,4 @@
-"""Image folders as torchvision's ImageFolder has them: which files are images, of which class, in which split. No file is opened.
+"""Image folders as torchvision's ImageFolder reads them: find the images, their classes and splits without opening a file.
 
 [train|test/]class/…/image, in a folder or a tar: the outermost folder is the class, however deep its images lie.
 """
@@ -36,11 +36,18 @@ class Layout(NamedTuple):
 
     @property
     def images(self) -> tuple[Image, ...]:
+        """The images of both splits."""
         return self.train + (self.test or ())
 
 
 def is_image(path: PurePosixPath) -> bool:
-    """Whether a file is read as an image: by the end of its name, unless it is hidden or a system's own."""
+    """Tell if a file is read as an image: by the end of its name, unless it is hidden or a system's own.
+
+    Examples
+    --------
+    >>> is_image(PurePosixPath("cat/1.PNG")), is_image(PurePosixPath("cat/._1.png"))
+    (True, False)
+    """
     return path.suffix.lower() in SUFFIXES and _hidden(path.parts) is None
 
 
@@ -49,9 +56,26 @@ def _hidden(parts: Parts) -> str | None:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Paths below a folder, links followed, hidden folders not entered: images with their status; folders with a slash at the end.
+    """Yield what is below a folder; links are followed, hidden folders are not entered.
 
-    InputError for an image that is not a regular file, and for a link that leads back; OSError for what cannot be read.
+    Parameters
+    ----------
+    folder
+        The outermost folder.
+
+    Yields
+    ------
+    path
+        Below ``folder``; a folder's ends with a slash.
+    status
+        Of an image; None of anything else.
+
+    Raises
+    ------
+    InputError
+        An image is not a regular file, or a link leads back into a folder above it.
+    OSError
+        Something cannot be read.
     """
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while waiting:
@@ -84,9 +108,24 @@ def _regular(folder: Path, path: str) -> os.stat_result:
 
 
 def arrange(where: str, paths: Iterable[str]) -> Layout:
-    """Splits and classes of files, and of folders with a slash at the end, by their paths.
+    """Divide files into splits and classes by their paths. Folders around all others are looked through.
 
-    Folders around all others are looked through. InputError where it is not clear what is what, or a class has no images.
+    Parameters
+    ----------
+    where
+        What the image folder is called in errors.
+    paths
+        Files, and folders with a slash at the end.
+
+    Raises
+    ------
+    InputError
+        It is not clear what is what, or a class has no images.
+
+    Examples
+    --------
+    >>> arrange("x", ["cat/1.png", "dog/1.png"]).train[0]
+    Image(path='cat/1.png', label='cat')
     """
     tree = _Tree(paths)
     base: Parts = ()
@@ -176,15 +215,15 @@ class _Tree:
             self._others.append(parts)
 
     def folders(self, base: Parts) -> list[str]:
-        """Names of the folders in a folder."""
+        """List the names of the folders in a folder."""
         return sorted(self._folders.get(base, ()))
 
     def holds_images(self, base: Parts) -> bool:
-        """At any depth."""
+        """Tell if there are images in a folder, at any depth."""
         return base in self._with_images
 
     def splits(self, base: Parts) -> dict[str, list[str]]:
-        """Names of the folders that are splits, which hold folders of classes, by what they are; none if only others do."""
+        """Find the folders that are splits and hold folders of classes, by split; empty if there is none."""
         found: dict[str, list[str]] = {}
         for name in self.folders(base):
             if split := _split(name):
@@ -194,7 +233,7 @@ class _Tree:
         return found if nested else {}
 
     def classes(self, where: str, base: Parts) -> tuple[Image, ...]:
-        """The images in the folders of a folder, each with its outermost folder's name."""
+        """List the images in the folders of a folder, each with its outermost folder's name."""
         depth = len(base)
         for name in self.folders(base):
             if not self.holds_images((*base, name)):
@@ -216,7 +255,7 @@ class _Tree:
         )
 
     def left_out(self, images: Iterable[Image]) -> tuple[str, ...]:
-        """What is not among these images, counted."""
+        """Count what is not among these images."""
         outside = len(self._images) - len(list(images))
         kinds = Counter(PurePosixPath(*parts).suffix or parts[-1] for parts in self._others)
         said = [

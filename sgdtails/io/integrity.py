@@ -1,7 +1,7 @@
 """Results that are no longer what was written, found before a run relies on them.
 
-``python -m sgdtails.io.integrity results`` (``make verify``): every result to its last bit, and whether all are there. A run's
-start looks at weights' headers only, since whoever reads weights checks the rest. What is damaged is moved aside, never
+``python -m sgdtails.io.integrity results`` (``make verify``): reads every result to its last bit, and looks for missing ones. The
+start of a run reads only the headers of weights, since the jobs that read weights check the rest. What is damaged is moved aside, never
 removed; files that no rule makes are not looked at. A file that cannot be read at the moment is no damage: OSError.
 """
 
@@ -21,9 +21,26 @@ _REDRAWN = (".pdf", ".png", ".md", ".html")
 
 
 def damaged(files: Iterable[Path], *, weights: bool) -> Iterator[tuple[Path, InputError]]:
-    """Those of a study's files that are not what was written, with what is wrong; ``weights``: read these to their last bit too.
+    """Find the files that are not what was written.
 
-    Files that are not there are passed over. OSError, with its name, for one that cannot be read.
+    Parameters
+    ----------
+    files
+        Those of a study; missing ones are passed over.
+    weights
+        True to read weights to their last bit too.
+
+    Yields
+    ------
+    path
+        A damaged file.
+    error
+        What is wrong with it.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
     """
     for path in files:
         with _named(path), suppress(FileNotFoundError):  # a job removes what it is about to make
@@ -32,7 +49,20 @@ def damaged(files: Iterable[Path], *, weights: bool) -> Iterator[tuple[Path, Inp
 
 
 def problem(path: Path, *, weights: bool) -> InputError | None:
-    """What is wrong with a file, None if nothing is."""
+    """Find out what is wrong with a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    weights
+        True to read weights to their last bit too.
+
+    Returns
+    -------
+    InputError or None
+        None if nothing is.
+    """
     try:
         if path.suffix == ".safetensors":
             storage.load_arrays(path) if weights else storage.digest(path)
@@ -48,7 +78,20 @@ def problem(path: Path, *, weights: bool) -> InputError | None:
 
 
 def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
-    """Move damaged ones of a study's files aside, so that a run makes them again; a table without a digest gets one. What was done."""
+    """Move damaged files aside, so that a run makes them again, and give tables without a checksum one.
+
+    Parameters
+    ----------
+    study
+        The folder of the study, or of the audit.
+    files
+        Its files.
+
+    Yields
+    ------
+    str
+        A sentence on each file that was moved.
+    """
     files = list(files)
     for path, error in list(damaged(files, weights=False)):  # all can be read, else nothing is moved
         kept = manifest.set_aside(path, study)
@@ -60,7 +103,23 @@ def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
 
 
 def made_by(files: Iterable[Path]) -> dict[str, Any]:
-    """Code and settings that the first of a job's files was made by that says so; empty if none does. OSError."""
+    """Read which code and settings the first of a job's files was made by that says so.
+
+    Parameters
+    ----------
+    files
+        Outputs of one job.
+
+    Returns
+    -------
+    dict
+        ``code`` and ``settings``; empty if no file says so.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    """
     for path in files:
         with _named(path), suppress(InputError):
             if path.suffix in (".safetensors", ".parquet") and path.is_file():
@@ -79,9 +138,17 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def check_room(study: Path) -> None:
-    """OSError, with the folder's name, if a run could not write 64 KiB here, into Snakemake's notes or a study's folders.
+    """Check that a run could write 64 KiB here and into a study's folders: on a full disk Snakemake would end with a traceback.
 
-    On a full disk Snakemake would break off with a traceback.
+    Parameters
+    ----------
+    study
+        The study's folder.
+
+    Raises
+    ------
+    OSError
+        With the name of the folder that cannot be written to.
     """
     for folder in (
         Path(),
@@ -102,7 +169,13 @@ def check_room(study: Path) -> None:
 
 
 def locked(snakemake: Path) -> bool:
-    """Whether a run is under way in this working directory, or was killed and its lock not yet removed."""
+    """Tell if a run is under way in this working directory, or was killed and its lock not yet removed.
+
+    Parameters
+    ----------
+    snakemake
+        The folder ``.snakemake``.
+    """
     return any(path.is_file() for path in (snakemake / "locks").rglob("*"))
 
 
@@ -121,7 +194,20 @@ def _footer(path: Path) -> dict[str, Any]:
 
 
 def verify(study: Path) -> tuple[int, list[str]]:
-    """How many files of a study were read to their last bit, and a sentence for each that is damaged, missing or cannot be looked at."""
+    """Read a study's files to their last bit.
+
+    Parameters
+    ----------
+    study
+        The study's folder.
+
+    Returns
+    -------
+    read
+        The number of files that were read.
+    problems
+        A sentence for each file that is damaged or missing, and each place that cannot be looked at.
+    """
     listed, found = manifest.wanted(study)
     there, unseen = manifest.walk(study)
     read = 0
@@ -139,7 +225,7 @@ def verify(study: Path) -> tuple[int, list[str]]:
 
 
 def written(study: Path) -> list[Path]:
-    """The files that a study should have, and those there that this software has written too."""
+    """List the files that a study should have, and those there that this software has written too."""
     return _ours(manifest.wanted(study)[0], manifest.walk(study)[0])
 
 
@@ -148,12 +234,12 @@ def _ours(listed: set[Path], there: set[Path]) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a file that is not in a study's list is this software's: of a start that has not ended, or of an earlier config."""
+    """Tell if this software has written a file that is not in a study's list: in a start that has not ended, or for an earlier config."""
     if path.suffix != ".safetensors":
         try:
             return storage.read_checksum(path) is not None
         except OSError:
-            return True  # who reads it will say so
+            return True  # reading it gives the same error, as a sentence
     place = path.parent.parent.name  # of weights: of a run, or initial ones that runs share
     if (place == "runs" and path.stem in KINDS) or (place == "initial" and path.stem == "weights"):
         return True  # however damaged
@@ -165,7 +251,13 @@ def _is_result(path: Path) -> bool:
 
 
 def main(results: Path) -> int:
-    """Check every study below ``results`` to the last bit: one sentence for each problem; the exit status."""
+    """Check every study below ``results``, and print a sentence for each problem.
+
+    Returns
+    -------
+    int
+        The exit status: 1 if there is a problem.
+    """
     studies, found = manifest.studies(results)
     files = 0
     for study in studies:

@@ -12,14 +12,25 @@ from sgdtails.io import storage
 NAME = ".manifest"
 ASIDE = ".damaged"  # the folder of a study that damaged files are moved to
 AUDITS = "audit"  # the name of the folder beside studies' that holds a folder per checkpoint
-# What a study's folder holds for good: checkpoints are checked by who reads them, logs by nobody.
+# The folders of lasting results. Jobs check the checkpoints that they read; logs are not checked.
 FOLDERS = ("data", "initial", "runs", "calibration", "tables", "figures")
 REPORT = "report.html"
 _HEADING = "# files of this study, as the last start that ended well left them; read by make verify"
 
 
 def read(study: Path) -> set[str] | None:
-    """Names of a study's files, None if it has no list. InputError if it is damaged, or somebody else's file."""
+    """Read the names of a study's files.
+
+    Returns
+    -------
+    set or None
+        None if the study has no list.
+
+    Raises
+    ------
+    InputError
+        The list is damaged, or somebody else's file.
+    """
     path = study / NAME
     if not path.exists():
         return None
@@ -30,11 +41,28 @@ def read(study: Path) -> set[str] | None:
 
 
 def write(study: Path, made: Iterable[str], known: Iterable[str], passing: Iterable[str] = ()) -> str:
-    """List the files that a start has made or found there, and those listed before, by their names within the study.
+    """List the files that a start has made or found, and those that were listed before.
 
-    What is no longer there stays listed while it is one of the ``known`` files of the study's config. Those ``passing``,
-    which Snakemake removes when nothing needs them any more, are not listed, though they may be there. A list that is
-    damaged, or somebody else's file, is moved aside; a sentence then, else none. OSError.
+    Parameters
+    ----------
+    study
+        The folder of the study, or of the audit.
+    made
+        Names within it.
+    known
+        Names that the config's rules make: they stay listed when the files are gone.
+    passing
+        Names that Snakemake removes when nothing needs them any more: they are not listed.
+
+    Returns
+    -------
+    str
+        A sentence if a list that was damaged, or somebody else's file, was moved aside; else empty.
+
+    Raises
+    ------
+    OSError
+        The list cannot be written.
     """
     known, said = set(known), ""
     try:
@@ -50,9 +78,21 @@ def write(study: Path, made: Iterable[str], known: Iterable[str], passing: Itera
 
 
 def forget(study: Path, passing: Iterable[str]) -> None:
-    """Take files off a study's list before a start removes them: else, until it ends well, they would count as missing.
+    """Take files off a study's list before a start removes them: if it is killed, they would count as missing.
 
-    A list that is damaged is left to ``write``. OSError.
+    A list that is damaged is left to ``write``.
+
+    Parameters
+    ----------
+    study
+        The study's folder.
+    passing
+        Names within it.
+
+    Raises
+    ------
+    OSError
+        The list cannot be written.
     """
     try:
         before = read(study)
@@ -68,7 +108,13 @@ def _replace(study: Path, names: set[str]) -> None:
 
 
 def set_aside(path: Path, study: Path) -> Path:
-    """Move a file of a study to the folder of damaged ones, under a name that is free there; where it is now."""
+    """Move a file of a study to the folder of damaged ones, under a name that is free there.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+    """
     place = study / ASIDE / path.relative_to(study)
     place.parent.mkdir(parents=True, exist_ok=True)
     numbered = (place.with_name(f"{place.name}.{number}") for number in count(1))
@@ -78,12 +124,20 @@ def set_aside(path: Path, study: Path) -> Path:
 
 
 def _lasts(name: str) -> bool:
-    """Whether a name within a study, or an audit, is that of a result, not of a fleet's mark."""
+    """Tell if a name within a study, or an audit, is that of a result."""
     return "/" not in name or name.partition("/")[0] in FOLDERS
 
 
 def wanted(study: Path) -> tuple[set[Path], list[str]]:
-    """The files that a study should have, and a sentence if that is not known."""
+    """List the files that a study should have.
+
+    Returns
+    -------
+    files
+        Paths.
+    problems
+        A sentence if that is not known.
+    """
     try:
         names = read(study)
     except InputError as error:
@@ -99,7 +153,15 @@ def wanted(study: Path) -> tuple[set[Path], list[str]]:
 
 
 def studies(results: Path) -> tuple[list[Path], list[str]]:
-    """Folders of studies and of audits below ``results``, of somebody else's none; and a sentence for each that cannot be looked at."""
+    """Find the folders of studies and of audits below ``results``.
+
+    Returns
+    -------
+    folders
+        Those that this software has written.
+    problems
+        A sentence for each place that cannot be looked at.
+    """
     found: list[Path] = []
     problems: list[str] = []
     waiting = [results]
@@ -125,7 +187,15 @@ def _leads_on(path: Path) -> bool:
 
 
 def walk(study: Path) -> tuple[set[Path], list[str]]:
-    """The files of a study's lasting folders, through links too, and a sentence for each place that cannot be looked at."""
+    """Find the files in a study's lasting folders, through links too.
+
+    Returns
+    -------
+    files
+        Paths.
+    problems
+        A sentence for each place that cannot be looked at.
+    """
     found: set[Path] = set()
     problems: list[str] = []
     visited: set[str] = set()
@@ -155,5 +225,11 @@ def walk(study: Path) -> tuple[set[Path], list[str]]:
 
 
 def unseen(path: str | Path, error: OSError) -> str:
-    """The sentence on a place that cannot be looked at."""
+    """Make the sentence on a place that cannot be looked at.
+
+    Examples
+    --------
+    >>> unseen("results", PermissionError(13, "Permission denied"))
+    'results cannot be looked at (Permission denied); grant access, or see to its disk.'
+    """
     return f"{path} cannot be looked at ({error.strerror or error}); grant access, or see to its disk."

@@ -19,7 +19,32 @@ _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 def write(
     schema: pa.Schema, rows: Iterable[Mapping[str, Any]], path: str | Path, *, provenance: Mapping[str, Any]
 ) -> None:
-    """Write rows as a table; ValueError if a row's keys are not exactly the declared columns."""
+    """Write rows as a table.
+
+    Parameters
+    ----------
+    schema
+        Its columns.
+    rows
+        Values by column.
+    path
+        The file.
+    provenance
+        What the table depends on; it stands in the file's metadata.
+
+    Raises
+    ------
+    ValueError
+        A row's keys are not exactly the columns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(pa.schema({"x": pa.int64()}), [{"x": 1}], f"{folder}/t.parquet", provenance={})
+    ...     read(f"{folder}/t.parquet").to_pylist()
+    [{'x': 1}]
+    """
     listed = list(rows)
     for row in listed:
         if set(row) != set(schema.names):
@@ -28,12 +53,31 @@ def write(
 
 
 def read(path: str | Path) -> pa.Table:
-    """A table of this workflow. InputError for a file that is not what was written, or no table."""
+    """Read a table of this workflow.
+
+    Raises
+    ------
+    InputError
+        The file is not what was written, or no table.
+    """
     return parse(storage.read(path), path)
 
 
 def parse(data: bytes, path: str | Path) -> pa.Table:
-    """The table that a file consists of. InputError, naming ``path``, for a damaged one."""
+    """Read the table that a file consists of.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    path
+        Its name in errors.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             # With threads a process that is done sometimes aborts at its exit (apache/arrow issue 34314).
@@ -46,12 +90,18 @@ def parse(data: bytes, path: str | Path) -> pa.Table:
 
 
 def record(schema: pa.Schema) -> dict[str, Any]:
-    """What a table of this workflow says of how it was made; empty for another program's."""
-    return json.loads((schema.metadata or {}).get(b"sgdtails", b"{}"))
+    """Return what a table of this workflow says of how it was made; empty for another program's."""
+    return dict(json.loads((schema.metadata or {}).get(b"sgdtails", b"{}")))
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    """The same from a file, whose footer alone is read. InputError for a damaged one."""
+    """Read how a table was made from the file's footer alone.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
     with Path(path).open("rb") as file:  # whose errors are no damage
         try:
             return record(pq.read_schema(pa.PythonFile(file, mode="r")))
@@ -62,7 +112,22 @@ def read_record(path: str | Path) -> dict[str, Any]:
 
 
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
-    """Write a table with, in its metadata, what it depends on, the libraries' versions and the container image or None."""
+    """Write a table with what it depends on, the libraries' versions and the container image in its metadata.
+
+    Parameters
+    ----------
+    table
+        The table.
+    path
+        The file.
+    provenance
+        What the table depends on.
+
+    Raises
+    ------
+    InputError
+        The file reads back as another table.
+    """
     libraries = {library: _version(library) for library in _LIBRARIES}
     made_by = json.dumps({"image": container.digest(), "libraries": libraries, **provenance}, sort_keys=True)
     table = table.replace_schema_metadata({"sgdtails": made_by})

@@ -1,4 +1,4 @@
-"""Files at rest, written atomically: arrays as safetensors that carry a digest; beside other files the digest lies in a file."""
+"""Files written atomically: arrays as safetensors that carry a digest; other files have a checksum file beside them."""
 
 import errno
 import fcntl
@@ -26,7 +26,26 @@ os.umask(_UMASK)
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that takes its place, with a new digest, when the block succeeds, and else vanishes."""
+    """Give a temporary name beside ``path``, which takes its place when the block succeeds, and else vanishes.
+
+    Parameters
+    ----------
+    path
+        The file; its checksum file is written too.
+
+    Yields
+    ------
+    Path
+        The temporary name.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic(f"{folder}/a.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     read(f"{folder}/a.txt")
+    b'whole'
+    """
     target = Path(path)
     checksum = checksum_file(target)
     with _replacing(checksum) as digest, _replacing(target) as temporary:
@@ -38,7 +57,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".sgdtails-{target.stem}-"  # a name that nobody else gives
+    prefix = f".sgdtails-{target.stem}-"  # no other program gives such names
     _remove_abandoned(target.parent, prefix, target.suffix)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=target.suffix)
     temporary = Path(name)
@@ -67,12 +86,18 @@ def _remove_abandoned(folder: Path, prefix: str, suffix: str) -> None:
 
 
 def checksum_file(path: Path) -> Path:
-    """The file that holds the digest of the file at ``path``, in the form of sha256sum."""
+    """Name the file that holds the checksum of a file, in the form of sha256sum.
+
+    Examples
+    --------
+    >>> checksum_file(Path("tables/runs.parquet")).name
+    '.runs.parquet.sha256'
+    """
     return path.with_name(f".{path.name}.sha256")
 
 
 def write_checksum(path: Path) -> None:
-    """Take a file as it is, and put its digest beside it."""
+    """Take a file as it is, and write its checksum file."""
     with _replacing(checksum_file(path)) as temporary:
         temporary.write_text(_checksum_line(path.name, path.read_bytes()), encoding="utf-8")
 
@@ -82,9 +107,14 @@ def _checksum_line(name: str, data: bytes) -> str:
 
 
 def read(path: str | Path) -> bytes:
-    """A file as it was written. InputError if it has changed since; a file without a digest is taken as it is.
+    """Read a file as it was written. One without a checksum file is taken as it is.
 
-    OSError if it cannot be read: that is no damage.
+    Raises
+    ------
+    InputError
+        It has changed since.
+    OSError
+        It cannot be read, which is no damage.
     """
     target = Path(path)
     if target.exists() and not target.is_file():
@@ -98,7 +128,7 @@ def read(path: str | Path) -> bytes:
 
 
 def read_checksum(path: Path) -> str | None:
-    """The line with the digest of a file, or None if there is none, or none that can be read."""
+    """Read the line with the checksum of a file; None if there is none, or none that can be read."""
     try:
         line = checksum_file(path).read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
@@ -117,15 +147,33 @@ def _sync(path: Path) -> None:
 
 def save_arrays(
     path: str | Path,
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[str, NDArray[Any]],
     record: Mapping[str, Any],
     *,
     made_by: Mapping[str, Any] | None = None,
     read_back: bool = True,
 ) -> None:
-    """Write named arrays in their order, a JSON-able record, and a digest of both; read them back from the disk.
+    """Write named arrays, a record, and a digest of both.
 
-    ``made_by``, code and settings, stands beside the record where these must not change the file's digest.
+    Parameters
+    ----------
+    path
+        The file.
+    arrays
+        By name; their order is kept.
+    record
+        Anything that JSON can hold.
+    made_by
+        Code and settings, if they must not change the file's digest: they stand beside the record.
+    read_back
+        True to read the file back from the disk.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_arrays(f"{folder}/w.safetensors", {"w": np.ones(2)}, {"run": "a"})
+    ...     load_arrays(f"{folder}/w.safetensors")
+    ({'w': array([1., 1.])}, {'run': 'a'})
     """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps({"order": list(arrays), **record}, sort_keys=True)
@@ -138,8 +186,14 @@ def save_arrays(
             load_arrays(temporary)
 
 
-def load_arrays(path: str | Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
-    """The arrays, in the order in which they were saved, and the record. InputError for a damaged file."""
+def load_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the arrays, in the order in which they were saved, and the record.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or not of this workflow.
+    """
     with _opened(path) as (file, header):
         record = json.loads(header["record"])
         arrays = {name: file.get_tensor(name) for name in record.pop("order")}
@@ -149,21 +203,39 @@ def load_arrays(path: str | Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    """The record of a file, without its arrays. InputError for a file that has none."""
+    """Read the record of a file without its arrays.
+
+    Raises
+    ------
+    InputError
+        The file has none.
+    """
     with _opened(path) as (_, header):
-        record = json.loads(header["record"])
+        record: dict[str, Any] = json.loads(header["record"])
         del record["order"]
     return record
 
 
 def digest(path: str | Path) -> str:
-    """The digest that a file of ``save_arrays`` carries. InputError for a file without one."""
+    """Read the digest that a file of ``save_arrays`` carries.
+
+    Raises
+    ------
+    InputError
+        The file has none.
+    """
     with _opened(path) as (_, header):
-        return header["digest"]
+        return str(header["digest"])
 
 
 def made_by(path: str | Path) -> dict[str, Any]:
-    """Code and settings that a file of ``save_arrays`` was made by, as far as it says. InputError for a file without a digest."""
+    """Read the code and settings that a file of ``save_arrays`` was made by, as far as it says.
+
+    Raises
+    ------
+    InputError
+        The file carries no digest.
+    """
     with _opened(path) as (_, header):
         record = header.get("made_by") or json.loads(header["record"])
     return {key: record[key] for key in ("code", "settings") if key in record}
@@ -210,7 +282,7 @@ def _unreadable(path: str | Path, why: object) -> str:
     return f"{path} is not a file of this workflow, or it is damaged ({why}); delete it and run again."
 
 
-def _digest(arrays: Mapping[str, NDArray], record: str) -> str:
+def _digest(arrays: Mapping[str, NDArray[Any]], record: str) -> str:
     digest = hashlib.sha256(record.encode())
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

@@ -1,4 +1,4 @@
-"""Tables by name, and what they have in common: who converged, what is published."""
+"""The study's tables by name, and selections that several readers share, such as converged runs."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,18 +14,34 @@ from sgdtails.schemas.run_schemas import AVERAGES, PANEL
 from sgdtails.schemas.study_schemas import SCHEMAS
 
 read = parquet.read
+Row = dict[str, Any]  # values by column
+Initial = Mapping[str, pa.Table]  # tables of initial networks, by their names
 
 
 def write(name: str, rows: Iterable[Mapping[str, Any]], path: str | Path, *, provenance: Mapping[str, Any]) -> None:
-    """Write rows as table ``name``; ValueError if a row's keys are not exactly the declared columns."""
+    """Write rows as a table of a study.
+
+    Parameters
+    ----------
+    name
+        The table's name.
+    rows
+        Values by column.
+    path
+        The file.
+    provenance
+        What the table depends on.
+
+    Raises
+    ------
+    ValueError
+        A row's keys are not exactly the declared columns.
+    """
     parquet.write(SCHEMAS[name], rows, path, provenance=provenance)
 
 
-Initial = Mapping[str, pa.Table]  # tables of initial networks, by these
-
-
 def by_initial(parts: Iterable[str | Path]) -> dict[str, pa.Table]:
-    """Tables of initial networks by their names, from files in folders of these names."""
+    """Read tables of initial networks, by the names of the folders that their files lie in."""
     return {Path(part).parent.name: read(part) for part in parts}
 
 
@@ -37,8 +53,21 @@ def concatenate(
     initial: Initial = MappingProxyType({}),
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write the tables of runs at ``parts``, one after the other, as one table ``name``; before each the rows of the network
-    that it starts from, if ``initial`` has it, as rows of the run."""
+    """Write the tables of runs, one after the other, as one table.
+
+    Parameters
+    ----------
+    name
+        The table's name.
+    parts
+        The files of runs.
+    path
+        The file to write.
+    initial
+        Tables of initial networks: their rows come before those of each run that starts from them, as rows of the run.
+    provenance
+        What the table depends on.
+    """
     schema = SCHEMAS[name]
     each = (table for part in parts for table in _with_initial(part, initial))
     found = [table.select(schema.names).cast(schema) for table in each]
@@ -46,7 +75,7 @@ def concatenate(
 
 
 def _with_initial(part: str | Path, initial: Initial) -> Iterator[pa.Table]:
-    """The rows of a run's initial network, if they are known, and the run's own."""
+    """Yield the rows of a run's initial network, if they are known, and the run's own."""
     run = Path(part).parent.name
     if initial and (start := initial.get(run_ids.initial_id(run))) is not None:
         column = start.schema.get_field_index("run")
@@ -54,8 +83,19 @@ def _with_initial(part: str | Path, initial: Initial) -> Iterator[pa.Table]:
     yield read(part)
 
 
-def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """Rows of training and averaging, joined: a run whose weights left the finite numbers while they were averaged has diverged too."""
+def joined_runs(training: Iterable[str | Path], averaging: Iterable[str | Path]) -> list[Row]:
+    """Join the rows of training and averaging by run.
+
+    Parameters
+    ----------
+    training, averaging
+        The files of runs.
+
+    Returns
+    -------
+    list of Row
+        A run whose weights left the finite numbers while they were averaged has diverged too.
+    """
     averages = {row["run"]: row for part in averaging for row in read(part).to_pylist()}
     rows = []
     for row in (row for part in training for row in read(part).to_pylist()):
@@ -74,44 +114,94 @@ _ACCURACIES = {
 
 
 def accuracy_of(run: Mapping[str, Any], weights: str) -> Any:
-    """Test accuracy of the weights that config key pruning.weights names, from a run's row of table ``runs``; None without such."""
+    """Return the test accuracy of the weights that config key ``pruning.weights`` names; None without such weights.
+
+    Parameters
+    ----------
+    run
+        A row of table ``runs``.
+    weights
+        ``converged``, ``last`` or ``average``.
+
+    Examples
+    --------
+    >>> accuracy_of({"last_test_accuracy": 0.9}, "last")
+    0.9
+    """
     return run[_ACCURACIES[weights]]
 
 
-def with_status(
-    parts: Iterable[str | Path], runs: pa.Table, *, initial: Initial = MappingProxyType({})
-) -> list[dict[str, Any]]:
-    """Rows of table ``pruning`` from the files of single runs, and of ``initial`` as in ``concatenate``: each gets its run's status."""
+def with_status(parts: Iterable[str | Path], runs: pa.Table, *, initial: Initial = MappingProxyType({})) -> list[Row]:
+    """Read rows of table ``pruning`` from the files of runs, with the status of their runs.
+
+    Parameters
+    ----------
+    parts
+        The files of runs.
+    runs
+        Table ``runs``.
+    initial
+        As in ``concatenate``.
+    """
     status = {row["run"]: row["status"] for row in runs.select(["run", "status"]).to_pylist()}
     each = (table for part in parts for table in _with_initial(part, initial))
     return [row | {"status": status[row["run"]]} for table in each for row in table.to_pylist()]
 
 
 def panel(row: Mapping[str, Any]) -> dict[str, str]:
-    """The columns that say to which panel a row belongs: dataset, model and variant of SGD."""
+    """Return the columns that say to which panel a row belongs: dataset, model and variant of SGD.
+
+    Examples
+    --------
+    >>> panel({"dataset": "mnist", "model": "fcn4", "variant": "", "seed": 0})
+    {'dataset': 'mnist', 'model': 'fcn4', 'variant': ''}
+    """
     return {name: row[name] for name, *_ in PANEL}
 
 
-def panels(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Rows by their panels' values, in the order of first appearance."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+def panels(rows: Iterable[Row]) -> dict[tuple[str, ...], list[Row]]:
+    """Group rows by their panels, in the order of first appearance."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(panel(row).values()), []).append(row)
     return groups
 
 
 def panel_title(row: Mapping[str, Any], *columns: str) -> str:
-    """What the panel of a row is called, such as FCN4, DIGITS, or FCN4, DIGITS, m0.9; or the part in ``columns``."""
+    """Name the panel of a row.
+
+    Parameters
+    ----------
+    row
+        With the columns of a panel.
+    *columns
+        The parts of the name; all by default.
+
+    Examples
+    --------
+    >>> panel_title({"dataset": "digits", "model": "fcn4", "variant": "m0.9"})
+    'FCN4, DIGITS, m0.9'
+    """
     title = {"model": row["model"].upper(), "dataset": row["dataset"].upper(), "variant": row["variant"]}
     return ", ".join(filter(None, (title[name] for name in columns or title)))
 
 
 def published(tails: pa.Table, weights: str = "average", estimator: str = "mmo_multivariate") -> pa.Table:
-    """The aggregates of ``tails`` that have a published value, one per layer that has one."""
+    """Select the aggregates of ``tails`` that have a published value, one per layer.
+
+    Parameters
+    ----------
+    tails
+        Table ``tails``.
+    weights
+        Which weights of a run.
+    estimator
+        Name of an estimator.
+    """
     wanted = (pc.field("weights") == weights) & (pc.field("estimator") == estimator)
     return tails.filter(wanted & pc.field("alpha_published").is_valid())
 
 
-def converged(runs: pa.Table) -> list[dict[str, Any]]:
-    """Rows of converged runs that have a tail index, ``alpha``."""
+def converged(runs: pa.Table) -> list[Row]:
+    """List the rows of converged runs that have a tail index, ``alpha``."""
     return [row for row in runs.to_pylist() if row["status"] == "converged" and row["alpha"] is not None]

@@ -45,7 +45,7 @@ def lines(found: Overview, *, now: float | None = None) -> Iterator[str]:
 
 
 def _table(at_work: list[Job], now: float) -> Iterator[str]:
-    """A line for each run with a heartbeat; the number of the others, since most runs of a large fleet wait for a slot."""
+    """Yield a line for each run with a heartbeat, and the number of the others: most runs of a large fleet wait for a slot."""
     heard = [(job, job.beat) for job in sorted(at_work, key=lambda job: (job.stage, job.run)) if job.beat]
     if heard:
         wide = max(len(job.run) for job, _ in heard)
@@ -65,7 +65,7 @@ def _table(at_work: list[Job], now: float) -> Iterator[str]:
 
 
 def _stopped(found: Overview) -> Iterator[str]:
-    """A line for each sentence that jobs have ended with: all runs of a fleet have the same."""
+    """Yield a line for each sentence that jobs have ended with: all runs of a fleet have the same."""
     runs: dict[str, list[str]] = {}
     for run, sentence in found.stopped.items():
         runs.setdefault(sentence, []).append(run)

@@ -100,7 +100,7 @@ def overview(config: Config, results: Path = Path("results"), *, now: float | No
 
 
 def _ended(path: Path) -> Row:
-    """The row of a run's stage; empty if the file is missing or damaged: then the stage is done again."""
+    """Read the row of a run's stage; empty if the file is missing or damaged: then the stage is done again."""
     with suppress(InputError, OSError, IndexError):
         if path.exists():
             return dict(parquet.read(path).to_pylist()[0])
@@ -108,7 +108,7 @@ def _ended(path: Path) -> Row:
 
 
 def _unfinished(found: Overview, study: Path, stage: str, run: str, now: float) -> None:
-    """Note whether a process works on a run's stage, or what is left of one that did."""
+    """Note that a process works on a run's stage, or what a process that did has left."""
     folder, logs = study / "checkpoints" / stage, study / "logs" / stage
     record = _checkpoint(folder / run)
     if outcome := record.get("outcome"):  # its job writes the results of all its runs at its end
@@ -125,7 +125,7 @@ def _unfinished(found: Overview, study: Path, stage: str, run: str, now: float) 
 
 
 def _last_sentence(logs: Path, names: Iterable[str]) -> str:
-    """The sentence at the end of the newest of these logs, if its job failed or was asked to end."""
+    """Read the sentence at the end of the newest of these logs, if its job failed or was asked to end."""
     with suppress(OSError):
         there = [path for name in names if (path := logs / name).is_file()]
         if there:
@@ -136,7 +136,7 @@ def _last_sentence(logs: Path, names: Iterable[str]) -> str:
 
 
 def _held(lock: Path) -> bool | None:
-    """Whether a process holds a lock; None without a lock. Some shared file systems hide the locks of other machines."""
+    """Tell if a process holds a lock; None without a lock. Some shared file systems hide the locks of other machines."""
     try:
         with lock.open("rb") as file:
             try:
@@ -151,7 +151,7 @@ def _held(lock: Path) -> bool | None:
 
 
 def _checkpoint(folder: Path) -> Row:
-    """The record of a run's newest checkpoint, without its arrays; empty if there is none that can be read."""
+    """Read the record of a run's newest checkpoint, without its arrays; empty if there is none that can be read."""
     files = sorted(folder.glob("*/*.safetensors"), key=lambda path: path.name)
     for path in reversed([path for path in files if path.stem.isdecimal()]):
         with suppress(InputError, OSError):

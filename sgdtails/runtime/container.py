@@ -7,15 +7,15 @@ _DIGEST = Path("/etc/sgdtails-image")  # written when the image is built
 
 
 def digest() -> str | None:
-    """The digest of the image's contents (``image-digest`` computes it again), or None outside an image of this project."""
+    """Return the digest of the image's contents, which ``image-digest`` computes again; None outside an image of this project."""
     return _DIGEST.read_text(encoding="ascii").strip() if _DIGEST.is_file() else None
 
 
 def isolate() -> None:
     """Inside an image, leave only its own modules and this repository's on ``sys.path``.
 
-    Snakemake binds every search path of the host behind the image's own: a package missing here, or a module imported
-    late, would silently come from there.
+    Snakemake binds every search path of the host behind the image's own: a package that the image lacks, or a module
+    imported late, would silently come from the host.
     """
     if _DIGEST.is_file():
         sys.path[:] = [entry for entry in sys.path if _belongs(Path(entry).resolve())]

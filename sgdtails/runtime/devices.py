@@ -1,4 +1,4 @@
-"""Where the arithmetic happens, and how exactly."""
+"""The device that computes, and its precision."""
 
 import os
 import sys
@@ -26,9 +26,26 @@ def _lease() -> None:
 def select(
     device: str, precision: str, threads: int
 ) -> "torch.device":  # torch is imported only here, after the environment is set
-    """The torch.device for ``auto``, ``cpu`` or ``cuda``, deterministic, at ``fp32`` or ``tf32``, on ``threads`` CPU threads.
+    """Choose a device, and make torch deterministic there.
 
-    InputError if CUDA is asked for and absent.
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    precision
+        ``fp32`` or ``tf32``.
+    threads
+        Threads of a CPU.
+
+    Returns
+    -------
+    torch.device
+        The device; a GPU is reserved for this process.
+
+    Raises
+    ------
+    InputError
+        CUDA is asked for and absent, or there is a GPU that torch cannot use.
     """
     if device != "cpu":
         _lease()  # before torch counts devices
@@ -76,7 +93,7 @@ def _set_precision(precision: str) -> None:
 
 
 def uses_tf32() -> bool:
-    """Whether products or convolutions on a GPU are in TF32, as ``select`` or whoever came after it has set it."""
+    """Tell if products or convolutions on a GPU are in TF32."""
     import torch
 
     if found := _precisions():
@@ -85,10 +102,15 @@ def uses_tf32() -> bool:
 
 
 def rounding(device: Any) -> float:
-    """How far apart, relative to the largest, two ways to compute the same logits on a torch device may be.
+    """Return how far apart two ways to compute the same logits may be, relative to the largest.
 
     On a GPU the number of images decides which kernel computes them: one of float32's own arithmetic, a fast convolution's,
     or TF32's, whose factors have 11 bits.
+
+    Parameters
+    ----------
+    device
+        A torch device.
     """
     if device.type == "cpu":
         return 1e-4
@@ -96,7 +118,13 @@ def rounding(device: Any) -> float:
 
 
 def cores(most: int) -> int:
-    """How many cores this process may use, at most so many."""
+    """Count the cores that this process may use, up to ``most``.
+
+    Examples
+    --------
+    >>> cores(1)
+    1
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
     return min(most, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
@@ -111,7 +139,7 @@ def _given(threads: int) -> int:
 
 
 def refuse_an_unused_gpu() -> None:
-    """InputError if this process may use a GPU that torch cannot use: on the CPU a study would take weeks, unasked."""
+    """Raise an InputError if there is a GPU that torch cannot use: on the CPU a study would take weeks, unasked."""
     import torch
 
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles") or not (node := gpu_node()):
@@ -129,7 +157,13 @@ def refuse_an_unused_gpu() -> None:
 
 
 def gpu_node() -> Path | None:
-    """A GPU's device node that this process may open: not one that a scheduler keeps from it, nor one without a driver."""
+    """Find a GPU's device node that this process may open.
+
+    Returns
+    -------
+    Path or None
+        None also for a GPU that a scheduler keeps from this process, or that has no driver.
+    """
     for node in sorted(_DEVICES.glob("nvidia[0-9]*")):
         try:
             os.close(os.open(node, os.O_RDWR))
@@ -140,7 +174,7 @@ def gpu_node() -> Path | None:
 
 
 def place(array: Any, device: Any) -> Any:
-    """A numpy array as a torch tensor on a device, or as it is (device None)."""
+    """Put a numpy array on a torch device; return it as it is if the device is None."""
     if device is None:
         return array
     import torch
@@ -149,7 +183,7 @@ def place(array: Any, device: Any) -> Any:
 
 
 def describe(device: "torch.device") -> str:
-    """The device's kind, as written into ``runs.parquet``: ``cpu`` or the GPU's name."""
+    """Return the device's kind, as written into ``runs.parquet``: ``cpu`` or the GPU's name."""
     import torch
 
     return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)

@@ -27,9 +27,26 @@ def take(
 ) -> str | None:
     """Reserve one of the visible GPUs for this process for life, and make it the only one that CUDA shows.
 
-    ``environment`` (default: this process's) gets ``CUDA_VISIBLE_DEVICES``; returns its value, or None where no GPU is
-    visible. Waits, with a line on stderr, while all are taken; looks again every ``poll`` seconds. A single device that
-    SLURM has assigned is left as it is. InputError if ``folder`` cannot be used.
+    Waits, with a line on stderr, while all are taken. A single device that SLURM has assigned is left as it is.
+
+    Parameters
+    ----------
+    environment
+        Gets ``CUDA_VISIBLE_DEVICES``; that of this process by default.
+    folder
+        Where the locks are.
+    poll
+        Seconds between two looks.
+
+    Returns
+    -------
+    str or None
+        The GPU's name; None where no GPU is visible.
+
+    Raises
+    ------
+    InputError
+        ``folder`` cannot be used.
     """
     environment = os.environ if environment is None else environment
     names = visible(environment)
@@ -47,7 +64,13 @@ def take(
 
 
 def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Names of the GPUs that CUDA would show: those of ``CUDA_VISIBLE_DEVICES``, else the machine's, from "0" on."""
+    """Name the GPUs that CUDA would show: those of ``CUDA_VISIBLE_DEVICES``, else the machine's, from "0" on.
+
+    Examples
+    --------
+    >>> visible({"CUDA_VISIBLE_DEVICES": ""})
+    []
+    """
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is not None and not given.strip():
         return []
@@ -64,7 +87,20 @@ def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def check_request(requested: object, *, environment: Mapping[str, str] = os.environ) -> None:
-    """InputError if more GPUs are requested (``--resources gpu=N``) than a machine that has any can show."""
+    """Check that no more GPUs are requested than the machine can show, if it has any.
+
+    Parameters
+    ----------
+    requested
+        The N of ``--resources gpu=N``.
+    environment
+        That of this process by default.
+
+    Raises
+    ------
+    InputError
+        More are requested.
+    """
     names = visible(environment) if isinstance(requested, int) and requested > 1 else []
     if names and isinstance(requested, int) and requested > len(names):
         restricted = " in CUDA_VISIBLE_DEVICES" if "CUDA_VISIBLE_DEVICES" in environment else " on this machine"
@@ -74,7 +110,7 @@ def check_request(requested: object, *, environment: Mapping[str, str] = os.envi
 
 
 def _uuids() -> list[str]:
-    """The machine's GPUs in nvidia-smi's order; none where it is absent or fails."""
+    """List the machine's GPUs in nvidia-smi's order; none where it is absent or fails."""
     program = shutil.which("nvidia-smi")
     if not program:
         return []
@@ -90,7 +126,7 @@ def _nodes() -> list[Path]:
 
 
 def _keys(names: Sequence[str]) -> list[str]:
-    """The same word for the same device, whether it is named by number or by (the beginning of) its UUID."""
+    """Return the same word for the same device, named by number or by (the beginning of) its UUID."""
     uuids = [] if all(name.isdecimal() for name in names) else _uuids()
     found = [[str(number) for number, uuid in enumerate(uuids) if uuid.startswith(name)] for name in names]
     return [
@@ -100,7 +136,7 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 
 def _shared(folder: Path) -> Path:
-    """``folder``, made so that every user can lock files there and nobody can remove another's."""
+    """Make ``folder``, so that every user can lock files there and cannot remove another user's."""
     umask = os.umask(0)
     try:
         folder.mkdir(mode=0o1777, exist_ok=True)
@@ -132,7 +168,7 @@ def _first_free(locks: Mapping[str, str], folder: Path, poll: float) -> str:
 
 
 def _try(path: Path) -> int | None:
-    """A descriptor of the locked file; None if another process has it."""
+    """Lock a file and return its descriptor; None if another process has it."""
     try:
         lock = _open(path)
     except OSError as error:
@@ -155,7 +191,7 @@ def _open(path: Path) -> int:
         try:  # another user's file opens for reading only, which is enough for a lock
             return os.open(
                 path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )  # of a pipe nobody waits for the other end
+            )  # without waiting for the other end of a pipe
         except FileNotFoundError:
             try:
                 lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)

@@ -1,4 +1,4 @@
-"""What every script does around its ``main``: send output to the log, and turn bad input into one sentence."""
+"""What every script does around its ``main``: it sends output to the log, and turns an error into one sentence."""
 
 import os
 import sys
@@ -18,7 +18,20 @@ _MOUNTED = "/mnt/snakemake_searchpaths"  # where Snakemake puts a driver's folde
 
 
 def run(main: Callable[[Any], None], smk: Any) -> None:
-    """Call ``main(smk)`` with both streams in the job's log; exit 1 with one sentence there for bad input, else a traceback."""
+    """Call ``main(smk)`` as a job: its output goes to the log, and an error ends in one sentence.
+
+    Parameters
+    ----------
+    main
+        A script's function.
+    smk
+        The job's ``snakemake`` object.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after an error. Its sentence is in the log, after a traceback where that helps, and on the terminal.
+    """
     log = None
     try:
         # Line by line: what a killed job has said is there, and a full disk shows at once.
@@ -75,7 +88,7 @@ def _say(error: Exception, log: TextIO | None) -> None:
 
 
 def _check_code(beside: Path, planned: str) -> None:
-    """InputError if this job runs other code than that of which its results would carry the digest; ``beside`` is the Snakefile's folder."""
+    """InputError if this job's code is not the code whose digest its results would carry; ``beside`` is the Snakefile's folder."""
     root = Path(sgdtails.__file__).resolve().parents[1]
     package = beside / "sgdtails"
     # In a container the repository may lie elsewhere, and what is at that place be another.
@@ -109,7 +122,7 @@ class _NoPandas:
 def _spare_pandas() -> None:
     """Let pyarrow look for pandas once, in vain: it would import it with its first array, for longer than most jobs take.
 
-    Only ``to_pandas``, which no job uses, needs it; whoever else imports pandas afterwards gets it.
+    Only ``to_pandas``, which no job uses, needs it; later imports of pandas work.
     """
     import pyarrow
 

@@ -1,4 +1,4 @@
-"""What a process may use here, asked before any job starts. Imports nothing heavy."""
+"""The limits of a process on this machine, checked before any job starts. Imports nothing heavy."""
 
 import importlib.util
 import resource
@@ -8,13 +8,19 @@ from sgdtails.errors import InputError
 
 
 def address_space() -> int | None:
-    """Bytes that a process may address (``ulimit -v``), or None where that has no limit of its own."""
+    """Return how many bytes a process may address (``ulimit -v``); None without a limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if soft == resource.RLIM_INFINITY else soft
 
 
 def check_address_space() -> None:
-    """InputError if torch's libraries, which every training job loads whole, do not fit into it."""
+    """Check that torch's libraries, which every training job loads whole, fit into the address space.
+
+    Raises
+    ------
+    InputError
+        They do not.
+    """
     limit, needed = address_space(), _libraries()
     if limit is not None and limit < needed:
         raise InputError(

@@ -6,10 +6,24 @@ from sgdtails.runtime import devices
 
 
 def device(asked: str, threads: int, precision: str = "fp32") -> Any:
-    """The torch device of a GPU, or None for numpy, from what config keys device and precision say.
+    """Choose where an analysis computes.
 
     ``cpu`` imports no torch, which takes longer to start than a small network's analysis. Distances and margins of outputs
     are measured in fp32 whatever training used: TF32's rounding would count as theirs.
+
+    Parameters
+    ----------
+    asked
+        Config key ``device``.
+    threads
+        Threads of a CPU.
+    precision
+        Config key ``precision``.
+
+    Returns
+    -------
+    torch.device or None
+        A GPU; None for numpy on the CPU.
     """
     if asked == "cpu":
         return None

@@ -1,4 +1,4 @@
-"""What a SLURM cluster offers, asked once before jobs are submitted. Imports nothing heavy."""
+"""The partitions of a SLURM cluster, checked once before jobs are submitted. Imports nothing heavy."""
 
 import subprocess
 from collections.abc import Iterable
@@ -7,7 +7,20 @@ from sgdtails.errors import InputError, unknown
 
 
 def check_partitions(names: Iterable[str], where: str) -> None:
-    """InputError for a partition that this cluster does not have, or if SLURM does not answer; ``where`` they are named."""
+    """Check that a cluster has these partitions.
+
+    Parameters
+    ----------
+    names
+        Partitions.
+    where
+        The file that names them.
+
+    Raises
+    ------
+    InputError
+        There is no such partition, or SLURM does not answer.
+    """
     names = list(names)
     if not names:
         return

@@ -14,7 +14,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "audit": schema(
         _CHECKPOINT,
         *LAYER,
-        ("kind", TEXT, "", "linear, attention, embedding, convolution or pointwise convolution"),
+        ("kind", TEXT, "", "linear, attention, embedding, recurrent, expert, convolution or pointwise convolution"),
         ("orientation", TEXT, "", "what one observation, one row, is, and why"),
         ("shape", TEXT, "", "of the layer in that orientation: rows first; for a convolution outputs, inputs, kernel"),
         ("dtype", TEXT, "", "of the numbers in the file"),
@@ -84,6 +84,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             *("kappa", REAL, "1"),
             "smallest kept fraction of parameters with at most that relative l2 error; of singular values r*(m+n+1)/(m*n), m x n of spectrum_rows rows",
         ),
+    ),
+    "audit_skipped": schema(
+        _CHECKPOINT,
+        ("name", TEXT, "", "of an array that no layer is made from, or of a file beside the checkpoint"),
+        ("shape", TEXT, "", "of the array; null for a single number and for a file"),
+        ("dtype", TEXT, "", "of its numbers; null for a file"),
+        ("reason", TEXT, "", "why it was left out"),
     ),
     "audit_accuracy": schema(
         _CHECKPOINT,

@@ -9,7 +9,13 @@ import pyarrow as pa
 
 
 def schema(*columns: tuple[str, Any, str, str]) -> pa.Schema:
-    """A schema of columns (name, type, unit, meaning)."""
+    """Make a schema of columns (name, type, unit, meaning).
+
+    Examples
+    --------
+    >>> schema(("alpha", pa.float64(), "1", "tail index")).field("alpha").metadata[b"unit"]
+    b'1'
+    """
     return pa.schema(
         [pa.field(name, type_, metadata={"unit": unit, "meaning": meaning}) for name, type_, unit, meaning in columns]
     )

@@ -215,13 +215,19 @@ def network():
     return weights, data.splits(dataset, None)
 
 
-OPTIONS = {"epsilon": 0.1, "delta": 0.05, "uncompressed": 0.05, "tau": 1.0, "radius": 1.0, "test_error": 0.25}
+CONSTANTS = run_bounds.Constants(epsilon=0.1, delta=0.05, uncompressed=0.05, tau=1.0, radius=1.0)
 
 
-def rows_of(network, alphas=(1.5, 1.7, 1.9), fully_connected=True, **changed):
+def rows_of(network, alphas=(1.5, 1.7, 1.9), fully_connected=True, device=None, **changed):
     weights, splits = network
     found = run_bounds.bounds_rows(
-        weights, splits, alphas=alphas, fully_connected=fully_connected, **(OPTIONS | changed)
+        weights,
+        splits,
+        alphas=alphas,
+        fully_connected=fully_connected,
+        test_error=0.25,
+        constants=dataclasses.replace(CONSTANTS, **changed),
+        device=device,
     )
     return {row["statement"]: row for row in found}
 

@@ -152,8 +152,8 @@ def test_heavier_tails_compress_more_in_a_norm_of_finite_moment(rows):
     found = sorted(of(rows, "proposition_8", "kappa", p=1.0, size=30_000), key=lambda row: row["alpha"])
     for key in ("mean", "limit"):
         assert np.all(np.diff([row[key] for row in found]) > 0)
-    limits = [limits.entries_kappa(alpha, 0.1, 0.9) for alpha in np.linspace(1.0, 2.0, 21)]
-    assert np.all(np.diff(limits) > 0)
+    kappas = [limits.entries_kappa(alpha, 0.1, 0.9) for alpha in np.linspace(1.0, 2.0, 21)]
+    assert np.all(np.diff(kappas) > 0)
 
 
 def test_proposition_8_needs_more_than_tail_indices():

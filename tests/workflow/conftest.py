@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sgdtails.config import batches
-from tests.conftest import ROOT
+from tests.conftest import ROOT, RUNNING
 
 TINY = {
     "study": "tiny",
@@ -63,6 +63,7 @@ class Workflow:
         self.folder = folder
         self._warm = warm
         self._server: subprocess.Popen | None = None
+        self._used = 0.0  # seconds of CPU, of its forks
         for part in ("rules", "workflow", "sgdtails", "config", "profiles", "envs"):
             # What Python has compiled as well, but not what another process is about to write.
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
@@ -71,7 +72,7 @@ class Workflow:
     def copied(self, folder: Path) -> "Workflow":
         """Another one with the same results, which may be spoilt."""
         other = copy.copy(self)
-        other.folder, other._warm, other._server = folder, False, None
+        other.folder, other._warm, other._server, other._used = folder, False, None, 0.0
         shutil.copytree(self.folder, folder)
         return other
 
@@ -81,6 +82,7 @@ class Workflow:
     def __exit__(self, *error: object) -> None:
         if self._server:
             self._server.communicate()
+            RUNNING.append(-self._used)
 
     def run(self, config: dict, *arguments: str, warm: bool | None = None) -> subprocess.CompletedProcess:
         if self._warm if warm is None else warm:
@@ -113,8 +115,10 @@ class Workflow:
         call = {"arguments": arguments, "environment": environment(), "output": str(output)}
         self._server.stdin.write(f"{json.dumps(call)}\n")
         self._server.stdin.flush()
-        status = int(self._server.stdout.readline())
-        return subprocess.CompletedProcess(arguments, status, output.read_text())
+        status, used = self._server.stdout.readline().split()
+        self._used += float(used)
+        RUNNING.append(float(used))
+        return subprocess.CompletedProcess(arguments, int(status), output.read_text())
 
     def planned(self, config: dict, *arguments: str, warm: bool | None = None) -> dict[str, int]:
         """How many jobs of each rule a dry run plans; targets left out. Jobs of several networks are ``<rule>, several``."""
