@@ -104,10 +104,10 @@ def test_the_tutorials_answer(results):
     assert runs.variant.tolist() == ["", "", "m0.9", "m0.9"]
     found = table(results, "momentum", "comparisons")
     assert found.columns[4:].tolist() == ["colour", "x_from", "x_to", "pairs", "difference", "low", "high", "p"]
-    assert found[["colour", "x_from", "x_to", "pairs"]].values.tolist() == [
+    assert found.fillna({"colour": "all"})[["colour", "x_from", "x_to", "pairs"]].values.tolist() == [
         ["0.2", "0", "0.9", 1],
         ["0.25", "0", "0.9", 1],
-        [None, "0", "0.9", 2],
+        ["all", "0", "0.9", 2],
     ]
     alpha = runs.set_index(["effective_step_size", "momentum"]).alpha.unstack()
     differences = alpha[0.9] - alpha[0.0]
