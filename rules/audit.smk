@@ -1,6 +1,6 @@
 """What given checkpoints look like, without their data: `snakemake --cores all audit --config checkpoint=my.safetensors`.
 
-Outputs: results/audit/<name>/audit.md, audit.pdf, audit.png and Parquet tables, one folder per checkpoint.
+Outputs: results/audit/<name>/audit.md, audit.html, audit.pdf, audit.png, plan.json and Parquet tables, one folder per checkpoint.
 """
 
 AUDIT = "results/audit/{audit}"
@@ -23,6 +23,8 @@ rule audit_checkpoint:
     output:
         **{table: f"{AUDIT}/{table}.parquet" for table in AUDIT_TABLES},
         text=f"{AUDIT}/audit.md",
+        html=f"{AUDIT}/audit.html",
+        plan=f"{AUDIT}/plan.json",
     log:
         f"{AUDIT}/logs/audit.log",
     benchmark:
@@ -31,6 +33,7 @@ rule audit_checkpoint:
         audit="[A-Za-z0-9_][A-Za-z0-9_.-]*",
     conda:
         "../envs/sgdtails.yaml"
+    threads: 2
     resources:
         mem_mb=retried(4000),
         runtime=retried(240),

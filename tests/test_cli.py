@@ -15,7 +15,7 @@ from safetensors.torch import save_file as torch_file
 import sgdtails
 from sgdtails import cli
 from sgdtails.audit import audit_inputs
-from sgdtails.audit import layer_audit as audit
+from sgdtails.audit import layers as audit
 from sgdtails.config import inputs
 from sgdtails.errors import InputError
 from sgdtails.io import manifest, parquet, tables

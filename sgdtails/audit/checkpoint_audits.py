@@ -1,16 +1,13 @@
 """Audits of given checkpoints without Snakemake: the page, and if asked for the files that the workflow writes."""
 
-import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import sgdtails
-from sgdtails.audit import audit_inputs, audit_report
-from sgdtails.audit import layer_audit as layers_audit
-from sgdtails.config import inputs, resources
-from sgdtails.io import storage, tables
+from sgdtails.audit import audit_inputs, layers
+from sgdtails.audit.result import Audit, settings
+from sgdtails.io import tables
 
 TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_accuracy")
 
@@ -44,7 +41,7 @@ def audit(name: str, source: str, output: Path | None = None) -> str:
     name, source : str
         As ``sources`` has them.
     output : pathlib.Path, optional
-        Where a folder ``name`` with ``audit.md``, ``audit.pdf``, ``audit.png`` and Parquet tables is written.
+        Where a folder ``name`` with the page (``audit.md``, ``audit.html``), the figure, ``plan.json`` and Parquet tables is written.
 
     Returns
     -------
@@ -56,32 +53,25 @@ def audit(name: str, source: str, output: Path | None = None) -> str:
     InputError
         For a file that is no state dict, or has no matrices.
     """
-    settings = _settings() | {"source": source}
-    state = audit_inputs.read(source, weights=None, seed=settings["seed"])
-    with redirect_stdout(sys.stderr):
-        arguments = {key: settings[key] for key in ("seed", "entries", "nulls", "epsilon")}
-        rows = layers_audit.audit(state, where=source, **arguments)
+    chosen = settings() | {"source": source}
+    state = audit_inputs.read(source, weights=None, seed=chosen["seed"])
+    rows = layers.audit(state, where=source, **{key: chosen[key] for key in ("seed", "entries", "nulls", "epsilon")})
     rows["audit_accuracy"] = []  # of a function of the user's: the workflow's config names it
-    page = audit_report.markdown(name, source, rows, arrays=len(state), epsilon=settings["epsilon"])
+    found = Audit(name, source, rows, len(state))
     if output is not None:
-        _write(name, rows, page, output / name, {"settings": settings, "version": sgdtails.__version__})
-    return page
+        _write(found, output / name, {"settings": chosen, "version": sgdtails.__version__})
+    return found.markdown()
 
 
-def _settings() -> dict[str, Any]:
-    path = resources.base() / "config/config.yaml"
-    return inputs.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
-
-
-def _write(name: str, rows: layers_audit.Rows, page: str, folder: Path, provenance: dict[str, Any]) -> None:
+def _write(found: Audit, folder: Path, provenance: dict[str, Any]) -> None:
     from sgdtails.figures import plotting  # slow to import
 
-    found = {}
+    written = {}
     for table in TABLES:
         short = table.removeprefix("audit_")
         file = folder / f"{short}.parquet"
-        tables.write(table, [{"checkpoint": name} | row for row in rows[table]], file, provenance=provenance)
-        found[short] = tables.read(file)
-    plotting.render("audit", found, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
-    with storage.atomic(folder / "audit.md") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        rows = [{"checkpoint": found.name} | row for row in found.rows[table]]
+        tables.write(table, rows, file, provenance=provenance)
+        written[short] = tables.read(file)
+    plotting.render("audit", written, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
+    found.write(text=folder / "audit.md", html=folder / "audit.html", plan=folder / "plan.json")

@@ -1,6 +1,5 @@
 """The tail index of one array of weights, for use from Python: one call, one result that can be drawn."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdtails import layers
 from sgdtails.arrays import is_torch_array
-from sgdtails.audit import layer_audit as audit
+from sgdtails.audit import label
 from sgdtails.errors import InputError, unknown
 from sgdtails.tail_index import layer_tails, readings
 from sgdtails.tail_index.block_estimates import Settings
@@ -207,8 +206,6 @@ def _rows(layer: NDArray, estimator: str, head: bool, settings: Settings, seed: 
 
 
 def _label(array: NDArray, head: bool, centring: str, seed: int) -> str:
-    votes: Sequence[dict[str, Any]] = [
-        readings.of_layer(array, head=head, rng=np.random.default_rng([seed, n]), centring=centring)
-        for n in range(audit.VOTES)
-    ]
-    return audit.majority(votes)["reading"]
+    rows, entries = readings.samples(array, head=head, centring=centring)
+    found: str = label.majority(label.votes(rows, entries, [seed]))["reading"]
+    return found
