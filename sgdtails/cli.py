@@ -21,6 +21,8 @@ examples:
   sgdtails audit my.safetensors
   sgdtails audit checkpoints/ --output audits     every checkpoint in the folder
   sgdtails audit torchvision:resnet18             a random initialisation
+  sgdtails audit base.pt tuned.pt --compare       what fine-tuning has changed, layer by layer
+  sgdtails audit checkpoints/ --series            tail indices against the step of each checkpoint in the folder
 
 A .safetensors file needs no torch, unless it holds bfloat16; other files and torchvision models do.
 """
@@ -87,7 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         "audit", help="what a checkpoint's weights say", description=_audit.__doc__, epilog=_AUDIT, formatter_class=raw
     )
     audit.add_argument("files", nargs="+", metavar="FILE", help="a checkpoint, a folder of them, or torchvision:MODEL")
-    audit.add_argument("--output", type=Path, metavar="DIR", help="write tables and figures to DIR/<name of the file>")
+    audit.add_argument(
+        "--output", type=Path, metavar="DIR", help="write page, plan, tables and figures to DIR/<name of the file>"
+    )
+    several = audit.add_mutually_exclusive_group()
+    several.add_argument(
+        "--compare", action="store_true", help="compare two checkpoints of one network, the base first"
+    )
+    several.add_argument("--series", action="store_true", help="follow tail indices over checkpoints of one training")
     audit.set_defaults(run=_audit)
 
     status = commands.add_parser("status", help="how far a study is", description=_status.__doc__)
@@ -102,14 +111,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Print a page for each checkpoint: tail indices, nulls, tail classes, compressibility and ranks of its layers."""
+    """Print a page for each checkpoint: which of its layers are heavy-tailed, what can be pruned, what is dead."""
     from sgdtails.audit import checkpoint_audits
+    from sgdtails.audit.several import commands
 
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)  # before the work, in case that it cannot be
-    for name, source in checkpoint_audits.sources(options.files).items():
+    sources = checkpoint_audits.sources(_inside(options.files) if options.series else options.files)
+    if options.compare or options.series:
+        print((commands.compare if options.compare else commands.follow)(sources, options.output), flush=True)
+        return 0
+    for name, source in sources.items():
         print(checkpoint_audits.audit(name, source, options.output), flush=True)
     return 0
+
+
+def _inside(files: Sequence[str]) -> list[str]:
+    """The folders in a folder that holds no file but one folder for each checkpoint; anything else as it is."""
+    found = []
+    for given in files:
+        inside = sorted(Path(given).iterdir()) if Path(given).is_dir() else []
+        folders = [str(path) for path in inside if path.is_dir()]
+        found += folders if folders and len(folders) == len(inside) else [given]
+    return found
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdtails import layers
 from sgdtails.arrays import is_torch_array
-from sgdtails.audit import label
+from sgdtails.audit.layer import label
 from sgdtails.errors import InputError, unknown
 from sgdtails.tail_index import layer_tails, readings
 from sgdtails.tail_index.block_estimates import Settings

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sgdtails.arrays import array_namespace
-from sgdtails.audit import bands, compressibility, dead, estimates
 from sgdtails.audit.audit_inputs import Matrix, matrices
+from sgdtails.audit.layer import bands, compressibility, estimates
 from sgdtails.audit.page.content import Name
 from sgdtails.errors import InputError
 
@@ -133,7 +132,6 @@ class _Progress:
 
 def _layer(matrix: Matrix, index: int, settings: _Settings) -> Rows:
     seed, tensor, shape = [settings.seed, index], matrix.tensor, tuple(matrix.tensor.shape)
-    scan = dead.scan(tensor)
     row: dict[str, Any] = {
         "kind": matrix.kind,
         "orientation": matrix.orientation,
@@ -145,20 +143,12 @@ def _layer(matrix: Matrix, index: int, settings: _Settings) -> Rows:
         "reading": "undecided",
         **dict.fromkeys(_MEASURED),
     }
-    if not scan.finite:
+    found = estimates.of_tensor(tensor, seed, settings.entries)
+    if found is None:
         return {"audit": [row | estimates.missing("the weights are not all finite")]}
-    each = estimates.observations_per_row(shape)
-    is_dead = dead.dead_rows(scan.log_norms, scan.fewest)
-    row |= dead.names(is_dead, shape) | {"zero_share": scan.zeros / math.prod(shape)}
-    numbers = estimates.row_numbers(
-        shape[0], estimates.rows_used(shape, settings.entries), np.random.default_rng([*seed, 0])
-    )
-    sample = estimates.as_numpy(tensor, numbers)
-    cleaned = estimates.clean(sample, is_dead.reshape(shape[0], each)[numbers].reshape(-1), [*seed, 6])
-    row["observations"] = len(cleaned.rows)
-    row["observations_left_out"] = shape[0] * each - row["dead"] - len(cleaned.rows)
-    row |= estimates.of_sample(sample, cleaned, seed)
-    profiles = list(_profiles(cleaned, settings, seed)) if row["reason"] is None or row["alpha"] is not None else []
+    row |= found.columns
+    sample, known = found.sample, row["reason"] is None or row["alpha"] is not None
+    profiles = list(_profiles(found.cleaned, settings, seed)) if known else []
     row |= bands.outside(profiles)
     values, used = compressibility.singular_values(tensor, np.random.default_rng([*seed, 3]))
     row |= compressibility.spectrum(values, used)
@@ -177,12 +167,3 @@ def _profiles(cleaned: estimates.Cleaned, settings: _Settings, seed: Sequence[in
     else:
         entries = rows.reshape(-1)
     return bands.profiles(rows, entries, settings.gaussian, settings.replicates, [*seed, 2])
-
-
-def finite(tensor: "Tensor") -> bool:
-    """Say whether every weight is finite, looking at some rows at a time.
-
-    >>> finite(np.array([[1.0, np.inf]]))
-    False
-    """
-    return all(bool((xp := array_namespace(part)).all(xp.isfinite(part))) for part in dead.parts(tensor))

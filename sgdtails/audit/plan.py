@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sgdtails.audit.compressibility import MAGNITUDES
+from sgdtails.audit.layer.compressibility import MAGNITUDES
 from sgdtails.audit.layers import Rows
 from sgdtails.pruning import allocation
 

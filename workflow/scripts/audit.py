@@ -20,8 +20,8 @@ def main(smk: Any) -> None:
     for table, found in rows.items():
         file = smk.output[table.removeprefix("audit_")]
         tables.write(table, [{"checkpoint": name} | row for row in found], file, provenance=provenance)
-    found = Audit(name, source, rows, len(state))
-    found.write(text=smk.output.text, html=smk.output.html, plan=smk.output.plan)
+    page = Audit(name, source, rows, len(state))
+    page.write(text=smk.output.text, html=smk.output.html, plan=smk.output.plan)
 
 
 if "snakemake" in globals():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sgdtails.audit.compressibility import LEVELS, MAGNITUDES
+from sgdtails.audit.layer.compressibility import LEVELS, MAGNITUDES
 from sgdtails.audit.layers import Rows
 from sgdtails.audit.page.content import Name, Text, number, percent
 from sgdtails.tail_index import readings
@@ -101,7 +101,9 @@ def _removable(rows: Rows) -> Text:
         if not shares:
             return ["Nothing can be said of what can be removed"]
         share = sum(sizes[layer] * part for layer, part in shares.items()) / sum(sizes[layer] for layer in shares)
-        said.append(f"{percent(share)} of the entries at a relative error of {100 * level:g}% ({percent(GAUSSIAN_SHARES[level])} of Gaussian ones)")
+        said.append(
+            f"{percent(share)} of the entries at a relative error of {100 * level:g}% ({percent(GAUSSIAN_SHARES[level])} of Gaussian ones)"
+        )
     return [f"What can go, smallest first, is {' and '.join(said)}"]
 
 

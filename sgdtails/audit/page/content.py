@@ -99,4 +99,3 @@ def percent(share: float | None) -> str:
     if share is None:
         return ""
     return f"{100 * share:.1f}%" if 0 < share < 0.1 or 0.995 <= share < 1 else f"{100 * share:.0f}%"
-

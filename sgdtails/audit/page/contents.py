@@ -60,7 +60,7 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, figure: str | None 
     if rows.get("audit_accuracy"):
         sections.append(Section("Pruned by magnitude, layer by layer", table=_accuracy(rows["audit_accuracy"])))
     sections.append(Section("How to read this page", terms=LEGEND))
-    return Page(["Audit of ", Name(name)], sentences, [each for each in sections if each], figure)  # type: ignore[misc]
+    return Page(["Audit of ", Name(name)], sentences, [each for each in sections if each], figure)
 
 
 def _skipped(rows: Sequence[Mapping[str, Any]]) -> Text:

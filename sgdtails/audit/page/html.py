@@ -11,7 +11,7 @@ _MARKS = {"stable": "diverged", "finite-variance": "supported", "scale-mixture":
 _STYLE = """
 td svg { display: block; }
 td code { overflow-wrap: anywhere; }
-#layers td:nth-child(6) { min-width: 18rem; }
+#layers td:nth-child(6) { min-width: 26rem; }
 figure img { min-width: 0; }
 dt { font-weight: 600; margin-top: .6rem; }
 dd { margin: 0; max-width: 46rem; }
@@ -83,10 +83,13 @@ def fragment(page: Page) -> str:
     """
     answer = "\n".join(f"<p>{_text(sentence)}</p>" for sentence in page.answer)
     parts = [f'<section class="answer">\n{answer}\n</section>']
+    parts += map(_section, page.sections[:1])
     if page.figure:
         alt = "Tail indices, shares that can go, and ranks of every layer"
-        parts.append(f'<figure><div class="scroll"><img src="{escape(page.figure)}" alt="{alt}" style="--natural: 2100"></div></figure>')
-    return "\n".join([*parts, *map(_section, page.sections)])
+        parts.append(
+            f'<figure><div class="scroll"><img src="{escape(page.figure)}" alt="{alt}" style="--natural: 2100"></div></figure>'
+        )
+    return "\n".join([*parts, *map(_section, page.sections[1:])])
 
 
 def _section(section: Section) -> str:

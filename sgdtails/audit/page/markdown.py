@@ -27,8 +27,6 @@ def write(page: Page) -> str:
     <BLANKLINE>
     """
     parts = [f"# {_text(page.title)}", *(_text(sentence) for sentence in page.answer)]
-    if page.figure:
-        parts.append(f"![Tail indices, shares that can go, and ranks of every layer]({page.figure})")
     parts += [part for section in page.sections for part in _section(section)]
     return "\n\n".join(parts) + "\n"
 

@@ -3,20 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import layers
 from sgdtails.arrays import array_namespace
-from sgdtails.audit import dead, label
+from sgdtails.audit.layer import dead, label
 from sgdtails.tail_index import block_estimates, mmo, readings
 from sgdtails.tail_index.block_estimates import Sample, Settings
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
+Array = Any  # numpy.ndarray or torch.Tensor
 SPARED = 0.1  # largest share of rows left out for a number of observations that has block lengths
 _TRIED = 512  # numbers of rows that are looked at for that
 _ENOUGH = 3  # block lengths of a layer of which no row is left out
@@ -110,7 +108,7 @@ def row_numbers(rows: int, used: int, rng: np.random.Generator) -> NDArray[np.in
     return np.sort(rng.choice(rows, used, replace=False)) if used < rows else slice(None)
 
 
-def as_numpy(tensor: "Tensor", rows: NDArray[np.intp] | slice) -> NDArray[np.float32]:
+def as_numpy(tensor: Array, rows: NDArray[np.intp] | slice) -> NDArray[np.float32]:
     """Copy rows of a tensor into an array in single precision.
 
     >>> as_numpy(np.eye(2), slice(1)).tolist()
@@ -151,7 +149,7 @@ def clean(sample: NDArray[np.float32], is_dead: NDArray[np.bool_], seed: Sequenc
         if len(rows):
             rows = rows[row_numbers(len(rows), rows_used(rows.shape, rows.size), rng)]
     entries = rows.reshape(-1)
-    zeros = np.count_nonzero(entries) < len(entries)
+    zeros = bool(np.count_nonzero(entries) < len(entries))
     if zeros:
         entries = entries[entries != 0]
         entries = entries[row_numbers(len(entries), round_number(len(entries)), rng)]
@@ -167,7 +165,57 @@ def missing(reason: str) -> dict[str, Any]:
     return label.nothing(reason) | {"reason": reason}
 
 
-def of_sample(sample: NDArray[np.float32], cleaned: Cleaned, seed: Sequence[int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Estimated:
+    """Columns of table ``audit`` for a layer, and the sample they come from: whole, and without zeros and dead rows."""
+
+    columns: dict[str, Any]
+    sample: NDArray[np.float32]
+    cleaned: Cleaned
+
+
+def of_tensor(tensor: Array, seed: Sequence[int], most: int, *, labelled: bool = True) -> Estimated | None:
+    """Count zeros and dead rows of a layer, and estimate its indices without them.
+
+    Parameters
+    ----------
+    tensor : numpy.ndarray or torch.Tensor
+        (N, d) or (out, in, *kernel).
+    seed : sequence of int
+        Seed of what is left out, of orders and of signs.
+    most : int
+        Most weights that estimates are made from.
+    labelled : bool
+        Whether the layer is labelled, which takes half the time.
+
+    Returns
+    -------
+    Estimated or None
+        None for a layer whose weights are not all finite.
+
+    Examples
+    --------
+    >>> found = of_tensor(np.random.default_rng(0).standard_normal((200, 20)), [0], 2**20)
+    >>> round(found.columns["alpha"], 1), found.columns["dead"]
+    (2.0, 0)
+    """
+    shape, scan = tuple(tensor.shape), dead.scan(tensor)
+    if not scan.finite:
+        return None
+    each = observations_per_row(shape)
+    is_dead = dead.dead_rows(scan.log_norms, scan.fewest)
+    numbers = row_numbers(shape[0], rows_used(shape, most), np.random.default_rng([*seed, 0]))
+    sample = as_numpy(tensor, numbers)
+    cleaned = clean(sample, is_dead.reshape(shape[0], each)[numbers].reshape(-1), [*seed, 6])
+    columns = dead.names(is_dead, shape) | {"zero_share": scan.zeros / math.prod(shape)}
+    columns["observations"] = len(cleaned.rows)
+    columns["observations_left_out"] = shape[0] * each - columns["dead"] - len(cleaned.rows)
+    return Estimated(columns | of_sample(sample, cleaned, seed, labelled=labelled), sample, cleaned)
+
+
+def of_sample(
+    sample: NDArray[np.float32], cleaned: Cleaned, seed: Sequence[int], *, labelled: bool = True
+) -> dict[str, Any]:
     """Estimate the indices of rows and of entries with intervals, and label the layer.
 
     Parameters
@@ -178,6 +226,8 @@ def of_sample(sample: NDArray[np.float32], cleaned: Cleaned, seed: Sequence[int]
         It without zeros and dead rows.
     seed : sequence of int
         Seed of orders and signs.
+    labelled : bool
+        Whether the layer is labelled.
 
     Returns
     -------
@@ -198,9 +248,9 @@ def of_sample(sample: NDArray[np.float32], cleaned: Cleaned, seed: Sequence[int]
     if values:
         return missing(f"its weights have {values} different values only")
     rows, entries = (layers.centre(part, np.float32) for part in (cleaned.rows, cleaned.entries))
-    result: dict[str, Any] = {"reason": None}
+    result: dict[str, Any] = {"reason": None, "alpha": None}
     try:
-        result |= label.majority(label.votes(rows, entries, [*seed, 4]))
+        result |= label.majority(label.votes(rows, entries, [*seed, 4])) if labelled else {}
     except ValueError as error:
         result |= missing(str(error))
     for number, (prefix, part) in enumerate((("", rows), ("entries_", entries))):

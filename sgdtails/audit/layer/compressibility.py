@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import layers
 from sgdtails.arrays import array_namespace
-from sgdtails.audit.dead import parts
+from sgdtails.audit.layer.dead import parts
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
+Array = Any  # numpy.ndarray or torch.Tensor
 CURVE = tuple(share / 40 for share in range(41))  # shares of terms removed
 LEVELS = (0.01, 0.1)  # relative errors at which the page and the plan say what can go, whatever the config asks for
 ENERGY = 0.9  # share of the sum of squared singular values that rank_90 holds
@@ -24,7 +22,7 @@ MAGNITUDES = "magnitudes"  # entries that are not centred, as torch.nn.utils.pru
 Row = dict[str, Any]
 
 
-def singular_values(tensor: "Tensor", rng: np.random.Generator) -> tuple[NDArray[np.float64], int]:
+def singular_values(tensor: Array, rng: np.random.Generator) -> tuple[NDArray[np.float64], int]:
     """Take the singular values of a layer as a matrix (rows, the rest), not centred.
 
     They come from the Gram matrix of the shorter side, in double precision.

@@ -144,4 +144,4 @@ def _slopes(reading: Reading, name: str) -> readings.Slopes | None:
         return None
     near, far = (tuple(reading[f"{name}_{slope}{end}"] for end in ("", "_low", "_high")) for slope in ("near", "far"))
     drift = (near[0] - far[0], reading[f"{name}_drift_low"], reading[f"{name}_drift_high"])
-    return readings.Slopes(near, far, drift, (reading[f"{name}_a"], reading[f"{name}_b"]))  # type: ignore[arg-type]
+    return readings.Slopes(near, far, drift, (reading[f"{name}_a"], reading[f"{name}_b"]))

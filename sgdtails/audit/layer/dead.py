@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from sgdtails.arrays import array_namespace
 from sgdtails.tail_index import mmo, readings
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
+Array = Any  # numpy.ndarray or torch.Tensor
 GAP = 10.0  # factor between neighbours in the sorted norms of rows: nothing lies between dead rows and the others
 SMALL = 100.0  # the median norm of the others, over the largest of dead rows, at least
 FEWEST_ALIVE = 4  # rows, and a quarter of them: gaps among the largest norms are what heavy tails have
@@ -44,7 +42,7 @@ class Scan:
     fewest: int
 
 
-def scan(tensor: "Tensor") -> Scan:
+def scan(tensor: Array) -> Scan:
     """Count zeros and take norms of rows, or of kernels, some rows at a time.
 
     Parameters
@@ -82,7 +80,7 @@ def scan(tensor: "Tensor") -> Scan:
     return Scan(True, zeros, np.concatenate(norms), fewest)
 
 
-def parts(tensor: "Tensor") -> Iterator["Tensor"]:
+def parts(tensor: Array) -> Iterator[Array]:
     """Some rows at a time."""
     step = max(1, _CHUNK // math.prod(tensor.shape[1:]))
     return (tensor[start : start + step] for start in range(0, len(tensor), step))

@@ -66,7 +66,11 @@ class GaussianBands:
 
 
 def profiles(
-    rows: NDArray[np.float32], entries: NDArray[np.float32], gaussian: GaussianBands, replicates: int, seed: Sequence[int]
+    rows: NDArray[np.float32],
+    entries: NDArray[np.float32],
+    gaussian: GaussianBands,
+    replicates: int,
+    seed: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     """Yield the profile of a layer's rows and entries, and as least, median and largest of the replicates those of nulls.
 
