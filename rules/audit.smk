@@ -4,6 +4,7 @@ Outputs: results/audit/<name>/audit.md, audit.html, audit.pdf, audit.png, plan.j
 """
 
 AUDIT = "results/audit/{audit}"
+AUDIT_PAGES = ("audit.md", "audit.html", "plan.json", "audit.pdf", "audit.png")
 AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")
 
 if config["checkpoint"]:
@@ -12,9 +13,7 @@ if config["checkpoint"]:
 
 rule audit:
     input:
-        lambda _: expand(
-            f"{AUDIT}/audit.{{kind}}", audit=checkpoints(), kind=["md", "pdf", "png"]
-        ),
+        lambda _: expand(f"{AUDIT}/{{file}}", audit=checkpoints(), file=AUDIT_PAGES),
 
 
 rule audit_checkpoint:

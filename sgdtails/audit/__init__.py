@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Callable(types.ModuleType):
-    """This package, which can be called."""
+    """A package that can be called."""
 
     def __call__(self, checkpoint: Any, **settings: Any) -> "Audit":
         """Audit a checkpoint: see ``sgdtails.audit.result.audit``."""

@@ -194,7 +194,9 @@ def as_array(weights: Any) -> NDArray[np.float32]:
     return array.astype(np.float32, copy=False)
 
 
-def _rows(layer: NDArray, estimator: str, head: bool, settings: Settings, seed: int) -> list[dict[str, Any]]:
+def _rows(
+    layer: NDArray[np.float32], estimator: str, head: bool, settings: Settings, seed: int
+) -> list[dict[str, Any]]:
     """Rows of one estimator as in table ``tails``, the aggregate last. It comes before its rivals, which are not asked."""
     found: list[dict[str, Any]] = []
     for row in layer_tails.of_layer(layer, seed=[seed], head=head, settings=settings):
@@ -205,7 +207,7 @@ def _rows(layer: NDArray, estimator: str, head: bool, settings: Settings, seed: 
     return found
 
 
-def _label(array: NDArray, head: bool, centring: str, seed: int) -> str:
+def _label(array: NDArray[np.float32], head: bool, centring: str, seed: int) -> str:
     rows, entries = readings.samples(array, head=head, centring=centring)
     found: str = label.majority(label.votes(rows, entries, [seed]))["reading"]
     return found

@@ -110,7 +110,7 @@ def audit(
 
 
 def _parameter(name: str, state: Mapping[str, Any]) -> str | None:
-    """The array that a layer, or a part of one in brackets, lies in; None for one that the file does not hold."""
+    """Find the array that a layer, or a part of one in brackets, lies in; None for one that the file does not hold."""
     names = (name, f"{name}.weight", name.rpartition("[")[0], f"{name.rpartition('[')[0]}.weight")
     return next((key for key in names if key in state), None)
 

@@ -133,7 +133,8 @@ def settings() -> dict[str, Any]:
     0
     """
     path = resources.base() / "config/config.yaml"
-    return inputs.read_yaml(path, "config")["audit"] | {"evaluate": None, "weights": None}
+    found: dict[str, Any] = inputs.read_yaml(path, "config")["audit"]
+    return found | {"evaluate": None, "weights": None}
 
 
 def audit(checkpoint: str | Path | Mapping[str, Any], *, name: str | None = None, **changed: Any) -> Audit:

@@ -31,8 +31,20 @@ Rows = list[dict[str, Any]]
 
 
 def audit(audit: pa.Table, profiles: pa.Table, curves: pa.Table, compression: pa.Table, accuracy: pa.Table) -> Figure:
-    """Above, a line per layer: tail indices, shares that can be removed, ranks. Below, K1 profiles of the lightest, the
+    """Draw one page about a checkpoint.
+
+    Above, a line per layer: tail indices, shares that can be removed, ranks. Below, K1 profiles of the lightest, the
     middle and the heaviest layer over the bands of nulls, and curves of the relative error, or of accuracy, for all layers.
+
+    Parameters
+    ----------
+    audit, profiles, curves, compression, accuracy : pyarrow.Table
+        The tables of an audit.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Legends stand beside the data.
     """
     rows = audit.to_pylist()
     each = min(0.15, _HIGHEST / len(rows))
@@ -122,7 +134,7 @@ def _words(axes: Axes, rows: Rows) -> None:
 
 
 def _limit(rows: Rows) -> float:
-    """The left end of the axis of tail indices."""
+    """Give the left end of the axis of tail indices."""
     least = [row[key] for row in rows for key in ("alpha", "entries_alpha") if row[key] is not None]
     return max(0.0, min([_FIRST, *(value - 0.1 for value in least)]))
 
@@ -138,17 +150,18 @@ def _interval(
 
 
 def _level(compression: Rows) -> float | None:
-    """The relative error that is shown: 0.1, or the one nearest to it."""
-    return min({row["epsilon"] for row in compression}, key=lambda value: abs(value - 0.1), default=None)
+    """Choose the relative error that is shown: 0.1, or the one nearest to it."""
+    levels: set[float] = {row["epsilon"] for row in compression}
+    return min(levels, key=lambda value: abs(value - 0.1), default=None)
 
 
 def _short(row: Mapping[str, Any]) -> str:
-    """The layer's number, by which audit.md has it in full, and the end of its name."""
+    """Write the layer's number, by which audit.md has it in full, and the end of its name."""
     return f"{row['layer']}: {ending(row['layer_name'], _LONGEST)}"
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:
-    """The layers of lowest, middle and highest tail index that have a profile; fewer where there are not three."""
+    """Choose the layers of lowest, middle and highest tail index that have a profile; fewer where there are not three."""
     known = {row["layer"] for row in profiles if row["estimator"] == "mmo_multivariate"}
     ordered = sorted(
         (row for row in rows if row["layer"] in known and row["alpha"] is not None), key=lambda row: row["alpha"]
@@ -217,7 +230,7 @@ def _spectra(axes: Axes, rows: Rows) -> None:
 
 
 def _accuracy(axes: Axes, rows: Rows) -> None:
-    """What the evaluation function gives, as it is."""
+    """Draw what the evaluation function gives, as it is."""
     styles = itertools.cycle(["o-", "s--", "^:", "D-.", "v-", "P--", "x:", "*-."])
     names = list(dict.fromkeys(row["measure"] for row in rows))
     for name, style in zip(names, styles, strict=False):

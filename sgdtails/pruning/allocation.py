@@ -62,7 +62,7 @@ def by_alpha(
 
 
 def _scaled(weights: Sequence[float], sizes: Sequence[int], share: float) -> list[float]:
-    """The weights times the factor with which, cut off at 1, they remove the share."""
+    """Scale weights by the factor with which, cut off at 1, they remove the share of all entries."""
     wanted, full = share * sum(sizes), [False] * len(sizes)
     while True:
         left = wanted - sum(size for size, whole in zip(sizes, full, strict=True) if whole)

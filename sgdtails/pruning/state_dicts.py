@@ -104,12 +104,12 @@ def _is_floating(value: Any) -> bool:
 
 
 def _exact(value: Any) -> Any:
-    """A weight in single precision where it has less, and without a gradient."""
+    """Give a weight in single precision where it has less, and without a gradient."""
     xp = array_namespace(value)
     value = value.detach() if is_torch_array(value) else value
     return xp.astype(value, xp.float32) if value.itemsize < 4 else value
 
 
 def _alike(value: Any, original: Any) -> Any:
-    """A pruned weight in the type of its original."""
+    """Give a pruned weight in the type of its original."""
     return array_namespace(value).astype(value, original.dtype)

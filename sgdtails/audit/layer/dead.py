@@ -81,7 +81,7 @@ def scan(tensor: Array) -> Scan:
 
 
 def parts(tensor: Array) -> Iterator[Array]:
-    """Some rows at a time."""
+    """Yield some rows at a time."""
     step = max(1, _CHUNK // math.prod(tensor.shape[1:]))
     return (tensor[start : start + step] for start in range(0, len(tensor), step))
 
@@ -111,7 +111,7 @@ def dead_rows(log_norms: NDArray[np.float64], fewest: int = _GAP_VALUES) -> NDAr
     >>> dead_rows(np.log([1.0, 1e-5, 0.8, 1.2, 1.1, 2e-5])).tolist()
     [False, True, False, False, False, True]
     """
-    zero = np.isneginf(log_norms)
+    zero: NDArray[np.bool_] = np.isneginf(log_norms)
     ordered = np.sort(log_norms[~zero])
     gap = math.log(GAP) * max(1.0, _GAP_VALUES / max(fewest, 1))
     last = len(ordered) - max(FEWEST_ALIVE, math.ceil(len(ordered) / 4))

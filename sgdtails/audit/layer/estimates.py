@@ -269,7 +269,7 @@ def of_sample(
 
 
 def _aggregate(centred: NDArray[np.float32], seed: Sequence[int]) -> dict[str, Any]:
-    """The index over block lengths, or the reason why there is none."""
+    """Estimate the index over block lengths, or say why there is none."""
     try:
         found = Sample(centred, SETTINGS, signed=True)
     except ValueError as error:

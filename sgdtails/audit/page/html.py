@@ -78,8 +78,10 @@ def fragment(page: Page) -> str:
 
     Examples
     --------
-    >>> fragment(Page(["Audit"], [["One."]]))
-    '<section class="answer">\\n<p>One.</p>\\n</section>'
+    >>> print(fragment(Page(["Audit"], [["One."]])))
+    <section class="answer">
+    <p>One.</p>
+    </section>
     """
     answer = "\n".join(f"<p>{_text(sentence)}</p>" for sentence in page.answer)
     parts = [f'<section class="answer">\n{answer}\n</section>']
@@ -144,12 +146,12 @@ def _text(pieces: Text) -> str:
 
 
 def _whole(name: Name) -> str:
-    """The whole of a name that is shortened, for a pointer over it."""
+    """Give the whole of a name that is shortened, for a pointer over it."""
     return "" if name.shown == name.printable else f' title="{escape(name.printable)}"'
 
 
 def _drawing(interval: Interval | None) -> str:
-    """An interval on an axis from 1 to 2.2 with a line at 2; what lies beyond is drawn at its ends."""
+    """Draw an interval on an axis from 1 to 2.2 with a line at 2; what lies beyond is drawn at its ends."""
     if interval is None:
         return ""
     low, value, high, gaussian = (

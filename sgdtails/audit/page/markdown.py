@@ -58,7 +58,7 @@ def _plain(text: str) -> str:
 
 
 def _code(name: Name) -> str:
-    """A name between as many backticks as it takes."""
+    """Write a name between as many backticks as it takes."""
     shown = name.shown
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
     pad = " " if shown.startswith("`") or shown.endswith("`") or not shown.strip() else ""
