@@ -5,7 +5,7 @@ Outputs: results/audit/<name>/audit.md, audit.html, audit.pdf, audit.png, plan.j
 
 AUDIT = "results/audit/{audit}"
 AUDIT_PAGES = ("audit.md", "audit.html", "plan.json", "audit.pdf", "audit.png")
-AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")
+AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")  # of the figure
 
 if config["checkpoint"]:
     checkpoints()  # a missing file is said before anything is planned
@@ -21,6 +21,7 @@ rule audit_checkpoint:
         checkpoint_files,
     output:
         **{table: f"{AUDIT}/{table}.parquet" for table in AUDIT_TABLES},
+        skipped=f"{AUDIT}/skipped.parquet",
         text=f"{AUDIT}/audit.md",
         html=f"{AUDIT}/audit.html",
         plan=f"{AUDIT}/plan.json",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sgdtails
 import yaml
-from sgdtails.audit import audit_inputs
+from sgdtails.audit import checkpoints as audit_sources
 from sgdtails.config import (
     batches,
     containers,
@@ -223,7 +223,14 @@ if workflow.is_main_process:
 def checkpoints():
     """Files or a torchvision model by name."""
     try:
-        return audit_inputs.sources(config["checkpoint"], config["audit"]["weights"])
+        found = audit_sources.sources(config["checkpoint"], config["audit"]["weights"])
+        if CONTAINERS:
+            audit_sources.bind(
+                file
+                for file in [*found.values(), config["audit"]["weights"]]
+                if file and not file.startswith(audit_sources.TORCHVISION)
+            )
+        return found
     except InputError as error:
         raise WorkflowError(f"{error}") from None
 
@@ -235,8 +242,8 @@ def checkpoint_files(wildcards):
         raise WorkflowError(
             f"config key checkpoint names no {wildcards.audit}; it has: {', '.join(checkpoints())}."
         )
-    if not source.startswith(audit_inputs.TORCHVISION):
-        return source
+    if not source.startswith(audit_sources.TORCHVISION):
+        return audit_sources.files(source)
     return [config["audit"]["weights"]] if config["audit"]["weights"] else []
 
 

@@ -24,7 +24,8 @@ examples:
   sgdtails audit base.pt tuned.pt --compare       what fine-tuning has changed, layer by layer
   sgdtails audit checkpoints/ --series            tail indices against the step of each checkpoint in the folder
 
-A .safetensors file needs no torch, unless it holds bfloat16; other files and torchvision models do.
+A .safetensors file needs no torch, unless it holds bfloat16; files of torch and torchvision models do. ONNX, GGUF, Keras and
+Flax need the extras sgdtails[onnx], [gguf], [keras] and [flax].
 """
 
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
         return 0
     except InputError as error:
-        return _failed(f"{error}".replace(" in config key checkpoint", "").removeprefix("config key checkpoint: "))
+        return _failed(_without_key(error))
     except ModuleNotFoundError as error:
         return _failed(f"Python has no {error.name}; install it, or the extra that has it: sgdtails[train].")
     except OSError as error:
@@ -70,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _without_key(error: InputError) -> str:
+    """A sentence without the config key that on the command line nobody has written."""
+    return f"{error}".replace(" in config key checkpoint", "").replace("config key checkpoint: ", "")
 
 
 def _failed(sentence: str) -> int:
@@ -97,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         "--compare", action="store_true", help="compare two checkpoints of one network, the base first"
     )
     several.add_argument("--series", action="store_true", help="follow tail indices over checkpoints of one training")
+    audit.add_argument("--part", help="of a file with several networks the one that is asked for, such as teacher")
+    audit.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="names of arrays that are no layers, such as '*stft*'",
+    )
     audit.set_defaults(run=_audit)
 
     status = commands.add_parser("status", help="how far a study is", description=_status.__doc__)
@@ -118,12 +132,17 @@ def _audit(options: argparse.Namespace) -> int:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)  # before the work, in case that it cannot be
     sources = checkpoint_audits.sources(_inside(options.files) if options.series else options.files)
+    how = {"part": options.part, "exclude": options.exclude}
     if options.compare or options.series:
-        print((commands.compare if options.compare else commands.follow)(sources, options.output), flush=True)
+        print((commands.compare if options.compare else commands.follow)(sources, options.output, **how), flush=True)
         return 0
+    failed = 0
     for name, source in sources.items():
-        print(checkpoint_audits.audit(name, source, options.output), flush=True)
-    return 0
+        try:
+            print(checkpoint_audits.audit(name, source, options.output, **how), flush=True)
+        except InputError as error:  # the other files are audited all the same
+            failed = _failed(_without_key(error))
+    return failed
 
 
 def _inside(files: Sequence[str]) -> list[str]:

@@ -36,7 +36,8 @@ def run_script(checkpoint, folder) -> None:
     """The workflow's own audit of it, with the settings as shipped."""
     settings = inputs.read_yaml(ROOT / "config/config.yaml", "config")["audit"] | {"source": checkpoint}
     output = {
-        name: str(folder / f"{name}.parquet") for name in ("audit", "profiles", "curves", "compression", "accuracy")
+        name: str(folder / f"{name}.parquet")
+        for name in ("audit", "profiles", "curves", "compression", "skipped", "accuracy")
     }
 
     class Output(dict):
@@ -80,6 +81,27 @@ def test_a_folder_and_a_file_of_torch(checkpoint, tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "my.safetensors"]
 
 
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(checkpoint, tmp_path, capsys):
+    (tmp_path / "page.pt").write_text("<html>404</html>")
+    assert cli.main(["audit", "page.pt", checkpoint, "--output", "audits"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("# Audit of `my`")
+    assert said.err.startswith("sgdtails: page.pt is an HTML page")
+    assert [path.name for path in (tmp_path / "audits").iterdir()] == ["my"]
+
+
+def test_a_part_and_names_that_are_left_out(tmp_path, capsys):
+    state = {"fc.weight": torch.randn(80, 70), "basis.weight": torch.randn(80, 70)}
+    torch.save({"student": state, "teacher": state}, tmp_path / "both.pt")
+    assert cli.main(["audit", str(tmp_path / "both.pt"), "--part", "teacher", "--exclude", "basis*"]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["layer 1 of 1: fc"]
+    assert r"1 as config key audit.exclude: basis\*" in said.out
+    assert "2 as not in part teacher" in said.out
+    assert cli.main(["audit", str(tmp_path / "both.pt"), "--part", "pupil"]) == 1
+    assert "unknown part 'pupil'" in capsys.readouterr().err
+
+
 def test_without_torch_the_rows_are_the_same(tmp_path, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     shapes = {
@@ -104,6 +126,7 @@ def test_without_torch_the_rows_are_the_same(tmp_path, monkeypatch):
     found.append(audit.audit(arrays, **settings))
     assert len(found[0]["audit"]) == 7
     assert repr(found[0]) == repr(found[1])
+    monkeypatch.setattr("safetensors.numpy.load_file", lambda path: {}["BF16"])  # as where numpy has no bfloat16
     with pytest.raises(InputError, match="or install torch"):
         audit_inputs.read(str(tmp_path / "bfloat16.safetensors"), weights=None, seed=0)
 
@@ -113,7 +136,7 @@ def test_without_torch_the_rows_are_the_same(tmp_path, monkeypatch):
     [
         (["audit", "none.safetensors"], "there is no 'none.safetensors'"),
         (["audit", "my.safetensors", "none.pt"], "there is no 'none.pt'"),
-        (["audit", "bad.safetensors"], "bad.safetensors is not a safetensors file"),
+        (["audit", "bad.safetensors"], "bad.safetensors is text; give a checkpoint"),
         (["audit", "torchvision:resnet1"], "unknown torchvision model"),
         (["audit", "my.safetensors", "--output", "bad.safetensors"], "File exists: bad.safetensors"),
         (["status", "--configfile", "none.yaml"], "none.yaml"),

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from sgdtails import layers
-from sgdtails.audit.audit_inputs import matrices
+from sgdtails.audit.weights.matrices import matrices
 from sgdtails.config import dotted
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 _KEY = "config key audit.evaluate"
 
 
-def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> Iterator[dict[str, Any]]:
+def rows(
+    state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float], exclude: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Yield every number that a function of the user's returns for a state pruned at each ratio.
 
     Each layer but embeddings is centred on its median, the share of its entries that are smallest in magnitude is removed, and
-    the median is added back.
+    the median is added back; layers that are computed from several arrays stay as they are.
 
     Parameters
     ----------
@@ -33,6 +35,8 @@ def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> I
         file, and returns numbers by name.
     ratios : sequence of float
         Shares of the entries to remove, from 0 to 1.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers.
 
     Yields
     ------
@@ -57,7 +61,7 @@ def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> I
     names = None
     for ratio in ratios:
         copy = deepcopy(dict(state))  # tied weights stay tied
-        kept, total = _prune(copy, ratio)
+        kept, total = _prune(copy, ratio, exclude)
         values = _checked(evaluate(copy), path)
         names = names or set(values)
         if set(values) != names:
@@ -68,11 +72,12 @@ def rows(state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float]) -> I
             yield {"ratio": ratio, "pruned_ratio": 1 - kept / total, "measure": name, "value": float(value)}
 
 
-def _prune(state: dict[str, "Tensor"], ratio: float) -> tuple[int, int]:
+def _prune(state: dict[str, "Tensor"], ratio: float, exclude: Sequence[str]) -> tuple[int, int]:
     """Prune a state's layers where they are; parameters kept and parameters, of all that is subject to pruning."""
     kept = total = 0
-    for matrix in matrices(state):
-        if matrix.kind == "embedding" or not matrix.tensor.isfinite().all():
+    for matrix in matrices(state, exclude)[0]:
+        # What is computed from several arrays cannot be pruned in the state that the function gets.
+        if matrix.kind == "embedding" or not matrix.is_view or not matrix.tensor.isfinite().all():
             continue
         flat = matrix.tensor.flatten().float()
         middle = layers.middle(flat)

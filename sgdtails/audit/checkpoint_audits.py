@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import sgdtails
-from sgdtails.audit import audit_inputs, layers
+from sgdtails.audit import audit_inputs, checkpoints, layers
 from sgdtails.audit.result import Audit, settings
 from sgdtails.io import tables
 
-TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_accuracy")
+TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_skipped", "audit_accuracy")
 
 
 def sources(given: Iterable[str]) -> dict[str, str]:
@@ -30,10 +30,12 @@ def sources(given: Iterable[str]) -> dict[str, str]:
     InputError
         For what is not there, and for a folder without checkpoints.
     """
-    return {name: source for each in given for name, source in audit_inputs.sources(each).items()}
+    return {name: source for each in given for name, source in checkpoints.sources(each).items()}
 
 
-def audit(name: str, source: str, output: Path | None = None) -> str:
+def audit(
+    name: str, source: str, output: Path | None = None, *, part: str | None = None, exclude: Iterable[str] = ()
+) -> str:
     """Audit one checkpoint with the settings of ``config/config.yaml``, key ``audit``; progress goes to stderr.
 
     Parameters
@@ -42,6 +44,10 @@ def audit(name: str, source: str, output: Path | None = None) -> str:
         As ``sources`` has them.
     output : pathlib.Path, optional
         Where a folder ``name`` with the page (``audit.md``, ``audit.html``), the figure, ``plan.json`` and Parquet tables is written.
+    part : str, optional
+        Of a file with several networks the one that is asked for.
+    exclude : iterable of str, optional
+        Patterns of names of arrays that are no layers, beside those of the config.
 
     Returns
     -------
@@ -51,13 +57,14 @@ def audit(name: str, source: str, output: Path | None = None) -> str:
     Raises
     ------
     InputError
-        For a file that is no state dict, or has no matrices.
+        For a file that cannot be read, or has no matrices.
     """
-    chosen = settings() | {"source": source}
-    state = audit_inputs.read(source, weights=None, seed=chosen["seed"])
-    rows = layers.audit(state, where=source, **{key: chosen[key] for key in ("seed", "entries", "nulls", "epsilon")})
+    chosen = settings(part, exclude) | {"source": source}
+    state = audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part)
+    arguments = {key: chosen[key] for key in ("seed", "entries", "nulls", "epsilon", "exclude")}
+    rows = layers.audit(state, where=source, **arguments)
     rows["audit_accuracy"] = []  # of a function of the user's: the workflow's config names it
-    found = Audit(name, source, rows, len(state))
+    found = Audit(name, source, rows, len(state), state.read_as)
     if output is not None:
         _write(found, output / name, {"settings": chosen, "version": sgdtails.__version__})
     return found.markdown()
@@ -72,6 +79,7 @@ def _write(found: Audit, folder: Path, provenance: dict[str, Any]) -> None:
         file = folder / f"{short}.parquet"
         rows = [{"checkpoint": found.name} | row for row in found.rows[table]]
         tables.write(table, rows, file, provenance=provenance)
-        written[short] = tables.read(file)
+        if table != "audit_skipped":  # nothing is drawn of it
+            written[short] = tables.read(file)
     plotting.render("audit", written, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
     found.write(text=folder / "audit.md", html=folder / "audit.html", plan=folder / "plan.json")

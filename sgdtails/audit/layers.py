@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sgdtails.audit.audit_inputs import Matrix, matrices
 from sgdtails.audit.layer import bands, compressibility, estimates
 from sgdtails.audit.page.content import Name
+from sgdtails.audit.weights.matrices import Matrix, matrices
 from sgdtails.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def audit(
     entries: int,
     nulls: Mapping[str, int],
     epsilon: Sequence[float],
+    exclude: Sequence[str] = (),
     threads: int | None = None,
 ) -> Rows:
     """Audit the layers of a state; progress goes to stderr.
@@ -68,13 +69,16 @@ def audit(
         ``replicates`` of each null, and most ``entries`` of a layer that is compared with them.
     epsilon : sequence of float
         Relative l2 errors whose kappa is given.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers.
     threads : int, optional
         How many layers are looked at at a time; without it two, or one where there is one processor.
 
     Returns
     -------
     dict of str to list of dict
-        Rows of the tables ``audit``, ``audit_profiles``, ``audit_curves`` and ``audit_compression``, less the checkpoint.
+        Rows of the tables ``audit``, ``audit_profiles``, ``audit_curves``, ``audit_compression`` and ``audit_skipped``, less the
+        checkpoint.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def audit(
     >>> rows["audit"][0]["layer_name"], rows["audit"][0]["zero_share"]
     ('a', 0.0)
     """
-    found = matrices(state)
+    found, skipped = matrices(state, exclude)
     if not found:
         raise InputError(
             f"{where} holds no matrices among its {len(state)} arrays; give a state dict with weights of layers as floating-point numbers."
@@ -96,7 +100,7 @@ def audit(
     gaussian = bands.GaussianBands(nulls["replicates"], seed)
     settings = _Settings(seed, entries, nulls["entries"], nulls["replicates"], epsilon, gaussian)
     rows: Rows = {name: [] for name in TABLES}
-    progress = _Progress([math.prod(matrix.tensor.shape) for matrix in found])
+    progress = _Progress([math.prod(matrix.shape) for matrix in found])
     with ThreadPoolExecutor(threads or min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
         parts = pool.map(lambda index: _layer(found[index], index, settings), range(len(found)))
         for index, part in enumerate(parts):
@@ -104,8 +108,9 @@ def audit(
             common = {"layer": index, "layer_name": found[index].name}
             for table, some in part.items():
                 rows[table] += [common | row for row in some]
-    for row in rows["audit"]:
-        row["parameter"] = _parameter(row["layer_name"], state)
+    for row, matrix in zip(rows["audit"], found, strict=True):
+        row["parameter"] = _parameter(matrix.name, state) if matrix.is_view else None
+    rows["audit_skipped"] = [entry.row() for entry in skipped]
     return rows
 
 
@@ -131,18 +136,21 @@ class _Progress:
 
 
 def _layer(matrix: Matrix, index: int, settings: _Settings) -> Rows:
-    seed, tensor, shape = [settings.seed, index], matrix.tensor, tuple(matrix.tensor.shape)
+    seed, shape = [settings.seed, index], matrix.shape
     row: dict[str, Any] = {
         "kind": matrix.kind,
         "orientation": matrix.orientation,
         "shape": " x ".join(map(str, shape)),
-        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "dtype": matrix.dtype,
         "parameters": math.prod(shape),
         "observations": 0,
         "observations_left_out": 0,
         "reading": "undecided",
         **dict.fromkeys(_MEASURED),
     }
+    if matrix.reason is not None:
+        return {"audit": [row | estimates.missing(matrix.reason)]}
+    tensor = matrix.tensor
     found = estimates.of_tensor(tensor, seed, settings.entries)
     if found is None:
         return {"audit": [row | estimates.missing("the weights are not all finite")]}

@@ -1,6 +1,6 @@
 """The audit of one checkpoint as an object: its tables, its page, its plan."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdtails.audit import audit_inputs, layers
 from sgdtails.audit import plan as plans
+from sgdtails.audit.checkpoint import Checkpoint
 from sgdtails.audit.page import contents, html, markdown
 from sgdtails.audit.page.content import Page
 from sgdtails.config import inputs, resources
@@ -17,7 +18,7 @@ from sgdtails.io import storage
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SETTINGS = ("seed", "entries", "nulls", "epsilon")
+_SETTINGS = ("seed", "entries", "nulls", "epsilon", "exclude")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +33,20 @@ class Audit:
         Rows of its tables, less the checkpoint: ``audit`` has one per layer.
     arrays : int
         How many arrays the checkpoint has.
+    read_as : str
+        What the file was read as.
     """
 
     name: str
     source: str
     rows: layers.Rows = field(repr=False)
     arrays: int
+    read_as: str = ""
 
     @cached_property
     def page(self) -> Page:
         """The page."""
-        return contents.page(self.name, self.source, self.rows, arrays=self.arrays)
+        return contents.page(self.name, self.source, self.rows, arrays=self.arrays, read_as=self.read_as)
 
     def markdown(self) -> str:
         """Write the page as Markdown.
@@ -119,8 +123,15 @@ class Audit:
         return html.fragment(self.page)
 
 
-def settings() -> dict[str, Any]:
+def settings(part: str | None = None, exclude: Iterable[str] = ()) -> dict[str, Any]:
     """Give the settings of an audit as ``config/config.yaml`` has them.
+
+    Parameters
+    ----------
+    part : str, optional
+        Of a file with several networks the one that is asked for.
+    exclude : iterable of str
+        Patterns of names of arrays that are no layers, beside those of the config.
 
     Returns
     -------
@@ -134,10 +145,12 @@ def settings() -> dict[str, Any]:
     """
     path = resources.base() / "config/config.yaml"
     found: dict[str, Any] = inputs.read_yaml(path, "config")["audit"]
-    return found | {"evaluate": None, "weights": None}
+    return found | {"evaluate": None, "weights": None, "part": part, "exclude": [*found["exclude"], *exclude]}
 
 
-def audit(checkpoint: str | Path | Mapping[str, Any], *, name: str | None = None, **changed: Any) -> Audit:
+def audit(
+    checkpoint: str | Path | Mapping[str, Any], *, name: str | None = None, part: str | None = None, **changed: Any
+) -> Audit:
     """Audit a checkpoint; progress goes to stderr.
 
     Parameters
@@ -146,8 +159,10 @@ def audit(checkpoint: str | Path | Mapping[str, Any], *, name: str | None = None
         A file, ``torchvision:MODEL``, or a network's arrays by name, such as ``model.state_dict()``.
     name : str, optional
         What the audit is called; without it, the file's name.
+    part : str, optional
+        Of a file with several networks the one that is asked for.
     **changed
-        ``seed``, ``entries``, ``nulls`` and ``epsilon`` other than those of ``config/config.yaml``.
+        ``seed``, ``entries``, ``nulls``, ``epsilon`` and ``exclude`` other than those of ``config/config.yaml``.
 
     Returns
     -------
@@ -172,9 +187,9 @@ def audit(checkpoint: str | Path | Mapping[str, Any], *, name: str | None = None
             raise unknown("setting", key, "sgdtails.audit", _SETTINGS)
     chosen = {key: value for key, value in settings().items() if key in _SETTINGS} | changed
     if isinstance(checkpoint, Mapping):
-        source, state = "state_dict", {key: value for key, value in checkpoint.items() if hasattr(value, "ndim")}
+        source, state = "state_dict", Checkpoint({key: x for key, x in checkpoint.items() if hasattr(x, "ndim")})
     else:
         source = str(checkpoint)
-        state = audit_inputs.read(source, weights=None, seed=chosen["seed"])
+        state = audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part)
     rows = layers.audit(state, where=source, **chosen)
-    return Audit(name or Path(source).name, source, rows, len(state))
+    return Audit(name or Path(source).name, source, rows, len(state), state.read_as)

@@ -1,8 +1,5 @@
 import json
 import math
-import re
-from collections import OrderedDict
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sgdtails.audit import accuracy, audit_inputs
+from sgdtails.audit import accuracy
 from sgdtails.audit import layers as audit
 from sgdtails.audit.layer import bands, compressibility, dead, estimates, label
 from sgdtails.errors import InputError, UserCodeError
@@ -31,12 +28,6 @@ def tensor(values):
     return torch.from_numpy(np.asarray(values, np.float32))
 
 
-def found(**shapes):
-    """Name, kind and shape of the matrices in a state with random tensors of these shapes (dots as __)."""
-    state = {key.replace("__", "."): torch.randn(shape) for key, shape in shapes.items()}
-    return [(matrix.name, matrix.kind, tuple(matrix.tensor.shape)) for matrix in audit_inputs.matrices(state)]
-
-
 def as_tables(found):
     """What the figure of an audit is drawn from."""
     return {
@@ -44,77 +35,8 @@ def as_tables(found):
             [{"checkpoint": "x"} | row for row in found.get(name, [])], schema=schema
         )
         for name, schema in audit_schemas.SCHEMAS.items()
-        if name not in ("audit_comparison", "audit_series")
+        if name not in ("audit_comparison", "audit_series", "audit_skipped")
     }
-
-
-@pytest.mark.parametrize(
-    ("key", "shape", "expected"),
-    [
-        ("fc__weight", (128, 70), [("fc", "linear", (128, 70))]),
-        ("head__weight", (10, 70), [("head", "linear", (70, 10))]),
-        ("conv__weight", (8, 4, 3, 3), [("conv", "convolution", (8, 4, 3, 3))]),
-        ("conv__weight", (8, 4, 3), [("conv", "convolution", (8, 4, 3))]),
-        ("conv__weight", (8, 4, 3, 3, 3), [("conv", "convolution", (8, 4, 3, 3, 3))]),
-        ("depthwise__weight", (8, 1, 3, 3), [("depthwise", "convolution", (8, 1, 3, 3))]),
-        ("conv__weight", (128, 64, 1, 1), [("conv", "pointwise convolution", (128, 64))]),
-        ("wte__weight", (100, 16), [("wte", "embedding", (100, 16))]),
-        ("pos_embedding", (1, 197, 16), [("pos_embedding", "embedding", (197, 16))]),
-        ("class_token", (1, 1, 16), []),
-        ("bn__weight", (16,), []),
-        ("attn__bias", (1, 1, 64, 64), []),
-        ("attn__in_proj_weight", (210, 70), [(f"attn.in_proj_weight[{p}]", "attention", (70, 70)) for p in "qkv"]),
-        ("attn__qkv__weight", (210, 70), [(f"attn.qkv[{p}]", "attention", (70, 70)) for p in "qkv"]),
-        ("attn__c_attn__weight", (70, 210), [(f"attn.c_attn[{p}]", "attention", (70, 70)) for p in "qkv"]),
-        ("attn__q_proj__weight", (70, 70), [("attn.q_proj", "attention", (70, 70))]),
-        ("attn__qkv_proj__weight", (140, 70), [("attn.qkv_proj", "attention", (140, 70))]),
-    ],
-)
-def test_what_becomes_a_matrix(key, shape, expected):
-    assert found(**{key: shape}) == expected
-
-
-def test_parts_of_fused_projections_are_those_of_the_tensor():
-    state = {
-        "in_proj_weight": torch.randn(210, 70),
-        "c_attn.weight": torch.randn(80, 240),
-        "c_fc.weight": torch.randn(80, 320),
-    }
-    parts = {matrix.name: matrix.tensor for matrix in audit_inputs.matrices(state)}
-    assert torch.equal(parts["in_proj_weight[k]"], state["in_proj_weight"][70:140])
-    assert torch.equal(parts["c_attn[k]"], state["c_attn.weight"][:, 80:160].T)
-    assert torch.equal(parts["c_fc"], state["c_fc.weight"].T)
-    assert all(part.untyped_storage().data_ptr() for part in parts.values())
-
-
-def test_whole_numbers_and_quantised_weights_are_none():
-    state = {"index": torch.ones(9, 9, dtype=torch.int64), "mask": torch.ones(9, 9) > 0}
-    state["quantised"] = torch.randn(9, 9).to(torch.float8_e4m3fn)
-    assert audit_inputs.matrices(state) == []
-
-
-def test_tied_weights_count_once():
-    weight = torch.randn(80, 70)
-    parts = audit_inputs.matrices({"wte.weight": weight, "lm_head.weight": weight, "other.weight": weight.clone()})
-    assert [(part.name, part.kind) for part in parts] == [("wte", "embedding"), ("other", "linear")]
-
-
-def test_layers_of_a_safetensors_file_are_counted_as_people_do(tmp_path):
-    save_file(
-        {f"{name}.weight": torch.ones(2) for name in ("h.10", "h.2", "conv", "conv2")}, tmp_path / "a.safetensors"
-    )
-    state = audit_inputs.read(str(tmp_path / "a.safetensors"), weights=None, seed=0)
-    assert list(state) == ["conv.weight", "conv2.weight", "h.2.weight", "h.10.weight"]
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("nested", ["state_dict", "model", None])
-def test_pickled_state_dicts(tmp_path, nested, zipped):
-    state = OrderedDict(weight=torch.randn(4, 3), bias=torch.randn(4))
-    held = {nested: state, "epoch": 3, "optimizer": {"exp_avg": torch.ones(4, 3)}} if nested else state
-    torch.save(held, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
-    read = audit_inputs.read(str(tmp_path / "a.pt"), weights=None, seed=0)
-    assert {key: value.tolist() for key, value in read.items()} == {key: value.tolist() for key, value in state.items()}
 
 
 def test_half_precision_is_read_as_it_is():
@@ -123,95 +45,6 @@ def test_half_precision_is_read_as_it_is():
         sample = estimates.as_numpy(weight.to(dtype), slice(None))
         assert sample.dtype == np.float32
         assert np.array_equal(sample, weight.to(dtype).float().numpy())
-
-
-def test_sources(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a.pt", "a.safetensors", "b c.pth", "notes.txt"):
-        (tmp_path / name).touch()
-    assert audit_inputs.sources(".") == {"a.pt": "a.pt", "a": "a.safetensors", "b_c.pth-9e6465d4": "b c.pth"}
-    assert audit_inputs.sources(str(tmp_path / "a.pt")) == {"a.pt": str(tmp_path / "a.pt")}
-    assert audit_inputs.sources("torchvision:resnet18") == {"torchvision--resnet18": "torchvision:resnet18"}
-    assert [*audit_inputs.sources("torchvision:resnet18", "A/w.pth")] == ["torchvision--resnet18--A--w.pth"]
-
-
-def test_no_two_files_have_one_audit(tmp_path, monkeypatch):
-    """One name in two folders, one name but for its suffix or for special characters, a path that spells another's name."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    stems = [
-        "best",
-        "A--best",
-        "best-",
-        "b c",
-        "b_c",
-        "best.pt",
-        "b" * 120,
-        ".best",
-        "resnet18",
-        "torchvision--resnet18",
-    ]
-    folders = [".", "A", "B", "A/A", "A-", "A ", "A--A", "..", "torchvision"]
-    files = [f"{folder}/{stem}{suffix}" for folder in folders for stem in stems for suffix in audit_inputs.SUFFIXES]
-    for file in files:
-        path = Path(file)
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.touch()
-    names = [name for file in files for name in audit_inputs.sources(file)]
-    names += audit_inputs.sources("torchvision:resnet18")
-    names += [name for file in files for name in audit_inputs.sources("torchvision:resnet18", file)]
-    assert len({*names}) == len(names) == 2 * len(files) + 1
-    for name in names:
-        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name)
-        assert len(name) < 250
-    assert names[:2] == ["best", "best.pt"]  # readable
-    assert "A--best.pth" in names
-    again = [name for file in files for name in audit_inputs.sources(str(Path(file).absolute()))]
-    assert again == names[: len(files)]  # however the same file is named, it is one audit
-
-
-@pytest.mark.parametrize(
-    ("checkpoint", "said"),
-    [(None, "checkpoint is not set"), ("no.pt", "there is no 'no.pt'"), (".", "holds no .safetensors")],
-)
-def test_no_such_checkpoint(checkpoint, said, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=said):
-        audit_inputs.sources(checkpoint)
-
-
-def test_a_pickled_module_is_refused(tmp_path):
-    torch.save(torch.nn.Linear(3, 2), tmp_path / "whole.pt")
-    with pytest.raises(InputError, match=r"whole.pt holds pickled objects.*state_dict\(\)"):
-        audit_inputs.read(str(tmp_path / "whole.pt"), weights=None, seed=0)
-
-
-@pytest.mark.parametrize("name", ["damaged.pt", "damaged.safetensors"])
-def test_a_damaged_file(tmp_path, name):
-    (tmp_path / name).write_bytes(b"no weights at all" * 9)
-    with pytest.raises(InputError, match=f"{name} (holds|is not a)"):
-        audit_inputs.read(str(tmp_path / name), weights=None, seed=0)
-
-
-def test_a_list_is_no_state_dict(tmp_path):
-    torch.save([torch.ones(2, 2)], tmp_path / "list.pt")
-    with pytest.raises(InputError, match="holds list, not a state dict"):
-        audit_inputs.read(str(tmp_path / "list.pt"), weights=None, seed=0)
-
-
-def test_torchvision_models(tmp_path):
-    read = lambda **more: audit_inputs.read("torchvision:squeezenet1_1", **({"weights": None, "seed": 0} | more))  # noqa: E731
-    first, again, other = read(), read(), read(seed=1)
-    key = "features.0.weight"
-    assert torch.equal(first[key], again[key])
-    assert not torch.equal(first[key], other[key])
-    torch.save(other, tmp_path / "own.pth")
-    assert torch.equal(read(weights=str(tmp_path / "own.pth"))[key], other[key])
-    torch.save({"a.weight": torch.ones(2, 2)}, tmp_path / "wrong.pth")
-    with pytest.raises(InputError, match="wrong.pth does not fit torchvision's squeezenet1_1"):
-        read(weights=str(tmp_path / "wrong.pth"))
-    with pytest.raises(InputError, match="unknown torchvision model 'resnet19'.*did you mean 'resnet1"):
-        audit_inputs.read("torchvision:resnet19", weights=None, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -424,9 +257,11 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
         "source": str(tmp_path / "known.safetensors"),
         "weights": None,
         "evaluate": None,
+        "part": None,
+        "exclude": [],
         "ratios": [0],
     }
-    names = ("audit", "profiles", "curves", "compression", "accuracy")
+    names = ("audit", "profiles", "curves", "compression", "skipped", "accuracy")
     files = {name: tmp_path / f"{name}.parquet" for name in names}
     output = type("Output", (dict,), {})(files)
     output.text, output.html, output.plan = (tmp_path / name for name in ("audit.md", "audit.html", "plan.json"))
@@ -441,6 +276,9 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     assert "the weights are not all finite" in text
     assert '<img src="audit.png"' in (tmp_path / "audit.html").read_text()
     assert json.loads((tmp_path / "plan.json").read_text())["by_error"]["0.1"]
+    assert written.pop("skipped").column("reason").to_pylist() == ["a vector"]
+    assert "read as a safetensors file: 5 layers" in text
+    assert "Left out: 1 as a vector;" in text
     plotting.render("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
     assert (tmp_path / "audit.png").read_bytes()[:4] == b"\x89PNG"
 

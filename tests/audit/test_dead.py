@@ -145,10 +145,11 @@ def test_entries_left_out_for_block_lengths_are_few(n):
 
 def test_gates_of_different_scale_are_light_one_by_one():
     """Four Gaussian gates of an LSTM: together a mixture of scales."""
-    gates = {f"lstm.gate{n}.weight": scale * normal(128, 128, seed=n) for n, scale in enumerate((1, 0.5, 0.25, 2))}
-    found = layers.audit(gates, where="it", **SETTINGS)["audit"]
+    gates = [scale * normal(128, 128, seed=n) for n, scale in enumerate((1, 0.5, 0.25, 2))]
+    found = layers.audit({"lstm.weight_hh_l0": np.concatenate(gates)}, where="it", **SETTINGS)["audit"]
     assert [each["alpha"] for each in found] == [pytest.approx(2, abs=0.05)] * 4
-    together = row(np.concatenate(list(gates.values())))
+    assert {each["parameter"] for each in found} == {"lstm.weight_hh_l0"}
+    together = row(np.concatenate(gates))
     assert together["alpha"] < 1.7
 
 

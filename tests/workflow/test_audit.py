@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sgdtails.audit import checkpoint_audits
 from sgdtails.io import tables
 from sgdtails.stable import sampling as stable
 from tests.workflow.conftest import TINY
@@ -16,6 +17,18 @@ def audited(workflow, *arguments, checkpoint, **settings):
     return workflow.run(
         TINY | {"checkpoint": str(checkpoint), "audit": TINY_AUDIT | settings}, *arguments, "--", "audit"
     )
+
+
+def assert_same_as_the_command(audits, name, checkpoints, folder, monkeypatch):
+    """``sgdtails audit`` gives the tables that the workflow gives, with the same settings."""
+    settings = checkpoint_audits._settings() | TINY_AUDIT
+    monkeypatch.setattr(checkpoint_audits, "_settings", lambda: dict(settings))
+    (source,) = checkpoints.glob(name.removeprefix("weights--") + ("" if name.endswith(".pt") else ".safetensors"))
+    page = checkpoint_audits.audit(name, str(source), folder)
+    assert page.splitlines()[-1] == (audits / name / "audit.md").read_text().splitlines()[-1]
+    for table in checkpoint_audits.TABLES:
+        file = f"{name}/{table.removeprefix('audit_')}.parquet"
+        assert tables.read(folder / file).equals(tables.read(audits / file)), table
 
 
 @pytest.fixture
@@ -35,7 +48,7 @@ def checkpoints(fresh):
     return folder
 
 
-def test_a_folder_without_the_study(fresh, checkpoints):
+def test_a_folder_without_the_study(fresh, checkpoints, tmp_path, monkeypatch):
     """One audit per file, no job of the study, and only the figures again after an edit of theirs."""
     result = audited(fresh, checkpoint=checkpoints)
     assert result.returncode == 0, result.stdout
@@ -44,6 +57,7 @@ def test_a_folder_without_the_study(fresh, checkpoints):
     for name, word in (("weights--heavy", "stable-like"), ("weights--light.pt", "finite-variance-like")):
         (row,) = tables.read(results / f"audit/{name}/audit.parquet").to_pylist()
         assert (row["checkpoint"], row["reading"]) == (name, word)
+        assert_same_as_the_command(results / "audit", name, checkpoints, tmp_path, monkeypatch)
         for kind in ("md", "pdf", "png"):
             assert (results / f"audit/{name}/audit.{kind}").stat().st_size > 500
     settings = TINY | {"checkpoint": str(checkpoints), "audit": TINY_AUDIT}
@@ -65,14 +79,15 @@ def test_an_evaluation_function(fresh, checkpoints):
     ("checkpoint", "said"),
     [
         ("weights/missing.pt", "config key checkpoint: there is no 'weights/missing.pt'"),
-        ("rules", "config key checkpoint: rules holds no .safetensors, .pt, .pth, .bin file"),
-        ("weights/whole.pt", "weights/whole.pt holds pickled objects"),
+        ("rules", "config key checkpoint: rules holds no checkpoint"),
+        ("weights/page.pt", "weights/page.pt is an HTML page"),
         ("torchvision:resnet19", "unknown torchvision model 'resnet19'"),
     ],
 )
 def test_refused_in_one_sentence(fresh, checkpoints, checkpoint, said):
-    torch.save(torch.nn.Linear(2, 2), checkpoints / "whole.pt")
+    (checkpoints / "page.pt").write_text("<!doctype html><title>404</title>")
     result = audited(fresh, checkpoint=checkpoint)
     assert result.returncode != 0
     assert said in result.stdout
     assert "Traceback" not in result.stdout
+    assert not list((fresh.folder / "results").glob("audit/*/*.*"))  # nothing half-written

@@ -1,5 +1,6 @@
 """The page of an audit: the answer, a narrow table of layers, zeros and dead rows, accuracy, and how to read it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from sgdtails.audit.page.content import Cell, Interval, Name, Page, Section, Tab
 
 SHOWN = 0.1  # relative error of the share in the table
 _NUMBERS = 8  # of dead rows that are named
+_REASONS = 8  # for which arrays are left out
 LEGEND = (
     ("rows", "What a layer is a sample of: one output's incoming weights, of a convolution one kernel, of a layer with few outputs one input's outgoing weights."),
     ("tail index α̂", "How fast sums of rows grow with their number. 2 is a light tail, such as a Gaussian one; less is heavier. In brackets: its 95% interval."),
@@ -22,7 +24,7 @@ LEGEND = (
 )  # fmt: skip
 
 
-def page(name: str, source: str, rows: Rows, *, arrays: int, figure: str | None = None) -> Page:
+def page(name: str, source: str, rows: Rows, *, arrays: int, read_as: str = "", figure: str | None = None) -> Page:
     """Put together the page of an audit.
 
     Parameters
@@ -33,6 +35,8 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, figure: str | None 
         Rows of its tables; ``audit_skipped`` (name, shape, dtype, reason) and ``audit_accuracy`` may be missing.
     arrays : int
         How many arrays the checkpoint has.
+    read_as : str
+        What the file was read as.
     figure : str, optional
         Name of the figure's file beside the page.
 
@@ -53,7 +57,7 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, figure: str | None 
     `mine.pt`: 1 layer with 2,048 weights, of 1 array: 1 undecided.
     """
     first, *others = answer.sentences(rows, arrays=arrays)
-    sentences = [[Name(source), ": ", *first], *others]
+    sentences = [[Name(source), f", read as {read_as}: " if read_as else ": ", *first], *others]
     if rows.get("audit_skipped"):
         sentences.append(_skipped(rows["audit_skipped"]))
     sections = [Section("Layers", table=_layers(rows)), _zeros(rows["audit"])]
@@ -64,11 +68,9 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, figure: str | None 
 
 
 def _skipped(rows: Sequence[Mapping[str, Any]]) -> Text:
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        reasons.setdefault(row["reason"], []).append(row["name"])
-    shown = [f"{len(names)} ({reason})" for reason, names in list(reasons.items())[:4]]
-    more = f" and {len(reasons) - 4} other reasons" if len(reasons) > 4 else ""
+    reasons = Counter(row["reason"] for row in rows).most_common()
+    shown = [f"{count} as {reason}" for reason, count in reasons[:_REASONS]]
+    more = f" and {sum(count for _, count in reasons[_REASONS:])} more" if len(reasons) > _REASONS else ""
     return [f"Left out: {', '.join(shown)}{more}; table skipped names them."]
 
 

@@ -15,7 +15,9 @@ from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
 
 
-def compare(sources: Mapping[str, str], output: Path | None = None) -> str:
+def compare(
+    sources: Mapping[str, str], output: Path | None = None, *, part: str | None = None, exclude: Sequence[str] = ()
+) -> str:
     """Compare two checkpoints of one network.
 
     Parameters
@@ -24,6 +26,10 @@ def compare(sources: Mapping[str, str], output: Path | None = None) -> str:
         Two files by name, the base first.
     output : pathlib.Path, optional
         Where a folder ``BASE--and--TUNED`` with ``comparison.md``, ``comparison.html`` and ``comparison.parquet`` is written.
+    part : str, optional
+        Of files with several networks the one that is asked for.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers, beside those of the config.
 
     Returns
     -------
@@ -40,9 +46,9 @@ def compare(sources: Mapping[str, str], output: Path | None = None) -> str:
             f"--compare takes two checkpoints, not {len(sources)}; give the base first, then what was made from it."
         )
     (base, first), (tuned, second) = sources.items()
-    chosen = settings()
-    states = [audit_inputs.read(source, weights=None, seed=chosen["seed"]) for source in (first, second)]
-    found = list(comparison.rows(*states, seed=chosen["seed"], entries=chosen["entries"]))
+    chosen = settings(part, exclude)
+    states = [audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part) for source in (first, second)]
+    found = list(comparison.rows(*states, seed=chosen["seed"], entries=chosen["entries"], exclude=chosen["exclude"]))
     page = comparison.page(base, tuned, found)
     if output is not None:
         common = {"base": base, "tuned": tuned}
@@ -53,7 +59,9 @@ def compare(sources: Mapping[str, str], output: Path | None = None) -> str:
     return markdown.write(page)
 
 
-def follow(sources: Mapping[str, str], output: Path | None = None) -> str:
+def follow(
+    sources: Mapping[str, str], output: Path | None = None, *, part: str | None = None, exclude: Sequence[str] = ()
+) -> str:
     """Follow the tail indices of a network over its checkpoints; progress goes to stderr.
 
     Parameters
@@ -62,6 +70,10 @@ def follow(sources: Mapping[str, str], output: Path | None = None) -> str:
         Files by name.
     output : pathlib.Path, optional
         Where a folder ``series`` with ``series.md``, ``series.html``, ``series.parquet``, and the figure is written.
+    part : str, optional
+        Of files with several networks the one that is asked for.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers, beside those of the config.
 
     Returns
     -------
@@ -75,12 +87,12 @@ def follow(sources: Mapping[str, str], output: Path | None = None) -> str:
     """
     if len(sources) < 2:
         raise InputError("--series takes two checkpoints or more; give the folder that they are in.")
-    chosen, names = settings(), {source: name for name, source in sources.items()}
+    chosen, names = settings(part, exclude), {source: name for name, source in sources.items()}
     found: list[dict[str, Any]] = []
     ordered = series.steps(list(names))
     for place, (step, source) in enumerate(ordered):
-        state = audit_inputs.read(source, weights=None, seed=chosen["seed"])
-        rows = series.rows(state, seed=chosen["seed"], entries=chosen["entries"])
+        state = audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part)
+        rows = series.rows(state, seed=chosen["seed"], entries=chosen["entries"], exclude=chosen["exclude"])
         found += [{"checkpoint": names[source], "step": step} | row for row in rows]
         print(f"checkpoint {place + 1} of {len(ordered)}: {names[source]}", file=sys.stderr, flush=True)
     if not found:

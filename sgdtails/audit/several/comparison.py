@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.audit_inputs import Matrix, matrices
 from sgdtails.audit.layer import compressibility, estimates
 from sgdtails.audit.page.content import Cell, Name, Page, Section, Table, number, percent
 from sgdtails.audit.page.contents import interval
+from sgdtails.audit.weights.matrices import Matrix, matrices
 from sgdtails.errors import InputError
 
 _ENDS = ("alpha", "alpha_low", "alpha_high")
@@ -26,7 +26,9 @@ TERMS = (
 )  # fmt: skip
 
 
-def rows(base: Mapping[str, Any], tuned: Mapping[str, Any], *, seed: int, entries: int) -> Iterator[dict[str, Any]]:
+def rows(
+    base: Mapping[str, Any], tuned: Mapping[str, Any], *, seed: int, entries: int, exclude: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each layer of two states.
 
     Parameters
@@ -37,6 +39,8 @@ def rows(base: Mapping[str, Any], tuned: Mapping[str, Any], *, seed: int, entrie
         Seed of orders and signs.
     entries : int
         Most weights of a layer that estimates are made from.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers.
 
     Yields
     ------
@@ -56,7 +60,7 @@ def rows(base: Mapping[str, Any], tuned: Mapping[str, Any], *, seed: int, entrie
     >>> row["status"], round(row["change_norm"], 3), round(row["change_cosine"], 3)
     ('changed', 0.1, -1.0)
     """
-    ours, theirs = ({matrix.name: matrix for matrix in matrices(state)} for state in (base, tuned))
+    ours, theirs = ({matrix.name: matrix for matrix in matrices(state, exclude)[0]} for state in (base, tuned))
     if not any(name in theirs and _shape(theirs[name]) == _shape(matrix) for name, matrix in ours.items()):
         raise InputError("the two checkpoints have no layer of one name and shape; give two of the same network.")
     for layer, name in enumerate(dict.fromkeys([*ours, *theirs])):
@@ -67,13 +71,15 @@ def rows(base: Mapping[str, Any], tuned: Mapping[str, Any], *, seed: int, entrie
             yield row | {"status": "in the second only" if one is None else "in the first only"}
         elif shape != _shape(other):
             yield row | {"status": f"other shape: {' x '.join(map(str, _shape(other)))}"}
+        elif one.reason is not None or other.reason is not None:
+            yield row | {"status": one.reason or other.reason}
         else:
             yield row | _compared(_numbers(one), _numbers(other), [seed, layer], entries)
 
 
 def _shape(matrix: Matrix | None) -> tuple[int, ...]:
     assert matrix is not None
-    return tuple(matrix.tensor.shape)
+    return matrix.shape
 
 
 def _numbers(matrix: Matrix) -> NDArray[np.float32]:

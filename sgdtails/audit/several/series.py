@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sgdtails.audit.audit_inputs import matrices
 from sgdtails.audit.layer import estimates
 from sgdtails.audit.page.content import Cell, Name, Page, Section, Table, number
+from sgdtails.audit.weights.matrices import matrices
 
 _KEPT = ("alpha", "alpha_low", "alpha_high", "entries_alpha", "entries_alpha_low", "entries_alpha_high", "zero_share", "dead")  # fmt: skip
 
@@ -52,7 +52,7 @@ def _natural(text: str) -> list[tuple[bool, int, str]]:
     return [(piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces]
 
 
-def rows(state: Mapping[str, Any], *, seed: int, entries: int) -> Iterator[dict[str, Any]]:
+def rows(state: Mapping[str, Any], *, seed: int, entries: int, exclude: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Yield tail indices of the layers of one checkpoint of a series.
 
     Parameters
@@ -63,6 +63,8 @@ def rows(state: Mapping[str, Any], *, seed: int, entries: int) -> Iterator[dict[
         Seed of orders and signs, the same for all checkpoints.
     entries : int
         Most weights of a layer that estimates are made from.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers.
 
     Yields
     ------
@@ -75,9 +77,11 @@ def rows(state: Mapping[str, Any], *, seed: int, entries: int) -> Iterator[dict[
     >>> [(row["layer_name"], round(row["alpha"], 1)) for row in rows(state, seed=0, entries=2**20)]
     [('a', 2.0)]
     """
-    for layer, matrix in enumerate(matrices(state)):
-        found = estimates.of_tensor(matrix.tensor, [seed, layer], entries, labelled=False)
-        columns = found.columns if found else {"reason": "the weights are not all finite"}
+    for layer, matrix in enumerate(matrices(state, exclude)[0]):
+        columns = {"reason": matrix.reason or "the weights are not all finite"}
+        if matrix.reason is None:
+            found = estimates.of_tensor(matrix.tensor, [seed, layer], entries, labelled=False)
+            columns = found.columns if found else columns
         common = {"layer": layer, "layer_name": matrix.name, "reason": columns.get("reason")}
         yield common | {name: columns.get(name) for name in _KEPT}
 

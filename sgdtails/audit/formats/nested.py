@@ -1,0 +1,190 @@
+"""The weights in what a file holds: dictionaries at any depth, lists, whole modules, and objects of unknown classes."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sgdtails.audit.checkpoint import Checkpoint, Skipped, left_out
+from sgdtails.audit.formats.inert_pickles import StandIn, array_of
+from sgdtails.errors import InputError, unknown
+
+_DEEPEST = 60
+# Names of what training scripts save beside a network.
+_TRAINING = re.compile(
+    r"(.*_)?(optim|optimizers?|optimizer_states?|opt_state|lr_schedulers?|schedulers?|scaler|grad_scaler|rng|rng_states?|"
+    r"random_states?|loops|callbacks|hyper_parameters|hparams|hparams_name|loss|criterion|metrics|losses)(_.*)?",
+    re.IGNORECASE,
+)
+_SCRIPTED = "__torch__."  # of the classes in a TorchScript archive
+_WRAPPERS = re.compile(
+    r"(.*_)?(state|state_dict|model|module|net|network|params|params_ema|weights|ema|generator|backbone)(_.*)?",
+    re.IGNORECASE,
+)
+_LEAVES = {"kernel", "bias", "weight", "scale", "embedding", "mean", "var"}
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """An array in a tree: the keys that lead to it, and why it is no weight."""
+
+    path: tuple[str, ...]
+    array: Any
+    reason: str | None
+
+
+def weights(loaded: Any, *, where: str, part: str | None = None) -> Checkpoint:
+    """Take the arrays of a network out of what a file holds.
+
+    Parameters
+    ----------
+    loaded : object
+        Containers with arrays of torch or numpy, and stand-ins.
+    where : str
+        The file, for sentences.
+    part : str, optional
+        Keys with dots between them: only the arrays below are taken, such as ``teacher``.
+
+    Returns
+    -------
+    Checkpoint
+        Arrays by name. Keys that lead to all of them are left out of their names; arrays of optimisers, and buffers of whole
+        modules, are in ``skipped``.
+
+    Raises
+    ------
+    InputError
+        If there are no arrays, or no such part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> list(weights({"model": {"fc.weight": np.ones((2, 2))}, "epoch": 3}, where="example"))
+    ['fc.weight']
+    """
+    leaves = list(_leaves(loaded, (), None, set()))
+    if not leaves:
+        raise InputError(
+            f"{where} holds {_what(loaded)} without arrays, not a state dict; "
+            "save one with torch.save(model.state_dict(), path)."
+        )
+    kept = [leaf for leaf in leaves if leaf.reason is None]
+    skipped = [leaf for leaf in leaves if leaf.reason is not None]
+    if part is not None:
+        keys = part.split(".")
+        inside = [leaf for leaf in kept if _below(leaf.path, keys)]
+        if not inside:
+            known = {name.partition(".")[0] for leaf in kept if "." in (name := ".".join(leaf.path))}
+            raise unknown("part", part, f"config key audit.part, of {where}", known)
+        skipped += [_Leaf(leaf.path, leaf.array, f"not in part {part}") for leaf in kept if leaf not in inside]
+        kept = inside
+    kept, prefix = _unwrapped(kept)
+    return Checkpoint(
+        _named(kept),
+        [_entry(leaf) for leaf in skipped],
+        f"its {'.'.join(prefix)}" if prefix else "",
+    )
+
+
+def _what(loaded: Any) -> str:
+    return f"an object of {loaded.origin}" if isinstance(loaded, StandIn) else f"a {type(loaded).__name__}"
+
+
+def _below(path: Sequence[str], keys: Sequence[str]) -> bool:
+    return ".".join(path).startswith(".".join(keys) + ".") or list(path) == list(keys)
+
+
+def _entry(leaf: _Leaf) -> Skipped:
+    return left_out(".".join(leaf.path), leaf.array, leaf.reason or "")
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value has a shape and a type of numbers."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _leaves(value: Any, path: tuple[str, ...], reason: str | None, above: set[int]) -> Iterator[_Leaf]:
+    """Give the arrays in a tree, depth first; what contains itself is not entered again."""
+    value = array_of(value)
+    if is_array(value):
+        yield _Leaf(path or ("tensor",), value, reason)
+        return
+    if id(value) in above or len(path) > _DEEPEST:
+        return
+    above = above | {id(value)}
+    if isinstance(value, StandIn):
+        yield from _of_stand_in(value, path, reason, above)
+        return
+    if isinstance(value, Mapping):
+        pairs: Any = value.items()
+        if {"state", "param_groups"} <= {*map(str, value)} or {"exp_avg"} <= {*map(str, value)}:
+            reason = reason or "state of an optimiser"
+    elif isinstance(value, list | tuple):
+        pairs = enumerate(value)
+    else:
+        return
+    for key, inner in pairs:
+        yield from _leaves(inner, (*path, str(key)), reason or _training(path, str(key), inner), above)
+
+
+def _training(path: tuple[str, ...], key: str, inner: Any) -> str | None:
+    """Why what lies under a key is no part of a network; names of arrays, and of parts deep inside, say nothing of that."""
+    if len(path) < 3 and not is_array(inner) and _TRAINING.fullmatch(key):
+        return f"training's {key}"
+    return None
+
+
+def _of_stand_in(value: StandIn, path: tuple[str, ...], reason: str | None, above: set[int]) -> Iterator[_Leaf]:
+    """Give the arrays of an object: of a module its parameters, buffers and modules; of another its attributes and elements."""
+    state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
+    attributes = dict(state) if isinstance(state, Mapping) else {}
+    module = {"_parameters", "_modules"} <= {*map(str, attributes)}
+    if module:
+        groups: list[tuple[Any, str | None]] = [
+            (attributes["_parameters"], None),
+            (attributes.get("_buffers"), "a buffer"),
+            (attributes["_modules"], None),
+        ]
+    else:
+        elements = dict(enumerate([*value.elements, *value.given]))
+        groups = [(attributes, None), (elements, None), ({str(key): inner for key, inner in value.entries}, None)]
+    for group, why in groups:
+        for key, inner in group.items() if isinstance(group, Mapping) else ():
+            if key == "_flat_weights":  # of torch's recurrent layers: their weights once more
+                continue
+            for leaf in _leaves(inner, (*path, str(key)), reason or why, above):
+                if module or value.origin.startswith(
+                    _SCRIPTED
+                ):  # the name within a module is one key, as in a state dict
+                    leaf = replace(leaf, path=(*path, ".".join(leaf.path[len(path) :])))
+                yield leaf
+
+
+def _unwrapped(leaves: list[_Leaf]) -> tuple[list[_Leaf], tuple[str, ...]]:
+    """Leave out the keys that lead to all leaves, or to all but loose arrays; give these keys, too."""
+    prefix: tuple[str, ...] = ()
+    while True:
+        heads = dict.fromkeys(leaf.path[0] for leaf in leaves if len(leaf.path) > 1)
+        if len(heads) != 1:
+            return leaves, prefix
+        (head,) = heads
+        loose = [leaf for leaf in leaves if len(leaf.path) == 1]
+        inner = [leaf for leaf in leaves if len(leaf.path) > 1]
+        module = all(len(leaf.path) == 2 and leaf.path[1] in _LEAVES for leaf in inner)
+        if not _WRAPPERS.fullmatch(head) and (loose or module):
+            return leaves, prefix
+        if {leaf.path[1] for leaf in inner} & {leaf.path[0] for leaf in loose}:
+            return leaves, prefix
+        leaves = [_Leaf(leaf.path[1:] or leaf.path, leaf.array, None) for leaf in leaves]
+        prefix = (*prefix, head)
+
+
+def _named(leaves: Sequence[_Leaf]) -> dict[str, Any]:
+    """Name arrays by the keys that lead to them, with dots between; of two with one name the second has a number."""
+    found: dict[str, Any] = {}
+    for leaf in leaves:
+        name, number = ".".join(leaf.path), 2
+        while name in found:
+            name, number = f"{'.'.join(leaf.path)} ({number})", number + 1
+        found[name] = leaf.array
+    return found

@@ -1,0 +1,165 @@
+"""Files of other libraries, read with their own packages: GGUF, Keras, Flax, numpy."""
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdtails.audit.checkpoint import Checkpoint, Deferred
+from sgdtails.audit.formats import nested
+from sgdtails.audit.formats.extras import imported
+from sgdtails.audit.formats.recurrent import reordered
+from sgdtails.config import inputs
+from sgdtails.errors import InputError
+
+_HEADS = re.compile(r"(^|\.)(query|key|value|q|k|v)$")
+_LAYOUTS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
+
+
+def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
+    """Read a file of numpy, Keras, Flax or llama.cpp.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    where : str
+        What named it, for sentences.
+    kind : str
+        As ``kinds.kind_of`` says.
+    part : str or None
+        The part of a nested file that is asked for.
+
+    Returns
+    -------
+    Checkpoint
+        Arrays by name, outputs first. Those of a GGUF file are computed when they are asked for.
+
+    Raises
+    ------
+    InputError
+        Without the package that reads the format, and for a damaged file.
+    """
+    reader = {"gguf": _gguf, "hdf5": _hdf5, "keras": _keras, "msgpack": _msgpack, "npz": _numpy, "npy": _numpy}[kind]
+    try:
+        found = reader(path, where)
+    except InputError:
+        raise
+    except Exception as error:  # of a damaged file these packages raise whatever they meet
+        raise InputError(
+            f"{where}: {path} is damaged, or not what its first bytes say ({inputs.reason(error)}); give another."
+        ) from error
+    checkpoint = nested.weights(found, where=f"{where}: {path}", part=part)
+    if kind in ("gguf", "npz", "npy"):
+        return checkpoint
+    names = set(checkpoint)
+    return Checkpoint(
+        {name: array for key, value in checkpoint.items() for name, array in [_as_torch(key, value, names)]},
+        checkpoint.skipped,
+        checkpoint.read_as,
+    )
+
+
+def _gguf(path: Path, where: str) -> dict[str, Any]:
+    gguf = imported("gguf", "gguf", f"{where}: {path} is a GGUF file")
+
+    def numbers(tensor: Any, rows: int | None = None) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = gguf.quants.dequantize(tensor.data[:rows], tensor.tensor_type)
+        return found
+
+    arrays = {}
+    for tensor in gguf.GGUFReader(path).tensors:
+        kind, reason = tensor.tensor_type.name, None
+        try:
+            numbers(tensor, 1)
+        except NotImplementedError:
+            reason = f"numbers of type {kind}, which the package gguf cannot turn into floating-point ones"
+        shape = tuple(int(n) for n in reversed(tensor.shape))
+        arrays[tensor.name] = Deferred(shape, kind, partial(numbers, tensor), reason)
+    return arrays
+
+
+def _hdf5(path: Path | IO[bytes], where: str) -> dict[str, Any]:
+    h5py = imported("h5py", "keras", f"{where}: {path} is an HDF5 file")
+    found: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiubc":
+            keys = [key.partition(":")[0] for key in name.split("/")]
+            unique = [key for n, key in enumerate(keys) if n == 0 or key != keys[n - 1]]
+            inner = found
+            for key in unique[:-1]:
+                inner = inner.setdefault(key, {})
+            inner[unique[-1]] = item[()]
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    found.pop("optimizer_weights", None)
+    return found
+
+
+def _keras(path: Path, where: str) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        return _hdf5(io.BytesIO(archive.read("model.weights.h5")), where)
+
+
+def _msgpack(path: Path, where: str) -> Any:
+    msgpack = imported("msgpack", "flax", f"{where}: {path} is a msgpack file")
+
+    def extension(code: int, data: bytes) -> Any:
+        if code not in (1, 3):  # an array, and a number of numpy; a complex number is none of either
+            return None
+        shape, dtype, content = msgpack.unpackb(data, raw=False)
+        return _of_bytes(content, str(dtype), shape)
+
+    found = msgpack.unpackb(path.read_bytes(), ext_hook=extension, raw=False, strict_map_key=False)
+    return _joined(found)
+
+
+def _of_bytes(content: bytes, dtype: str, shape: list[int]) -> NDArray[Any]:
+    if dtype == "bfloat16":
+        return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    return np.frombuffer(content, _LAYOUTS.get(dtype, dtype)).reshape(shape)
+
+
+def _joined(tree: Any) -> Any:
+    """Give a tree in which Flax's pieces of large arrays are arrays."""
+    if not isinstance(tree, Mapping):
+        return tree
+    if "__msgpack_chunked_array__" in tree:
+        chunks, shape = tree["chunks"], tree["shape"]
+        flat = [chunks[str(number)] for number in range(len(chunks))]
+        return np.concatenate(flat).reshape([shape[str(number)] for number in range(len(shape))])
+    return {key: _joined(value) for key, value in tree.items()}
+
+
+def _numpy(path: Path, where: str) -> dict[str, Any]:
+    loaded = np.load(path, allow_pickle=False)
+    return {"array": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+
+
+def _as_torch(key: str, array: Any, names: set[str]) -> tuple[str, Any]:
+    """Give a weight of Keras or Flax, which hold inputs before outputs, as torch has it, with outputs first."""
+    parent, _, leaf = key.rpartition(".")
+    layer, _, last = parent.rpartition(".")
+    if last == "vars" and "embedding" not in layer:  # of Keras 3: without names
+        parent, leaf = layer, "kernel" if array.ndim > 1 else leaf
+    if leaf == "recurrent_kernel" or (leaf == "kernel" and f"{parent}.recurrent_kernel" in names):
+        name = "weight_hh_l0" if leaf == "recurrent_kernel" else "weight_ih_l0"
+        gates = array.shape[1] / (array.shape[0] if leaf == "recurrent_kernel" else 1)
+        layout = "keras GRU" if gates == 3 or "gru" in parent.lower() else "keras"
+        return f"{parent}.{name}", reordered(array.T, layout)
+    if leaf not in ("kernel", "depthwise_kernel", "pointwise_kernel") or array.ndim < 2:
+        return key, array
+    name = f"{parent}.{'weight' if leaf == 'kernel' else leaf.removesuffix('_kernel')}".lstrip(".")
+    if array.ndim == 3 and _HEADS.search(parent):  # (inputs, heads, outputs of a head)
+        return name, array.reshape(len(array), -1).T
+    if array.ndim == 3 and "attention" in parent.lower() and parent.endswith("out"):
+        return name, array.reshape(-1, array.shape[-1]).T
+    return name, np.moveaxis(array, (-1, -2), (0, 1))

@@ -1,0 +1,118 @@
+"""Files that try to run code, that point outside themselves, or that are cut off."""
+
+import collections
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from sgdtails.audit.formats import inert_pickles
+from sgdtails.errors import InputError
+from tests.audit.helpers import OLD, read
+
+# Hostile files.
+
+
+class Runs:
+    """A pickle that calls a function."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+class State:
+    """A pickle that sets the state of what a function gives."""
+
+    def __init__(self, function, given, state):
+        self.parts = function, given, state
+
+    def __reduce__(self):
+        return self.parts
+
+
+HOSTILE = {
+    "os.system": lambda mark: Runs(os.system, (f"touch {mark}",)),
+    "eval": lambda mark: Runs(eval, (f"open({mark!r}, 'w')",)),
+    "exec": lambda mark: Runs(exec, (f"open({mark!r}, 'w')",)),
+    "open": lambda mark: Runs(open, (mark, "w")),
+    "os.mkdir": lambda mark: Runs(os.mkdir, (mark,)),
+    "torch.load": lambda mark: Runs(torch.load, (mark,)),
+    "torch.save": lambda mark: Runs(torch.save, ([], mark)),
+    "numpy.save": lambda mark: Runs(np.save, (mark, np.ones(2))),
+    "setstate": lambda mark: State(collections.OrderedDict, (), {"__reduce__": Runs(os.system, (f"touch {mark}",))}),
+    "a state of os.system": lambda mark: State(os.system, (f"touch {mark}",), {"a": 1}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("kind", [{}, OLD, None], ids=["zip", "old", "pickle"])
+def test_a_hostile_pickle_runs_nothing(tmp_path, name, kind):
+    held = {"state_dict": {"fc.weight": torch.ones(3, 2)} if kind is not None else {"fc.weight": np.ones((3, 2))}}
+    mark = str(tmp_path / "mark")
+    held["hyper_parameters"] = HOSTILE[name](mark)
+    if kind is None:
+        (tmp_path / "a.pt").write_bytes(pickle.dumps(held))
+    else:
+        torch.save(held, tmp_path / "a.pt", **kind)
+    assert list(read(tmp_path / "a.pt")) == ["fc.weight"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def unpickled(data, known=None):
+    return inert_pickles.Unpickler(io.BytesIO(data), known or {}).load()
+
+
+def test_a_pickle_cannot_change_what_it_is_given():
+    """State for a function of ours, for a class of stand-ins, and for an ordered mapping."""
+    builder = inert_pickles.Builder(lambda: 1)
+    build = b"}(X\x09\x00\x00\x00_functionK\x01ub."
+    for name, known in (
+        ("ours f", {"ours.f": builder}),
+        ("any C", {}),
+        ("collections OrderedDict", inert_pickles.plain()),
+    ):
+        with pytest.raises((pickle.UnpicklingError, TypeError, AttributeError)):
+            unpickled(b"\x80\x02c" + name.replace(" ", "\n").encode() + b"\n" + build, known)
+    assert builder() == 1
+
+
+def test_tensors_beyond_their_storage_are_refused(tmp_path):
+    torch.save({"fc.weight": torch.ones(3, 2)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for old, new in ((b"K\x03K\x02\x86", b"K\x7fK\x02\x86"), (b"K\x02K\x01\x86", b"K\x7fK\x01\x86")):
+        with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:
+            for name, data in members.items():
+                assert name.rpartition("/")[2] != "data.pkl" or data.count(old) == 1
+                archive.writestr(name, data.replace(old, new) if name.endswith("data.pkl") else data)
+        with pytest.raises(InputError, match="a tensor is larger than its storage"):
+            read(tmp_path / "b.pt")
+
+
+def test_a_compressed_archive_is_read_too(tmp_path):
+    weight = torch.randn(3, 2)
+    torch.save({"fc.weight": weight}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as old,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert torch.equal(read(tmp_path / "b.pt")["fc.weight"], weight)
+
+
+@pytest.mark.parametrize("cut", [30, 0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("kind", [{}, OLD], ids=["zip", "old"])
+def test_a_file_that_is_cut_off(tmp_path, cut, kind):
+    torch.save({"fc.weight": torch.ones(60, 20)}, tmp_path / "whole.pt", **kind)
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(whole[: int(cut * len(whole)) if cut < 1 else cut])
+    with pytest.raises(InputError, match="a.pt is (a zip archive that is cut off|not what torch.save writes)"):
+        read(tmp_path / "a.pt")
