@@ -236,8 +236,8 @@ def of_sample(
 
     Examples
     --------
-    >>> sample = np.random.default_rng(0).standard_normal((100, 20), np.float32)
-    >>> sample[:30] = 0
+    >>> sample = np.random.default_rng(0).standard_normal((400, 50), np.float32)
+    >>> sample[:100] = 0
     >>> found = of_sample(sample, clean(sample, (sample == 0).all(axis=1), [0]), [0])
     >>> round(found["alpha"], 1), found["alpha_low"] <= found["alpha"] <= found["alpha_high"]
     (2.0, True)
