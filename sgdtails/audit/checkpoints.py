@@ -12,8 +12,8 @@ from sgdtails.config import inputs
 from sgdtails.errors import InputError
 
 SUFFIXES = (
-    *(".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".jit"),
-    *(".onnx", ".gguf", ".h5", ".hdf5", ".keras", ".msgpack", ".npz"),
+    *(".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pt.tar", ".pth.tar", ".pkl", ".jit"),
+    *(".onnx", ".gguf", ".h5", ".hdf5", ".keras", ".msgpack"),
 )
 TORCHVISION = "torchvision:"
 KEY = "config key checkpoint"
@@ -89,7 +89,7 @@ def _in_folder(folder: Path) -> list[Path]:
     found = indices + [
         file
         for file in files
-        if file.suffix in SUFFIXES and file.name not in of_indices and not _TRAINING.fullmatch(file.name)
+        if file.name.endswith(SUFFIXES) and file.name not in of_indices and not _TRAINING.fullmatch(file.name)
     ]
     if not found:
         shown = ", ".join(SUFFIXES)

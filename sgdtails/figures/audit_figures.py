@@ -135,7 +135,7 @@ def _words(axes: Axes, rows: Rows) -> None:
 
 def _limit(rows: Rows) -> float:
     """Give the left end of the axis of tail indices."""
-    least = [row[key] for row in rows for key in ("alpha", "entries_alpha") if row[key] is not None]
+    least: list[float] = [row[key] for row in rows for key in ("alpha", "entries_alpha") if row[key] is not None]
     return max(0.0, min([_FIRST, *(value - 0.1 for value in least)]))
 
 

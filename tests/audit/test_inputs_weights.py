@@ -218,6 +218,7 @@ def test_buffers_are_left_out_by_their_names():
         "rope.inv_freq": "a cache of constants",
         "k_cache": "a cache of constants",
         "attn.relative_position_index": "a table of constants",
+        "fc.exp_avg_sq": "state of an optimiser",
     }
     state = {name: torch.randn(66, 70) for name in names}
     assert layers(state) == {}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from tests.cluster.conftest import FILES, STUDY, TABLES, targets
 from tests.cluster.slurm import Slurm, wait
@@ -140,6 +142,21 @@ def test_a_partition_that_does_not_exist_is_one_sentence_before_anything_is_subm
     assert f"unknown partition 'gppu' in {cluster.folder}/site.yaml: did you mean 'gpu'?" in result.stdout
     assert "Traceback" not in result.stdout
     assert "submitted" not in result.stdout
+
+
+def test_a_job_that_fails_is_tried_once_more_than_it_may_be_retried(cluster):
+    """Snakemake counts retries, and so could its plug-in for SLURM: together they must not try more often."""
+    (cluster.folder / "mine.py").write_text("def fails(state):\n    raise RuntimeError('it always fails')\n")
+    save_file({"fc.weight": torch.ones(80, 70)}, cluster.folder / "my.safetensors")
+    retries = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text().replace("?", ""))["retries"]
+    before = set(cluster.slurm.jobs())
+    nulls = {"replicates": 2, "entries": 1024}
+    audit = {"checkpoint": "my.safetensors", "audit": {"evaluate": "mine.fails", "ratios": [0], "nulls": nulls}}
+    result = cluster.submit(STUDY | audit, "audit")
+    assert result.returncode != 0
+    tried = {job: comment for job, comment in cluster.slurm.jobs().items() if job not in before}
+    assert [rule(comment) for comment in tried.values()] == ["audit"] * (retries + 1), result.stdout
+    assert retries == 2
 
 
 @pytest.mark.skipif("SGDTAILS_TEST_DEMO" not in os.environ, reason="10 minutes; SGDTAILS_TEST_DEMO=1 asks for it")

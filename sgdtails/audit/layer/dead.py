@@ -117,7 +117,8 @@ def dead_rows(log_norms: NDArray[np.float64], fewest: int = _GAP_VALUES) -> NDAr
     last = len(ordered) - max(FEWEST_ALIVE, math.ceil(len(ordered) / 4))
     for below in reversed(np.flatnonzero(np.diff(ordered) >= gap).tolist()):  # the uppermost gap comes first
         if below < last and ordered[below] <= np.median(ordered[below + 1 :]) - math.log(SMALL):
-            return zero | (log_norms <= ordered[below])
+            below_gap: NDArray[np.bool_] = log_norms <= ordered[below]
+            return np.logical_or(zero, below_gap)
     return zero
 
 

@@ -23,6 +23,7 @@ _BUFFERS = (
         re.compile(r"running_(mean|var|std)|moving_(mean|variance)|num_batches_tracked|cluster_size|embed_avg"),
         "a running statistic",
     ),
+    (re.compile(r"(max_)?exp_avg(_sq)?|momentum_buffer"), "state of an optimiser"),
     (re.compile(r"weight_scales?(_inv|_2)?|scales|q?zeros|(nested_)?absmax|\w*_scales"), "scales of quantised weights"),
     (re.compile(r"\w*position_ids|relative_position_index|(\w*_)?anchors?|anchor_grid"), "a table of constants"),
 )
