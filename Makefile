@@ -1,7 +1,8 @@
 # Set-up, the embedded study, tests and checks. Needs Python >= 3.11 and make; everything else is in requirements.lock.
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 SHELL := bash
@@ -12,8 +13,11 @@ THERE = @test -f "$$CONFIG" || { echo "sgdtails: there is no file $$CONFIG; give
 FUZZ ?= config runs claims npz npy tar headers image arrays checkpoint
 FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
+# Tests of one file, or of the finished study, stay with one worker: tests/conftest.py. TESTS are more arguments.
+WORKERS ?= 2
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
-.PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test lint format lock clean image test-container test-cluster verify soak
+.PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -48,8 +52,11 @@ gpu-study:                   ## as much of the study of GPU_CONFIG as SECONDS ar
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_study "$(SECONDS)" $(if $(MNIST),--root "$(MNIST)") \
 	  $(if $(GPU_CONFIG),--configfile "$(GPU_CONFIG)")
 
-test: .venv/ready            ## all tests; those that need what this machine lacks say why they are skipped
-	pytest
+test: $(VENV)/ready          ## what a change needs to be trusted: at most 8 minutes on two slow cores
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/ready        ## all tests: SLURM, faults, the demo, examples too; what this machine lacks is said
+	$(PYTEST) -rs $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
 
 verify: .venv/ready          ## every result to its last bit: is it still what was written?
 	python -m sgdtails.io.integrity results
@@ -57,11 +64,11 @@ verify: .venv/ready          ## every result to its last bit: is it still what w
 soak: .venv/ready            ## an hour of kills, damaged files and a user's files; SOAK="--kills 30 --damages 30 --rounds 30" for less
 	python -m tests.faults.harness $(SOAK)
 
-test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test`; DEMO=1: the demo as well
-	$(if $(DEMO),SGDTAILS_TEST_DEMO=1 )pytest --no-cov -rs tests/cluster
+test-cluster: .venv/ready    ## the study through a real SLURM of one node, as part of `make test-all`; DEMO=1: the demo as well
+	$(if $(DEMO),SGDTAILS_TEST_DEMO=1 )pytest -rs tests/cluster
 
 test-container: .venv/ready  ## builds an image and runs the demo in it: up to an hour
-	SGDTAILS_TEST_CONTAINER=1 pytest --no-cov tests/container
+	SGDTAILS_TEST_CONTAINER=1 pytest tests/container
 
 # Atheris is no part of the lock: it has wheels for few systems, and nothing else needs it.
 fuzz: .venv/ready            ## looks for files that the readers of files cannot take: FUZZ_SECONDS for each of FUZZ
@@ -86,12 +93,12 @@ format: .venv/ready          ## put the code into its style
 	snakefmt Snakefile rules
 
 # uv comes first, at the locked version, and installs the rest; both check the hashes of the lock.
-.venv/ready: requirements.lock
+$(VENV)/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sgdtails needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
-	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/uv.lock
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	touch $@
 
 lock: .venv/ready            ## after an edit of requirements.in

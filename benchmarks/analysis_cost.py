@@ -1,10 +1,10 @@
-"""What the analyses of one wide network cost, beside what they cost at another revision.
+"""Measure what the analyses of one wide network cost, now and at another revision.
 
     python -m benchmarks.analysis_cost REVISION --root FOLDER [--model fcn4] [--pruning]
 
 A network of the paper's width is trained for one gate and averaged for two iterations, then analysed and pruned by the
 workflow, one kind after the other: CPU seconds of all processes, seconds on all cores, and the peak memory of one. ``--root``
-holds MNIST's files. Of pruning only the present cost is measured, unless ``--pruning`` asks for both: it may have taken ten
+holds MNIST's files. Pruning is measured at this revision only, unless ``--pruning`` is given: at the other one it may take ten
 minutes. A table is printed and written to results/benchmarks/analysis_cost.json.
 """
 
@@ -26,7 +26,7 @@ KINDS = (*ANALYSES, "pruned")
 
 
 def study(model: str, root: str) -> dict[str, Any]:
-    """A config of one run that counts as converged at its first gate."""
+    """Return the config of one run that meets the stop rule at its first gate."""
     return {
         "study": "cost",
         "runs": [{"dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.1, "seed": 0}],
@@ -38,13 +38,13 @@ def study(model: str, root: str) -> dict[str, Any]:
 
 
 def costs(tree: Path, folder: Path, config: Path, model: str, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What each kind costs; training first, which the others need."""
+    """Measure each kind of analysis, after the training that they need."""
     place = f"results/cost/runs/{RUN.format(model=model)}"
     return {kind: measure(tree, folder, config, f"{place}/{kind}.parquet") for kind in ("averaging", *kinds)}
 
 
 def markdown(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> str:
-    """A row for each kind, and one for all analyses but pruning."""
+    """Return a table with a row per kind, and one for all analyses but pruning."""
     heading = "| | CPU seconds before | now | ratio | seconds now | peak GiB now |\n|---|---|---|---|---|---|"
     lines = [_row(kind, before.get(kind), now[kind]) for kind in KINDS]
     sums = [

@@ -1,11 +1,11 @@
-"""What checkpoints cost, and how soon a job that is asked to end has ended.
+"""Measure what checkpoints cost, and how soon a job ends after SIGTERM.
 
     python -m benchmarks.checkpoints [--root FOLDER] [--model fcn4] [--output FILE]
 
-An FCN4 of width 2048 is trained by the code of a training job, in a process of its own, from nothing; SIGTERM comes at
-several moments, among them the full pass before the first step. ``--root`` is where torchvision finds MNIST; without it
-random images of its size take its place. Prints the seconds from SIGTERM to the end of the process, what a checkpoint of
-the job takes, as training and averaging write it, and the share of training time at the config's ``checkpoint_minutes``.
+The code of a training job trains an FCN4 of width 2048 in its own process and gets SIGTERM at several moments, one of
+them in the full pass before the first step. ``--root`` is where torchvision finds MNIST; without it,
+random images of that size are used. The benchmark prints the seconds from SIGTERM to the end of the process, the seconds
+of a checkpoint in training and in averaging, and their share of the time at the config's ``checkpoint_minutes``.
 """
 
 import argparse
@@ -20,30 +20,34 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import yaml
 
 from benchmarks.study_plan import Files
-from sgdtails.config import grid
+from sgdtails.config import run_table
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import Interrupted
 from sgdtails.io import storage
 from sgdtails.models import building as models
-from sgdtails.training import stages, train_stage
-from sgdtails.training.checkpoints import Checkpoints
+from sgdtails.training import resume, train_job
+from sgdtails.training.checkpointer import FileCheckpointer
+from sgdtails.training.checkpoints import CheckpointStore
+from sgdtails.training.settings import RunSettings, Stop
 
 BASE = Path(__file__).parent.parent
 MOMENTS = (1, 4, 9, 16, 23, 30)  # seconds after the job is ready for signals
 
 
 def job(folder: Path, config: dict[str, Any], model: str) -> None:
-    """One run, as the job of rule ``train`` takes it; ends as soon as it is asked to."""
+    """Train one run as a job of rule ``train`` does, until a signal asks it to end."""
     block = {"dataset": "mnist", "model": model, "batch_size": 50, "step_size": 0.01, "seed": 0}
-    ((name, run),) = grid.read_runs([block], datasets=["mnist"], models=[model]).items()
-    settings = {"run": run, "model": config["models"][model], "stop": config["stop"]}
-    settings |= {"device": "cpu", "precision": "fp32", "threads": 1}
+    ((name, run),) = run_table.read_runs([block], datasets=["mnist"], models=[model]).items()
+    settings = RunSettings(
+        {"run": name, **run}, config["models"][model], "cpu", precision="fp32", threads=1, stop=Stop(**config["stop"])
+    )
     dataset, initial = str(folder / "mnist.safetensors"), str(folder / f"{model}.safetensors")
     if not Path(initial).exists():
         read = data.read(dataset)
@@ -51,25 +55,27 @@ def job(folder: Path, config: dict[str, Any], model: str) -> None:
         storage.save_arrays(initial, models.state(network), {})
     outputs = Files(row=str(folder / "runs" / name / "training.parquet"))
     smk = SimpleNamespace(input=Files(), output=outputs, params=SimpleNamespace(code="c"))
-    store = stages.store("train", {name: settings}, smk, {name: dataset})
-    how = {"initial": {name: initial}, "dataset": dataset, "minutes": config["checkpoint_minutes"]}
+    stores = resume.checkpoint_stores("train", {name: settings}, smk, {name: dataset})
 
-    class Keeper(stages.Keeper):
-        """Says when it is ready for signals."""
+    class ReadyCheckpointer(FileCheckpointer):
+        """Creates a file when it is ready for signals."""
 
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             (folder / "begun").touch()
 
-    stages.Keeper = Keeper  # type: ignore[misc]
-    try:
-        train_stage.train({name: settings}, store, slots=1, **how)
-    except Interrupted:
-        assert store[name].load() is not None
+    minutes = config["checkpoint_minutes"]
+    with mock.patch.object(resume, "FileCheckpointer", ReadyCheckpointer):
+        try:
+            train_job.train(
+                {name: settings}, stores, initial={name: initial}, dataset=dataset, slots=1, minutes=minutes
+            )
+        except Interrupted:
+            assert stores[name].load() is not None
 
 
 def ended_after(folder: Path, model: str, moment: float) -> float:
-    """Seconds from SIGTERM, ``moment`` seconds after the job's beginning, to its end with a checkpoint on the disk."""
+    """Send SIGTERM ``moment`` seconds after the job's start; return the seconds until it has saved and ended."""
     (folder / "begun").unlink(missing_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.checkpoints", "--model", model, "--job", str(folder)], cwd=BASE
@@ -85,7 +91,7 @@ def ended_after(folder: Path, model: str, moment: float) -> float:
 
 
 def saving(folder: Path, config: dict[str, Any], model: str) -> dict[str, float]:
-    """Median seconds of a checkpoint of one run, in training (weights) and in averaging (weights and sums in float64)."""
+    """Return the median seconds of a checkpoint in training (weights) and in averaging (weights, and sums in float64)."""
     shape, rng = config["models"][model]["fcn"], np.random.default_rng(0)
     widths = [784, *shape, 10]
     pairs = itertools.pairwise(widths)
@@ -93,10 +99,10 @@ def saving(folder: Path, config: dict[str, Any], model: str) -> dict[str, float]
     sums = {name.replace("state", "sums"): weight.astype(np.float64) for name, weight in weights.items()}
     seconds = {}
     for stage, arrays in (("training", weights), ("averaging", weights | sums)):
-        checkpoints, times = Checkpoints(folder, stage, "a", depends={}), []
+        store, times = CheckpointStore(folder, stage, "a", depends={}), []
         for _ in range(7):
             begin = time.perf_counter()
-            checkpoints.save(arrays, {})
+            store.save(arrays, {})
             times.append(time.perf_counter() - begin)
         seconds[stage] = statistics.median(times)
     return seconds
@@ -104,7 +110,7 @@ def saving(folder: Path, config: dict[str, Any], model: str) -> dict[str, float]
 
 def images(root: str | None, config: dict[str, Any]) -> data.Dataset:
     if root:
-        return sources.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
+        return loaders.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
     rng = np.random.default_rng(0)
     train, test = (rng.integers(0, 256, (n, 1, 28, 28), dtype=np.uint8) for n in (60_000, 10_000))
     labels = [rng.integers(0, 10, len(split)) for split in (train, test)]

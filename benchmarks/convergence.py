@@ -1,8 +1,9 @@
-"""Seconds to convergence: this library against what a user would write instead. A part of ``benchmarks.training``."""
+"""Measure seconds to convergence, for this library and for what a user would write instead: part of ``benchmarks.training``."""
 
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -12,40 +13,40 @@ from benchmarks import roofline
 from sgdtails.data import datasets as data
 from sgdtails.models import building as models
 from sgdtails.runtime.progress import Progress
-from sgdtails.training import evaluation
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import lane_builder, lanes
-from sgdtails.training.gates import Stop
+from sgdtails.training import evaluation, trainer
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines import base, factory
+from sgdtails.training.settings import Stop
 
 SPEC = {"fcn": [256] * 4}
 
 
-class Keeper:
-    """Keeps runs as they end."""
+class MemoryCheckpointer:
+    """Keeps ended runs in memory."""
 
     interrupted = False
 
     def __init__(self) -> None:
-        self.runs: list[training.Run] = []
+        self.runs: list[trainer.Run] = []
 
     def due(self) -> bool:
         return False
 
-    def save(self, run: training.Run) -> None: ...
+    def save(self, run: trainer.Run) -> None: ...
 
-    def ended(self, run: training.Run) -> None:
+    def ended(self, run: trainer.Run) -> None:
         self.runs.append(run)
 
 
 def converge(dataset: data.Dataset, device: torch.device, stop: Stop) -> dict[str, float]:
-    """(a), run: seconds in steps and elsewhere (gates, history), iterations; and those of 1,000 averaged iterations."""
+    """Train (a) to convergence; return its iterations, its seconds in steps, gates and history, and those of averaging."""
     train, test = data.splits(dataset, device)
 
     def build(seed: int = 0) -> nn.Module:
         return models.build("m", dataset.shape, len(dataset.classes), {"m": SPEC}, seed=seed)
 
     stepping = 0.0
-    interleave = training.interleave
+    interleave = base.interleave
 
     def timed(*arguments: Any) -> list[int]:
         nonlocal stepping
@@ -54,30 +55,34 @@ def converge(dataset: data.Dataset, device: torch.device, stop: Stop) -> dict[st
         stepping += time.perf_counter() - begin
         return done
 
-    training.interleave = timed  # type: ignore[assignment]
-    task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
-    keeper = Keeper()
-    rows = lane_builder.build(SPEC, build, train, batch_size=50, slots=1)
+    task = trainer.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
+    checkpointer = MemoryCheckpointer()
+    engines = factory.build_engines(SPEC, build, train, batch_size=50, replicas=1)
     begin = time.perf_counter()
-    training.Fleet(rows, task, keeper, Progress(stop.budget)).train([training.Run("run", 0.1, 0)])
+    with mock.patch.object(trainer, "interleave", timed):
+        trainer.Trainer(engines, task, checkpointer, Progress(stop.budget)).train([trainer.Run("run", 0.1, 0)])
     total = time.perf_counter() - begin
-    training.interleave = interleave
-    (run,) = keeper.runs
+    (run,) = checkpointer.runs
     assert run.outcome is not None
     assert run.outcome["status"] == "converged"
-    rows[0].accumulate(True)
-    order = training.Order(len(train), 50, 0).take(0, 1000)[:, None]
-    averaging = roofline.best(lambda: lanes.interleave([(rows[0], order)], lambda: False), 1, device)
-    full = roofline.best(lambda: [evaluation.evaluate(rows[0].network(0), s) for s in (train, test)], 1, device)
-    history = (len(run.history)) * full
+    engines[0].accumulate(True)
+    order = BatchSampler(len(train), 50, 0).take(0, 1000)[:, None]
+    averaging = roofline.best(lambda: base.interleave([(engines[0], order)], lambda: False), 1, device)
+    full = roofline.best(lambda: [evaluation.evaluate(engines[0].network(0), s) for s in (train, test)], 1, device)
+    history = len(run.history) * full
     return {
-        **{"iterations": run.outcome["iterations"], "ours": total, "steps": stepping, "history": history},
-        **{"gates": total - stepping - history, "averaging of 1,000": averaging, "full pass": full},
+        "iterations": run.outcome["iterations"],
+        "ours": total,
+        "steps": stepping,
+        "history": history,
+        "gates": total - stepping - history,
+        "averaging of 1,000": averaging,
+        "full pass": full,
     }
 
 
 def loader_way(root: str | None, dataset: data.Dataset, device: torch.device) -> dict[str, float]:
-    """Seconds of (c)'s and (d)'s step, of a pass over the training set and of one over the test set."""
+    """Return the seconds of a step of (c) and (d), and of passes over the training set and the test set."""
     from torch.utils.data import DataLoader
 
     sets = [_images(root, dataset, train) for train in (True, False)]
@@ -106,7 +111,7 @@ def loader_way(root: str | None, dataset: data.Dataset, device: torch.device) ->
 
 
 def _images(root: str | None, dataset: data.Dataset, train: bool) -> Any:
-    """torchvision's MNIST, or the dataset's images as PIL ones, with transforms that are applied image by image."""
+    """Return torchvision's MNIST, or the dataset's images in PIL's form, with transforms that are applied image by image."""
     from torchvision import datasets, transforms
 
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)])
@@ -128,7 +133,7 @@ def _images(root: str | None, dataset: data.Dataset, train: bool) -> Any:
 def table(
     root: str | None, dataset: data.Dataset, device: torch.device, stop: Stop, plain_step: float
 ) -> dict[str, float]:
-    """Seconds to convergence of all four ways, and where ours go."""
+    """Return the seconds to convergence of all four ways, and the parts of ours."""
     run = converge(dataset, device, stop)
     loader = loader_way(root, dataset, device)
     iterations, n = run["iterations"], len(dataset.train_labels)

@@ -1,9 +1,9 @@
-"""What the embedded study costs, beside what it cost at another revision, and which of its numbers differ.
+"""Measure what the embedded study costs, now and at another revision, and compare the numbers of both.
 
     python -m benchmarks.demo_cost REVISION
 
-Both run from nothing, one after the other, in temporary folders below results/benchmarks: CPU seconds of Snakemake and of all
-its jobs, seconds and jobs. They are written there with the differences, as demo_cost.md and demo_cost.json.
+Both run from the beginning, one after the other, in temporary folders below results/benchmarks. CPU seconds of Snakemake and
+all its jobs, seconds, numbers of jobs and the differences are written to demo_cost.md and demo_cost.json there.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _STEPS = re.compile(r"^(\d+) of \d+ steps", re.MULTILINE)
 
 @contextmanager
 def workplace(name: str) -> Iterator[Path]:
-    """A temporary folder beside the results of benchmarks, which goes also where SIGTERM ends the process."""
+    """Create a temporary folder beside the results of benchmarks, which is removed even if SIGTERM ends the process."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OUT, prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
@@ -38,7 +38,7 @@ def workplace(name: str) -> Iterator[Path]:
 
 @contextmanager
 def worktree(revision: str, folder: Path) -> Iterator[Path]:
-    """The repository at a revision, in ``folder`` while it is needed; CalledProcessError if there is no such revision."""
+    """Check a revision out into ``folder`` for the block. CalledProcessError if there is no such revision."""
     git = ["git", "-C", str(BASE), "worktree"]
     try:
         subprocess.run([*git, "add", "--quiet", "--detach", str(folder), revision], check=True)
@@ -49,10 +49,10 @@ def worktree(revision: str, folder: Path) -> Iterator[Path]:
 
 
 def measure(tree: Path, folder: Path, config: Path, *targets: str) -> dict[str, Any]:
-    """Seconds, CPU seconds (user and system, of all processes), peak GiB of a process, and jobs of a study by the code of
-    ``tree``, run in ``folder``: all of it, or ``targets``.
+    """Run a study, or ``targets`` of it, in ``folder`` with the code of ``tree``.
 
-    RuntimeError if it fails; its processes end with this one.
+    Return seconds, CPU seconds (user and system, of all processes), peak GiB of one process, and the number of jobs.
+    RuntimeError if it fails. Its processes end with this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(tree / "Snakefile"), "--directory", str(folder)]
@@ -81,7 +81,7 @@ def measure(tree: Path, folder: Path, config: Path, *targets: str) -> dict[str, 
 
 
 def markdown(revision: str, costs: dict[str, dict[str, Any]], differences: list[dict[str, Any]]) -> str:
-    """Both as a page."""
+    """Return a page on both."""
     lines = [
         f"# The embedded study at {revision} and now",
         "",

@@ -1,4 +1,4 @@
-"""What the checks of a GPU share: data, networks, steps in lanes, and how two states are compared."""
+"""Data, networks, steps and comparisons that all checks of a GPU share."""
 
 import dataclasses
 import gc
@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import lane_builder, lanes
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines import base, factory
 
-State = lanes.State
+State = base.State
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How large networks, batches and stacks are."""
+    """Sizes of networks, batches and stacks."""
 
     fcn: dict[str, Any]
     deeper: dict[str, Any]
@@ -29,8 +29,8 @@ class Size:
     shape: tuple[int, int, int]
     images: int
     batch: int
-    slots: dict[str, int]  # by kind of network
-    steps: int  # of the comparisons by bytes: graphs, and a rest
+    replicas: dict[str, int]  # by kind of network
+    steps: int  # of comparisons by bytes: two graphs and some single steps
 
 
 PAPERS_CNN = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
@@ -46,7 +46,7 @@ SIZES = {
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a check has measured: ``value`` against ``limit`` (None: there is none), said in words too."""
+    """What a check has measured: in words, and as ``value``, which must be at most ``limit`` if there is one."""
 
     measured: str
     expected: str = ""
@@ -62,22 +62,22 @@ class Found:
 
 
 class Skipped(Exception):
-    """A check that this machine cannot make; the message says why."""
+    """Raised by a check that this machine cannot make; the message says why."""
 
 
 def at_most(value: float, limit: float, what: str) -> Found:
-    """A number that must not be above its limit; NaN is."""
+    """Return the result of a check whose number must be at most a limit; NaN fails."""
     return Found(f"{what} {value:.3g}", f"at most {limit:.3g}", value, limit)
 
 
 def none_of(different: Sequence[str], what: str) -> Found:
-    """Things of which none may be different."""
+    """Return the result of a check that passes if nothing is different."""
     said = f"{', '.join(different[:3])} differ" if different else "the same bytes"
     return Found(f"{what}: {said}", "the same bytes", float(len(different)), 0.0)
 
 
 class Bench:
-    """Device, precision, size and data of the checks."""
+    """The device, precision, sizes and data of the checks."""
 
     def __init__(self, device: torch.device, precision: str, size: Size) -> None:
         self.device, self.precision, self.size = device, precision, size
@@ -87,27 +87,27 @@ class Bench:
         self._initial: dict[tuple[str, int], State] = {}
 
     def digits(self) -> tuple[data.Dataset, data.Split, data.Split]:
-        """A dataset on which networks converge: some of scikit-learn's digits, and its splits on the device."""
-        dataset = sources.load("digits", {"kind": "digits", "train_size": 400}, root=".", download=False)
+        """Return a dataset on which networks converge, some of scikit-learn's digits, and its splits on the device."""
+        dataset = loaders.load("digits", {"kind": "digits", "train_size": 400}, root=".", download=False)
         return dataset, *data.splits(dataset, self.device)
 
     def model(self, spec: Mapping[str, Any], seed: int = 0) -> nn.Module:
         return models.build("m", self.dataset.shape, 10, {"m": spec}, seed=seed)
 
     def initial(self, spec: Mapping[str, Any], seed: int) -> State:
-        """Initial weights, drawn once: not to be changed."""
+        """Return initial weights, which callers must not change: they are drawn once."""
         key = (f"{spec}", seed)
         if key not in self._initial:
             self._initial[key] = models.state(self.model(spec, seed))
         return self._initial[key]
 
-    def lanes(self, spec: Mapping[str, Any], slots: int, train: data.Split | None = None) -> list[lanes.Lane]:
-        """Lanes with so many slots; on a CPU, where wide networks have one each, as many lanes as that takes."""
-        found: list[lanes.Lane] = []
-        while (missing := slots - sum(lane.slots for lane in found)) > 0:
+    def engines(self, spec: Mapping[str, Any], replicas: int, train: data.Split | None = None) -> list[base.Engine]:
+        """Build engines with this many replicas in all. On a CPU wide networks get an engine each."""
+        found: list[base.Engine] = []
+        while (missing := replicas - sum(engine.replicas for engine in found)) > 0:
             batch = self.size.batch
-            found += lane_builder.build(
-                spec, lambda: self.model(spec), train or self.train, batch_size=batch, slots=missing
+            found += factory.build_engines(
+                spec, lambda: self.model(spec), train or self.train, batch_size=batch, replicas=missing
             )
         return found
 
@@ -116,49 +116,50 @@ class Bench:
         spec: Mapping[str, Any],
         seeds: Sequence[int],
         *,
-        slots: int | None = None,
+        replicas: int | None = None,
         steps: int | None = None,
         train: data.Split | None = None,
         step_size: float = 0.1,
         broken: Sequence[int] = (),
         at_once: bool = True,
     ) -> list[State]:
-        """States after some steps of the networks of ``seeds``, in this order of slots; in ``broken`` slots weights begin as NaN.
+        """Take steps with the networks of ``seeds``, which are replicas in this order, and return their states.
 
-        ``at_once``: as orders that a graph is made of, or step by step, without graphs.
+        Weights of replicas in ``broken`` start as NaN. ``at_once``: many steps per call, so that graphs are replayed; else
+        step by step.
         """
-        rows = self.lanes(spec, slots or len(seeds), train)
-        places = [(lane, slot) for lane in rows for slot in range(lane.slots)][: len(seeds)]
+        engines = self.engines(spec, replicas or len(seeds), train)
+        places = [(engine, replica) for engine in engines for replica in range(engine.replicas)][: len(seeds)]
         steps = steps or self.size.steps
-        taking: dict[int, tuple[lanes.Lane, list[torch.Tensor]]] = {}
-        for number, ((lane, slot), seed) in enumerate(zip(places, seeds, strict=True)):
+        taking: dict[int, tuple[base.Engine, list[torch.Tensor]]] = {}
+        for number, ((engine, replica), seed) in enumerate(zip(places, seeds, strict=True)):
             state = self.initial(spec, seed)
             if number in broken:
                 state = {name: np.full_like(value, np.nan) for name, value in state.items()}
-            with lane.scope():
-                lane.put(slot, state, step_size)
-            order = training.Order(len(self.train), self.size.batch, seed).take(0, steps)
-            taking.setdefault(id(lane), (lane, []))[1].append(order)
-        work = [(lane, torch.stack(orders, dim=1)) for lane, orders in taking.values()]
+            with engine.scope():
+                engine.put(replica, state, step_size)
+            order = BatchSampler(len(self.train), self.size.batch, seed).take(0, steps)
+            taking.setdefault(id(engine), (engine, []))[1].append(order)
+        work = [(engine, torch.stack(orders, dim=1)) for engine, orders in taking.values()]
         for part in [slice(None)] if at_once else [slice(step, step + 1) for step in range(steps)]:
-            lanes.interleave([(lane, order[part]) for lane, order in work], lambda: False)
+            base.interleave([(engine, order[part]) for engine, order in work], lambda: False)
         self.wait()
-        return [lane.get(slot) for lane, slot in places]
+        return [engine.get(replica) for engine, replica in places]
 
     def wait(self) -> None:
-        """Until the device has done what was queued."""
+        """Wait until the device has done all queued work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def release(self) -> None:
-        """Give back what nothing uses any more: lanes and their graphs refer to each other."""
+        """Return unused memory to the device: engines and their graphs refer to each other."""
         if self.device.type == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
 
 
 def _images(size: Size) -> data.Dataset:
-    """Random images of ten classes that a network can tell apart."""
+    """Return random images of ten classes that a network can learn to tell apart."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, size.images)
     means = rng.uniform(60, 190, (10, *size.shape))
@@ -169,5 +170,5 @@ def _images(size: Size) -> data.Dataset:
 
 
 def different(one: State, other: State, what: str = "") -> list[str]:
-    """Names of arrays whose bytes differ."""
+    """Return the names of arrays whose bytes differ."""
     return [f"{what}{name}" for name in other if one[name].tobytes() != other[name].tobytes()]

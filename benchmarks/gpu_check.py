@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_check [--device cuda] [--seconds 180] [--size full] [--output FILE.parquet]
 
-Each stage is a process of its own with a time-out; what it has found is in the table, and in the file, at once. The exit
-status is 1 if a check failed or could not be made. Without a GPU: one sentence, and status 0.
+Each stage runs in its own process with a time-out; its results are printed and written to the file at once. The exit status
+is 1 if a check failed or could not be made. Without a GPU, the program prints one sentence and returns 0.
 """
 
 import argparse
@@ -48,30 +48,30 @@ Row = dict[str, Any]
 
 
 def stages() -> dict[str, list[tuple[str, str, Callable[..., Any]]]]:
-    """The checks of each stage: what, network, function."""
-    from benchmarks import gpu_fleet_checks, gpu_machine_checks, gpu_step_checks
+    """Return the checks of each stage: name, network and function."""
+    from benchmarks import gpu_machine_checks, gpu_step_checks, gpu_training_checks
 
-    machine, steps, trainings = gpu_machine_checks.MACHINE, gpu_step_checks.CHECKS, gpu_fleet_checks.TRAININGS
+    machine, steps, trainings = gpu_machine_checks.MACHINE, gpu_step_checks.CHECKS, gpu_training_checks.TRAININGS
     profiles = [("profile", kind, gpu_machine_checks.profile) for kind in BOTH]
     times = [(name, "", check) for name, check in gpu_machine_checks.TIMES.items()]
-    gates = "gates against full passes"
+    checks = "gates against full passes"
     return {
         "machine": [(name, "", check) for name, check in machine.items()],
         "steps": [(name, kind, check) for name, check in steps.items() for kind in BOTH],
         "steps tf32": [
             *[("settings", "", machine["settings"]), ("peaks", "", machine["peaks"])],
             *[(name, kind, steps[name]) for name in _IN_TF32 for kind in BOTH],
-            *[(gates, kind, trainings[gates]) for kind in BOTH],
+            *[(checks, kind, trainings[checks]) for kind in BOTH],
         ],
         "trainings": [(name, kind, check) for name, check in trainings.items() for kind in BOTH],
-        "analyses": [(name, "fcn", check) for name, check in gpu_fleet_checks.ANALYSES.items()],
+        "analyses": [(name, "fcn", check) for name, check in gpu_training_checks.ANALYSES.items()],
         "times": [*times, *profiles],
         "times tf32": times,
     }
 
 
 def run_stage(stage: str, device: str, size: str, say: Callable[[Row], None]) -> None:
-    """Make a stage's checks in this process, one after the other, whatever becomes of one of them."""
+    """Make a stage's checks in this process, one after the other, even if one of them raises an error."""
     from benchmarks import gpu_bench
 
     precision = "tf32" if stage.endswith("tf32") else "fp32"
@@ -91,7 +91,7 @@ def _made(function: Callable[..., Any], bench: Any, network: str) -> Row:
         found = function(bench, network or "fcn")
     except Skipped as reason:
         return _row("skipped", f"{reason}")
-    except Exception as error:  # any other one is what the check has found
+    except Exception as error:  # any error is a result of the check
         return _row("failed", f"{type(error).__name__}: {f'{error}'.partition(chr(10))[0][:200]}", "no error")
     return _row(found.status, found.measured, found.expected) | {"value": found.value, "limit": found.limit}
 
@@ -101,7 +101,7 @@ def _row(status: str, measured: str, expected: str = "") -> Row:
 
 
 def in_process_of_its_own(stage: str, device: str, size: str, seconds: float) -> list[Row]:
-    """The rows of a stage; one more, failed, if its process ended by an error or by its time-out."""
+    """Run a stage in a process and return its rows, with a failed one added if the process fails or takes too long."""
     command = [sys.executable, "-m", "benchmarks.gpu_check", "--stage", stage, "--device", device, "--size", size]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         try:
@@ -125,7 +125,7 @@ def in_process_of_its_own(stage: str, device: str, size: str, seconds: float) ->
 def check(
     device: str, size: str, seconds: float, output: Path, *, runner: Callable[..., list[Row]] = in_process_of_its_own
 ) -> list[Row]:
-    """All stages, within about ``seconds``; times come last, and what there is no time for is skipped if it is one of those."""
+    """Run all stages within about ``seconds``. Measurements of times come last, and are skipped if no time is left."""
     begin, rows = time.monotonic(), []
     print(_line(("status", "stage", "check", "network", "measured", "expected")))
     for stage, longest in (LONGEST | TIMES).items():
@@ -154,7 +154,7 @@ def _line(values: Any) -> str:
 
 
 def missing(device: str) -> str:
-    """Why there is no such device to check; empty where there is. InputError for a GPU that torch cannot use."""
+    """Return why the device cannot be checked, or an empty string. InputError if torch cannot use a GPU that is there."""
     if device == "cpu":
         return ""
     probe = [sys.executable, "-c", "import torch; print(torch.cuda.is_available())"]
@@ -184,7 +184,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
 
 
 def main(given: list[str] | None = None, runner: Callable[..., list[Row]] = in_process_of_its_own) -> int:
-    """0 if all checks passed or there is no GPU, else 1."""
+    """Run the program; return 0 if all checks passed or there is no GPU, else 1."""
     how = arguments(given)
     if how.stage:
         run_stage(how.stage, how.device, how.size, lambda row: print(json.dumps(row), flush=True))
@@ -202,7 +202,7 @@ def main(given: list[str] | None = None, runner: Callable[..., list[Row]] = in_p
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many checks came out how, in one sentence."""
+    """Return the number of checks by their status, in one sentence."""
     counts = {
         status: sum(row["status"] == status for row in rows) for status in ("passed", "failed", "measured", "skipped")
     }

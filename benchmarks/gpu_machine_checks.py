@@ -1,4 +1,4 @@
-"""What a machine is, how it is set up for training, and how long its steps take."""
+"""Checks of a machine: its hardware, its settings for training, and the time of SGD steps."""
 
 import os
 import platform
@@ -12,18 +12,18 @@ import torch
 
 from benchmarks import roofline
 from benchmarks.gpu_bench import Bench, Found, Skipped
-from sgdtails.runtime import devices, leases
-from sgdtails.training import trainer as training
-from sgdtails.training.engines.graphs import LENGTH
-from sgdtails.training.engines.lanes import Lane, interleave
-from sgdtails.training.engines.modules import Module
+from sgdtails.runtime import devices, gpu_locks
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines.base import Engine, interleave
+from sgdtails.training.engines.cuda_graph import GRAPH_STEPS
+from sgdtails.training.engines.module import ModuleEngine
 
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 ROUNDS = 5
 
 
 def versions(bench: Bench, kind: str) -> Found:
-    """Libraries, driver and device."""
+    """Report versions of libraries and driver, and the device."""
     found = [f"Python {platform.python_version()}"]
     for library in ("torch", "numpy", "pyarrow", "scipy", "array-api-compat"):
         try:
@@ -37,7 +37,7 @@ def versions(bench: Bench, kind: str) -> Found:
 
 
 def settings(bench: Bench, kind: str) -> Found:
-    """Deterministic kernels alone, and the precision that was asked for."""
+    """Check that only deterministic kernels run, in the precision that was asked for."""
     tf32 = bench.precision == "tf32"
     wrong = {
         "kernels may be nondeterministic": not torch.are_deterministic_algorithms_enabled(),
@@ -50,19 +50,19 @@ def settings(bench: Bench, kind: str) -> Found:
 
 
 def lease(bench: Bench, kind: str) -> Found:
-    """The GPU that this process has reserved is the one that CUDA shows, by nvidia-smi's own identifier."""
+    """Check that CUDA shows the GPU that this process has reserved, by its identifier in nvidia-smi."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
     name, count = os.environ.get("CUDA_VISIBLE_DEVICES", ""), torch.cuda.device_count()
     shown = str(getattr(torch.cuda.get_device_properties(bench.device), "uuid", ""))
-    listed = leases._uuids()
+    listed = gpu_locks._uuids()
     same = not (shown and listed and name.isdecimal()) or listed[int(name)].removeprefix("GPU-") == shown
     measured = f"CUDA shows {count}, {name or 'no name'}; nvidia-smi lists {len(listed)}"
     return Found(measured, "one GPU, the reserved one", float(count != 1 or not same), 0.0)
 
 
 def peaks(bench: Bench, kind: str) -> Found:
-    """Measured peaks of a matrix product and of an addition in place."""
+    """Measure the peaks of a matrix product and of an addition in place."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
     arithmetic, bandwidth = roofline.peaks(bench.device)
@@ -73,15 +73,17 @@ MACHINE = {"versions": versions, "settings": settings, "the lease": lease, "peak
 
 
 def step_time(name: str, k: int, layout: str = "") -> Callable[[Bench, str], Found]:
-    """A check that measures the median microseconds per run and step of ``k`` networks side by side."""
+    """Return a check that measures the median microseconds per run and step of ``k`` networks side by side."""
 
     def measure(bench: Bench, kind: str) -> Found:
         spec = getattr(bench.size, name)
-        steps = _stepping(bench, _rows(bench, spec, k, layout))
-        steps(2 * LENGTH if bench.device.type == "cuda" else 1)  # the first steps set libraries up and record the graph
+        steps = _stepping(bench, _engines(bench, spec, k, layout))
+        steps(
+            2 * GRAPH_STEPS if bench.device.type == "cuda" else 1
+        )  # the first steps set libraries up and record the graph
         count = 1
         if bench.device.type == "cuda":
-            count = LENGTH * max(1, min(10, int(0.2 / _timed(bench, lambda: steps(LENGTH)))))
+            count = GRAPH_STEPS * max(1, min(10, int(0.2 / _timed(bench, lambda: steps(GRAPH_STEPS)))))
         times = [_timed(bench, lambda: steps(count)) for _ in range(ROUNDS)]
         microseconds = 1e6 * statistics.median(times) / count / k
         flops = roofline.flops(roofline.matrices(spec, bench.dataset.shape, 10), bench.size.batch)
@@ -92,26 +94,29 @@ def step_time(name: str, k: int, layout: str = "") -> Callable[[Bench, str], Fou
     return measure
 
 
-def _rows(bench: Bench, spec: dict[str, Any], k: int, layout: str) -> list[Lane]:
+def _engines(bench: Bench, spec: dict[str, Any], k: int, layout: str) -> list[Engine]:
     if not layout:
-        return bench.lanes(spec, k)
+        return bench.engines(spec, k)
     (images, prepare), labels = bench.train.source(), bench.train.labels
     how: dict[str, Any] = {"batch_size": bench.size.batch, "prepare": prepare, "memory_format": FORMATS[layout]}
-    rows: list[Lane] = [Module(bench.model(spec), images, labels, **how) for _ in range(k)]
+    engines: list[Engine] = [ModuleEngine(bench.model(spec), images, labels, **how) for _ in range(k)]
     bench.wait()
-    return rows
+    return engines
 
 
-def _stepping(bench: Bench, rows: list[Lane]) -> Callable[[int], None]:
-    places = [(lane, slot) for lane in rows for slot in range(lane.slots)]
-    orders = {place: training.Order(len(bench.train), bench.size.batch, n) for n, place in enumerate(places)}
+def _stepping(bench: Bench, engines: list[Engine]) -> Callable[[int], None]:
+    places = [(engine, replica) for engine in engines for replica in range(engine.replicas)]
+    samplers = {place: BatchSampler(len(bench.train), bench.size.batch, n) for n, place in enumerate(places)}
     begun = 0
 
     def steps(count: int) -> None:
         nonlocal begun
         work = [
-            (lane, torch.stack([orders[lane, slot].take(begun, count) for slot in range(lane.slots)], 1))
-            for lane in rows
+            (
+                engine,
+                torch.stack([samplers[engine, replica].take(begun, count) for replica in range(engine.replicas)], 1),
+            )
+            for engine in engines
         ]
         begun += count
         interleave(work, lambda: False)
@@ -128,18 +133,18 @@ def _timed(bench: Bench, action: Callable[[], None]) -> float:
 
 
 def profile(bench: Bench, kind: str) -> Found:
-    """The kernels in which steps spend their time on a GPU."""
+    """List the kernels in which SGD steps spend their time on a GPU."""
     if bench.device.type != "cuda":
         raise Skipped("it needs a GPU")
-    steps = _stepping(bench, bench.lanes(getattr(bench.size, kind), bench.size.slots[kind]))
-    steps(2 * LENGTH)
+    steps = _stepping(bench, bench.engines(getattr(bench.size, kind), bench.size.replicas[kind]))
+    steps(2 * GRAPH_STEPS)
     bench.wait()
     try:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as found:
-            steps(LENGTH)
+            steps(GRAPH_STEPS)
             bench.wait()
         kernels = sorted(found.key_averages(), key=lambda each: -each.self_device_time_total)
-    except (RuntimeError, AttributeError) as error:  # some machines keep their counters to themselves
+    except (RuntimeError, AttributeError) as error:  # some machines do not allow profiling
         raise Skipped(f"torch's profiler cannot work here: {f'{error}'.partition(chr(10))[0][:100]}") from error
     total = sum(each.self_device_time_total for each in kernels) or 1
     return Found("; ".join(f"{each.self_device_time_total / total:.0%} {each.key[:60]}" for each in kernels[:6]))

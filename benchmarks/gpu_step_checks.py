@@ -1,4 +1,4 @@
-"""Steps of SGD on a device: against float64, against themselves, and whatever is beside them."""
+"""Checks of SGD steps on a device: against float64, repeated, and beside other networks."""
 
 import statistics
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from benchmarks.gpu_bench import Bench, Found, State, at_most, different, none_o
 from sgdtails.data import datasets as data
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
-from sgdtails.training import trainer as training
+from sgdtails.training.batch_sampler import BatchSampler
 
 
 def weights_against_float64(bench: Bench, kind: str) -> Found:
-    """One step at 0.1: the largest of the layers' distances from the same step in float64, relative to their norms."""
+    """Compare one step at step size 0.1 with float64: the largest distance of a layer, relative to its norm."""
     spec = getattr(bench.size, kind)
     before, gradients = _in_float64(bench, spec)
     (state,) = bench.states(spec, [0], steps=1)
@@ -25,9 +25,9 @@ def weights_against_float64(bench: Bench, kind: str) -> Found:
 
 
 def change_against_float64(bench: Bench, kind: str) -> Found:
-    """A step so long that it changes weights by about their norm: its distance from float64's, relative to the change.
+    """Compare a step that changes weights by about their norm with float64: its distance, relative to the change.
 
-    Units whose inputs are about zero may be on here and off there; so more than rounding is allowed.
+    ReLU units with inputs near zero may differ, so the limit is larger than rounding.
     """
     spec = getattr(bench.size, kind)
     before, gradients = _in_float64(bench, spec)
@@ -39,9 +39,9 @@ def change_against_float64(bench: Bench, kind: str) -> Found:
 
 
 def _in_float64(bench: Bench, spec: Mapping[str, Any]) -> tuple[State, State]:
-    """Initial weights and the mean gradient over the first batch, by autograd."""
+    """Return initial weights and the mean gradient over the first batch, by autograd."""
     model = bench.model(spec).to(bench.device, torch.float64)
-    index = training.Order(len(bench.train), bench.size.batch, 0).take(0, 1)[0].to(bench.device)
+    index = BatchSampler(len(bench.train), bench.size.batch, 0).take(0, 1)[0].to(bench.device)
     images, labels = bench.train.batch(index)
     gradients = torch.autograd.grad(cross_entropy(model(images.double()), labels), list(model.parameters()))
     names = [name for name, _ in model.named_parameters()]
@@ -54,44 +54,44 @@ def _norm(array: np.ndarray) -> float:
 
 
 def same_twice(bench: Bench, kind: str) -> Found:
-    """The same steps twice, as many side by side as there are slots."""
-    spec, seeds = getattr(bench.size, kind), range(bench.size.slots[kind])
+    """Take the same steps twice, with all replicas in use."""
+    spec, seeds = getattr(bench.size, kind), range(bench.size.replicas[kind])
     once, again = (bench.states(spec, seeds) for _ in range(2))
-    found = [name for seed in seeds for name in different(once[seed], again[seed], f"slot {seed} ")]
+    found = [name for seed in seeds for name in different(once[seed], again[seed], f"replica {seed} ")]
     return none_of(found, f"{bench.size.steps} steps twice")
 
 
 def replayed(bench: Bench, kind: str) -> Found:
-    """Steps replayed as a graph, and the same ones queued one by one."""
+    """Compare steps replayed as a graph with steps queued one by one."""
     spec, seeds = getattr(bench.size, kind), range(2)
     graphs, single = (bench.states(spec, seeds, at_once=at_once) for at_once in (True, False))
-    found = [name for seed in seeds for name in different(graphs[seed], single[seed], f"slot {seed} ")]
+    found = [name for seed in seeds for name in different(graphs[seed], single[seed], f"replica {seed} ")]
     return none_of(found, "graphs and single steps")
 
 
 def position(bench: Bench, kind: str) -> Found:
-    """A network in the first slot, and the same one in the last: refills move networks."""
-    spec, others = getattr(bench.size, kind), list(range(1, bench.size.slots[kind]))
+    """Compare a network in the first replica with itself in the last one: trainers move networks."""
+    spec, others = getattr(bench.size, kind), list(range(1, bench.size.replicas[kind]))
     first, last = bench.states(spec, [0, *others])[0], bench.states(spec, [*others, 0])[-1]
-    return none_of(different(first, last), "first and last slot")
+    return none_of(different(first, last), "first and last replica")
 
 
 def company(bench: Bench, kind: str) -> Found:
-    """A network among others, and alone in as many slots."""
-    spec, slots = getattr(bench.size, kind), bench.size.slots[kind]
-    among, alone = bench.states(spec, range(slots))[0], bench.states(spec, [0], slots=slots)[0]
+    """Compare a network beside others with itself alone, in an engine with as many replicas."""
+    spec, replicas = getattr(bench.size, kind), bench.size.replicas[kind]
+    among, alone = bench.states(spec, range(replicas))[0], bench.states(spec, [0], replicas=replicas)[0]
     return none_of(different(among, alone), "among others and alone")
 
 
 def broken_neighbour(bench: Bench, kind: str) -> Found:
-    """A network beside one whose weights are NaN."""
-    spec, seeds = getattr(bench.size, kind), range(bench.size.slots[kind])
+    """Compare a network beside one with NaN weights with itself beside a sound one."""
+    spec, seeds = getattr(bench.size, kind), range(bench.size.replicas[kind])
     healthy, beside = (bench.states(spec, seeds, broken=broken)[0] for broken in ((), (1,)))
     return none_of(different(beside, healthy), "beside NaN and beside none")
 
 
 def not_resident(bench: Bench, kind: str) -> Found:
-    """Images that are normalised batch by batch, as too many for the device's memory are."""
+    """Compare images that are normalised batch by batch, as large datasets are, with resident ones."""
     spec, kept = getattr(bench.size, kind), data.RESIDENT
     try:
         data.RESIDENT = 0
@@ -104,7 +104,7 @@ def not_resident(bench: Bench, kind: str) -> Found:
 
 
 def kernels_agree(bench: Bench, kind: str) -> Found:
-    """A gate compares passes in batches of different sizes, which different kernels may compute: how far apart logits are."""
+    """Compare logits from batches of different sizes, for which a convergence check may use different kernels."""
     spec = getattr(bench.size, kind)
     (state,) = bench.states(spec, [0])
     model = bench.model(spec).to(bench.device)
@@ -121,8 +121,8 @@ CHECKS = {
     "the change by one step against float64": change_against_float64,
     "the same bytes twice": same_twice,
     "graphs": replayed,
-    "position of a slot": position,
-    "who is beside a slot": company,
+    "position of a replica": position,
+    "what is beside a replica": company,
     "a NaN beside it": broken_neighbour,
     "images that are not resident": not_resident,
     "kernels of gates": kernels_agree,

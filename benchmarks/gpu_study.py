@@ -1,10 +1,11 @@
-"""As much of a study as a number of seconds is enough for, on one device, without Snakemake: resumable.
+"""Make as much of a study as a number of seconds allows, on one device, without Snakemake; it can be resumed.
 
     python -m benchmarks.gpu_study SECONDS [--root FOLDER] [--configfile FILE] [--folder results/gpu-study] [--device cuda]
 
-One fleet after the other trains, is averaged and pruned on the device; the host's cores analyse meanwhile. Tables are
-rewritten every minute and at the end, from what is finished; table ``progress`` says what is not. The same command goes on
-from there. The exit status is 1 if no run was finished, or something went wrong. Without a GPU: one sentence, and status 0.
+The device trains, averages and prunes one group of runs after the other, and the host's cores analyse runs meanwhile. Tables
+of the finished runs are written every minute and at the end; table ``progress`` lists the others. The same command resumes
+the study. The exit status is 1 if no run was finished, or something failed. Without a GPU, the program prints one sentence
+and returns 0.
 """
 
 import argparse
@@ -21,22 +22,20 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks import gpu_check, study_jobs, study_tables
-from benchmarks.study_plan import ANALYSED, AVERAGED, BASE, PRUNED, TRAINED, Fleet, Plan, read_config, script
+from benchmarks.study_plan import ANALYSED, AVERAGED, BASE, PRUNED, TRAINED, Plan, RunGroup, read_config, script
 from benchmarks.study_process import Job, alone, check_memory, interruptible
 from sgdtails.config import batches
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
 from sgdtails.runtime import devices
 
-EVERY = 60.0  # s between two tables
-RESERVE = (
-    30.0  # s at most, and at most a fifth of the time, in which jobs save their runs and the last tables are written
-)
+EVERY = 60.0  # s between two writes of the tables
+RESERVE = 30.0  # s for saving runs and writing the last tables; at most a fifth of the time
 STAGES = ("dataset", "train", "average", "prune")
 
 
 class Study:
-    """A plan on its way; ``workers`` processes analyse (0: this one does), ``start`` begins a job of the device."""
+    """Carries out a plan. ``workers`` processes analyse (0: this one does), and ``start`` starts a job on the device."""
 
     def __init__(
         self,
@@ -49,23 +48,23 @@ class Study:
     ) -> None:
         self.plan, self._start, self._clock, self._workers = plan, start, clock, workers
         self._begin, self._seconds = clock(), seconds
-        self.problems: dict[str, str] = {}  # by fleet
+        self.problems: dict[str, str] = {}  # by group
         self.interrupted = False
         self._last = -math.inf
         self._pool: Any = None
         self._analyses: dict[str, Any] = {}  # by run: results that are waited for, or sentences
-        self._begun: list[Fleet] = []
+        self._begun: list[RunGroup] = []
         self._done: set[str] = set()
 
     def run(self) -> None:
-        """Until all is done, time is over, or somebody interrupts; tables are up to date then, whatever happens."""
-        for fleet in self.plan.fleets:
-            forget_outdated(self.plan, fleet)
+        """Work until all runs are finished, time is over, or a signal comes. The tables are written in any case."""
+        for group in self.plan.groups:
+            forget_outdated(self.plan, group)
         try:
-            for fleet in self.plan.fleets:
+            for group in self.plan.groups:
                 for stage in STAGES:
-                    if not self._over() and fleet.name not in self.problems:
-                        self._bring(fleet, stage)
+                    if not self._over() and group.name not in self.problems:
+                        self._bring(group, stage)
             while not self._over() and self._waits():
                 self._tend()
                 time.sleep(0.2)
@@ -84,12 +83,12 @@ class Study:
     def _waits(self) -> bool:
         return any(not isinstance(result, str) for result in self._analyses.values())
 
-    def _bring(self, fleet: Fleet, stage: str) -> None:
-        """One stage of a fleet on the device; the host works on what comes of it meanwhile."""
-        if self._is_through(fleet, stage):
-            self._begun += [fleet] if fleet not in self._begun else []
+    def _bring(self, group: RunGroup, stage: str) -> None:
+        """Run one stage of a group on the device; the host analyses finished runs meanwhile."""
+        if self._is_through(group, stage):
+            self._begun += [group] if group not in self._begun else []
             return
-        job = self._start(self.plan, stage, fleet.name)
+        job = self._start(self.plan, stage, group.name)
         try:
             while not job.ended() and not self._over():
                 self._tend()
@@ -99,53 +98,53 @@ class Study:
             if over:
                 job.stop(max(5.0, self._left() - 5))  # in which the last tables are written
         if not over and (problem := job.problem()):
-            self._complain(fleet, problem)
-        if stage == "dataset" and self.plan.dataset(fleet.runs[0]).exists():
-            forget_outdated(self.plan, fleet)
-            self._begun.append(fleet)
+            self._complain(group, problem)
+        if stage == "dataset" and self.plan.dataset(group.runs[0]).exists():
+            forget_outdated(self.plan, group)
+            self._begun.append(group)
         self._tend()
-        if not over and self._left() >= 0 and fleet.name not in self.problems:
-            self._close(fleet, stage)
+        if not over and self._left() >= 0 and group.name not in self.problems:
+            self._close(group, stage)
 
-    def _is_through(self, fleet: Fleet, stage: str) -> bool:
+    def _is_through(self, group: RunGroup, stage: str) -> bool:
         files = {"train": TRAINED, "average": AVERAGED, "prune": PRUNED}.get(stage)
         if files is None:
-            starts = (self.plan.initial(run).exists() for run in fleet.runs)
-            return self.plan.dataset(fleet.runs[0]).exists() and all(starts)
-        return all(self.plan.is_there(run, files) for run in fleet.runs)
+            starts = (self.plan.initial(run).exists() for run in group.runs)
+            return self.plan.dataset(group.runs[0]).exists() and all(starts)
+        return all(self.plan.is_there(run, files) for run in group.runs)
 
-    def _close(self, fleet: Fleet, stage: str) -> None:
+    def _close(self, group: RunGroup, stage: str) -> None:
         """Remove the checkpoints of a stage that is done."""
-        if not self._is_through(fleet, stage):
+        if not self._is_through(group, stage):
             self._complain(
-                fleet, f"{stage}: files are missing though it ended as it should; check the disk, then run again"
+                group, f"{stage}: files are missing though it ended as it should; check the disk, then run again"
             )
         elif stage in ("train", "average"):
-            for checkpoints in self.plan.store(stage, fleet.runs, fleet).values():
+            for checkpoints in self.plan.store(stage, group.runs, group).values():
                 checkpoints.remove()
 
-    def _complain(self, fleet: Fleet, problem: str) -> None:
-        if self.problems.setdefault(fleet.name, problem) == problem:
-            print(f"{fleet.name}: {problem}", file=sys.stderr, flush=True)
+    def _complain(self, group: RunGroup, problem: str) -> None:
+        if self.problems.setdefault(group.name, problem) == problem:
+            print(f"{group.name}: {problem}", file=sys.stderr, flush=True)
 
     def _tend(self) -> None:
-        """Files of runs that have come to the end of a stage, analyses of those that are averaged, tables at times."""
-        for fleet in self._begun:
-            for run in fleet.runs:
+        """Start analyses of averaged runs, and write the tables once a minute."""
+        for group in self._begun:
+            for run in group.runs:
                 if self._left() < 0:
-                    return  # what has ended is in checkpoints
+                    return  # ended runs are in checkpoints
                 if run not in self._done:
-                    self._tend_run(fleet, run)
+                    self._tend_run(group, run)
         if self._clock() - self._last >= EVERY:
             study_tables.write(self.plan, self.problems)
             self._last = self._clock()
 
-    def _tend_run(self, fleet: Fleet, run: str) -> None:
+    def _tend_run(self, group: RunGroup, run: str) -> None:
         if not (self.plan.is_there(run, TRAINED) and self.plan.is_there(run, AVERAGED)):
             return
         start = self.plan.initial(run)
         waits = [
-            self._analysed(fleet, run, name, initial=name != run, there=there)
+            self._analysed(group, run, name, initial=name != run, there=there)
             for name, there in (
                 (run, self.plan.is_there(run, ANALYSED)),
                 (start.parent.name, all((start.parent / each).exists() for each in ANALYSED)),
@@ -154,8 +153,8 @@ class Study:
         if not any(waits):
             self._done.add(run)
 
-    def _analysed(self, fleet: Fleet, run: str, name: str, *, initial: bool, there: bool) -> bool:
-        """Have a run or an initial network analysed, once; whether that has to be waited for."""
+    def _analysed(self, group: RunGroup, run: str, name: str, *, initial: bool, there: bool) -> bool:
+        """Have a run or an initial network analysed once. Return whether the analysis is still running."""
         result = self._analyses.get(name)
         if result is None:
             if there:
@@ -164,13 +163,13 @@ class Study:
                 return True
             result = self._analyses[name] = self._analyse(run, initial)
             if isinstance(result, str) and result:
-                self._complain(fleet, result)
+                self._complain(group, result)
         if isinstance(result, str):
             return False
         if result.ready():
             found = self._analyses[name] = result.get()
             if found:
-                self._complain(fleet, found)
+                self._complain(group, found)
             return False
         return True
 
@@ -182,7 +181,7 @@ class Study:
         return self._pool.apply_async(study_jobs.analyse, (self.plan.as_json(), run, initial))
 
     def verdict(self) -> tuple[str, int]:
-        """What became of it, in one sentence, and the exit status."""
+        """Return the result in one sentence, and the exit status."""
         rows = study_tables.progress(self.plan, self.problems)
         trained = sum(row["stage"] not in ("waiting", "training") for row in rows)
         finished = sum(row["stage"] == "pruned" for row in rows)
@@ -209,12 +208,12 @@ class Study:
 _IGNORED = (signal.SIGINT, signal.SIG_IGN)
 
 
-def forget_outdated(plan: Plan, fleet: Fleet) -> None:
-    """Remove files of a fleet's runs that other settings, code or data have made, and what was made of those."""
-    if not plan.dataset(fleet.runs[0]).exists():
+def forget_outdated(plan: Plan, group: RunGroup) -> None:
+    """Remove files of a group's runs that were made by other settings, code or data, and all files made from those."""
+    if not plan.dataset(group.runs[0]).exists():
         return  # it is made first
     made_by = ((ANALYSED[:2], "tails"), (ANALYSED[2:], "compression"), (PRUNED, "prune"))
-    for run in fleet.runs:
+    for run in group.runs:
         if not _current(plan.initial(run), plan.code("initial")):
             _remove(plan.initial(run).parent, ("weights.safetensors", *ANALYSED))
             continue
@@ -222,7 +221,7 @@ def forget_outdated(plan: Plan, fleet: Fleet) -> None:
             if plan.is_there(run, files):
                 inputs, outputs = plan.files(stage, [run])
                 (network,) = batches.networks(SimpleNamespace(input=inputs, output=outputs))
-                if not script(stage).written(network, plan.store(stage, [run], fleet)[run]):
+                if not script(stage).written(network, plan.store(stage, [run], group)[run]):
                     _remove(plan.path(run, ""), (*files, *AVERAGED, *ANALYSED, *PRUNED))
         for names, name in made_by:
             for folder in (plan.path(run, ""), plan.initial(run).parent):
@@ -263,7 +262,7 @@ def _positive(text: str) -> float:
 
 
 def main(given: list[str] | None = None, **more: Any) -> int:
-    """0 if all or some runs were finished in time, or there is no GPU; else 1. ``more`` goes to ``Study``."""
+    """Run the program; return 0 if some runs were finished in time, or there is no GPU, else 1. ``more`` goes to ``Study``."""
     how = arguments(given)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # each analysis has a process of its own
     try:

@@ -1,4 +1,4 @@
-"""What a study costs, before it is made: iterations, hours and disk of each panel; of the paper's 215 runs if no config is given.
+"""Predict what a study costs: iterations, hours and disk of each panel. Without a config: of the paper's 215 runs.
 
     python -m benchmarks.grid_cost [--configfile FILE] [--steps results/benchmarks/training.json] [--flops F --bandwidth B]
 
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import iterations, roofline
-from sgdtails.config import grid, study_size
-from sgdtails.report import status
+from sgdtails.config import prunable_layers, study, study_size
+from sgdtails.config.types import Model, Run
 
 BASE = Path(__file__).parent.parent
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -40,7 +40,7 @@ Layers = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class How:
-    """What times are made of: measured steps, or peaks in FLOP/s and byte/s; ``fixed`` iterations for all runs, or laws by model."""
+    """How costs are predicted: from measured steps, or peaks in FLOP/s and byte/s; with ``fixed`` iterations, or laws by model."""
 
     measured: Sequence[Mapping[str, Any]] = ()
     peaks: tuple[float, float] | None = None
@@ -52,7 +52,7 @@ class How:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run: iterations to convergence or to its budget; seconds, None where no step like its own was measured."""
+    """Cost of one run: iterations to convergence or to its budget, and seconds (None if no such step was measured)."""
 
     iterations: float
     at_budget: bool
@@ -61,8 +61,8 @@ class Cost:
     analysis: float
 
 
-def run_cost(run: grid.Run, layers: Layers, config: Config, how: How) -> Cost:
-    """What one run takes; ``layers``: those of its network, by ``layers_of``."""
+def run_cost(run: Run, layers: Layers, config: Config, how: How) -> Cost:
+    """Predict the cost of one run; ``layers`` are from ``layers_of``."""
     spec, budget = config["models"][run["model"]], config["stop"]["budget"]
     wanted = how.fixed or _law(run, how).iterations(run["step_size"], run["batch_size"])
     at_budget = wanted >= budget
@@ -79,19 +79,19 @@ def run_cost(run: grid.Run, layers: Layers, config: Config, how: How) -> Cost:
     )
 
 
-def layers_of(run: grid.Run, config: Config) -> Layers:
-    """(weights, output positions of one image) of each layer of a run's network."""
+def layers_of(run: Run, config: Config) -> Layers:
+    """Return weights and output positions per image of each layer of a run's network."""
     return roofline.matrices(config["models"][run["model"]], SHAPES[run["dataset"]], CLASSES)
 
 
-def _law(run: grid.Run, how: How) -> iterations.Law:
+def _law(run: Run, how: How) -> iterations.Law:
     if not how.laws or run["model"] not in how.laws:
         raise SystemExit(f"no study says how many iterations {run['model']} takes; give --iterations, or its --tables.")
     return how.laws[run["model"]]
 
 
-def seconds(run: grid.Run, layers: Layers, how: How) -> tuple[float | None, float | None]:
-    """Of one step, and of one image forward: the fastest measured step of its network and batch size, or bounds from peaks."""
+def seconds(run: Run, layers: Layers, how: How) -> tuple[float | None, float | None]:
+    """Return the seconds of a step and of one image forward: from the fastest measured step, or bounds from peaks."""
     if how.peaks:
         flops, bandwidth = how.peaks
         step = max(roofline.flops(layers, run["batch_size"]) / flops, roofline.traffic(layers) / bandwidth)
@@ -103,22 +103,21 @@ def seconds(run: grid.Run, layers: Layers, how: How) -> tuple[float | None, floa
     return min(fitting) / 1e6, min(fitting) / 1e6 / run["batch_size"] / 3
 
 
-def evaluations(spec: Mapping[str, Any], pruning: Mapping[str, Any]) -> int:
-    """How often a network is evaluated while it is pruned: once for each method's ratios and relative errors."""
-    methods = grid.pruning_methods(spec, pruning)
+def evaluations(spec: Model, pruning: Mapping[str, Any]) -> int:
+    """Count the evaluations of a network while it is pruned: one per ratio or relative error of each method."""
+    methods = prunable_layers.methods(spec, pruning)
     adaptive = len(pruning["adaptive"]["epsilon"]) * sum(method != NOT_ADAPTIVE for method in methods)
     own = sum(len(method["ratios"]) for method in pruning["own"].values())
     return sum(len(pruning[method]["ratios"]) for method in methods) + adaptive + own
 
 
-def _images(run: grid.Run, config: Config) -> int:
+def _images(run: Run, config: Config) -> int:
     return sum(IMAGES[run["dataset"]][split] for split in config["pruning"]["evaluate"])
 
 
 def table(config: Config, how: How) -> list[str]:
-    """A line of Markdown for each panel and for all of them."""
-    sources = config["datasets"]["sources"]
-    runs = grid.read_runs(config["runs"], datasets=sources, models=config["models"], base=BASE)
+    """Return a Markdown table with a line per panel and one for all of them."""
+    runs = study.Study.read(config, BASE).runs
     panels: dict[str, list[str]] = {}
     for name, run in runs.items():
         panels.setdefault(f"{run['model'].upper()}, {run['dataset'].upper()}", []).append(name)
@@ -162,7 +161,7 @@ def main() -> None:
     measured = [] if peaks else json.loads(given.steps.read_text(encoding="utf-8"))["steps"]
     laws = None if given.iterations else iterations.laws(iterations.read(given.tables))
     how = How(measured, peaks, laws, given.iterations, given.networks, given.analysis)
-    print(*table(status.read_config(given.configfile), how), sep="\n")
+    print(*table(study.read_config(given.configfile), how), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How many iterations runs take until they converge: a power law of step size and batch size, fitted to studies that were made.
+"""Fit the number of iterations until runs converge: a power law of step size and batch size, from finished studies.
 
     python -m benchmarks.iterations [TABLE ...]
 
-Tables are ``runs.parquet`` of studies; without any, those of the narrow networks in studies/. One line per model: both
-exponents with 95% intervals of least squares in logarithms, over its converged runs, and what these were.
+Tables are ``runs.parquet`` of studies; by default, those of the narrow networks in studies/. The program prints a line per
+model: both exponents with 95% intervals, by least squares in logarithms over its converged runs, and which runs these are.
 """
 
 import argparse
@@ -21,9 +21,8 @@ from sgdtails.errors import InputError
 BASE = Path(__file__).parent.parent
 TABLES = tuple(sorted(BASE.glob("studies/*/tables/runs.parquet")))
 COLUMNS = ["model", "dataset", "batch_size", "step_size", "status", "iterations"]
-SMALL_STEPS = (
-    -1.0
-)  # exponent of step sizes below the smallest fitted one: SGD follows a flow, and eta times iterations stays
+# Exponent below the smallest fitted step size: there SGD follows the gradient flow, and eta times iterations is constant.
+SMALL_STEPS = -1.0
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,19 @@ class Law:
     batches: tuple[int, ...]
 
     def iterations(self, eta: float, b: int) -> float:
-        """Until a run converges, were there no budget. Below the smallest fitted step size they grow as ``eta^SMALL_STEPS``."""
+        """Predict the iterations until a run converges without a budget; below the fitted step sizes, they grow as eta^SMALL_STEPS."""
         fitted = max(eta, self.etas[0])
         return float(np.exp(self.constant) * fitted**self.eta * b**self.b * (min(eta, fitted) / fitted) ** SMALL_STEPS)
 
 
 def read(paths: Iterable[Path] = TABLES) -> list[dict[str, Any]]:
-    """Converged runs of some tables. OSError for one that is not there."""
+    """Read the converged runs of some tables. OSError if one does not exist."""
     rows = [row for path in paths for row in pq.read_table(path, columns=COLUMNS).to_pylist()]
     return [row for row in rows if row["status"] == "converged"]
 
 
 def fit(rows: Sequence[Mapping[str, Any]]) -> Law:
-    """The law of one model's runs. InputError for fewer than four, or only one step size or batch size."""
+    """Fit the law of one model's runs. InputError if there are fewer than four, or one step size or batch size only."""
     if len(rows) < 4 or any(len({row[column] for row in rows}) < 2 for column in ("step_size", "batch_size")):
         raise InputError(
             f"{rows[0]['model']}: no law can be fitted; give tables of two step sizes and two batch sizes."
@@ -65,11 +64,13 @@ def fit(rows: Sequence[Mapping[str, Any]]) -> Law:
     degrees = len(rows) - design.shape[1]
     covariance = float(residuals[0]) / degrees * np.linalg.inv(design.T @ design)
     errors = stats.t.ppf(0.975, degrees) * np.sqrt(np.diag(covariance))
-    constant, *exponents = found.tolist()
+    constant, eta_exponent, b_exponent = found.tolist()
     return Law(
         constant,
-        *exponents,
-        *errors[1:].tolist(),
+        eta_exponent,
+        b_exponent,
+        eta_error=float(errors[1]),
+        b_error=float(errors[2]),
         runs=len(rows),
         datasets=tuple(sorted({row["dataset"] for row in rows})),
         etas=(float(eta.min()), float(eta.max())),
@@ -78,14 +79,14 @@ def fit(rows: Sequence[Mapping[str, Any]]) -> Law:
 
 
 def laws(rows: Sequence[Mapping[str, Any]]) -> dict[str, Law]:
-    """The law of each model in some tables' converged runs."""
+    """Fit the law of each model."""
     return {
         model: fit([row for row in rows if row["model"] == model]) for model in sorted({row["model"] for row in rows})
     }
 
 
 def report(found: Mapping[str, Law]) -> list[str]:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [
         "| model | exponent of η | exponent of b | iterations at η = 0.2, b = 50 | fitted on |",
         "|---|---|---|---|---|",

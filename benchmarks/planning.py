@@ -1,4 +1,4 @@
-"""How planning grows with the run table.
+"""Measure how the cost of planning grows with the run table.
 
     python -m benchmarks.planning [--runs 2150 20000] [--runs-per-job 1] [--profile folder]
 
@@ -23,7 +23,7 @@ STEP_SIZES = 50
 
 
 def rows(runs: int) -> list[dict[str, object]]:
-    """A run table of so many runs: datasets and models take turns, then step sizes, then seeds."""
+    """Return a run table with this many runs: datasets and models take turns, then step sizes, then seeds."""
     panels = [(dataset, model) for dataset in ("mnist", "cifar10") for model in ("fcn4", "fcn6", "cnn")]
     found: list[dict[str, object]] = []
     for number in range(runs):
@@ -36,7 +36,7 @@ def rows(runs: int) -> list[dict[str, object]]:
 
 
 def planned(runs: int, runs_per_job: int, profile: Path | None = None) -> tuple[int, float]:
-    """Jobs, and seconds of CPU that planning took."""
+    """Plan a study; return its number of jobs and the CPU seconds that planning took."""
     with tempfile.TemporaryDirectory() as folder:
         study, table = Path(folder, "study.yaml"), Path(folder, "runs.csv")
         with table.open("w", newline="", encoding="utf-8") as file:
@@ -57,7 +57,7 @@ def planned(runs: int, runs_per_job: int, profile: Path | None = None) -> tuple[
 
 
 def _seconds() -> float:
-    """Of CPU that ended child processes have taken."""
+    """Return the CPU seconds of ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -71,7 +71,7 @@ def main() -> None:
     print("| runs | jobs | CPU s | per 1,000 runs | GiB |\n|---|---|---|---|---|")
     for runs in sorted(arguments.runs):
         jobs, seconds = planned(runs, arguments.runs_per_job, arguments.profile)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest so far
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest process so far
         print(f"| {runs:,} | {jobs:,} | {seconds:,.1f} | {1000 * seconds / runs:.1f} | {peak:.2f} |", flush=True)
 
 

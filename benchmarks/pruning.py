@@ -1,4 +1,4 @@
-"""One FCN4 through every pruning method and published ratio: this library against what a user would write instead.
+"""Prune one FCN4 by every method and published ratio, with this library and with what a user would write instead.
 
     python -m benchmarks.pruning [--width 2048] [--threads 2] [--device cpu] [--root FOLDER] [--output FILE]
 
@@ -25,9 +25,9 @@ import yaml
 from sgdtails import layers
 from sgdtails.config import architectures
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.io import storage
-from sgdtails.pruning import prunability
+from sgdtails.pruning import evaluate
 from sgdtails.runtime import devices
 
 BASE = Path(__file__).parent.parent
@@ -35,15 +35,15 @@ METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
 
 
 def ours(weights: dict[str, Any], dataset: data.Dataset, method: str, ratios: list[float], device: Any) -> list[float]:
-    """Test accuracies at each ratio by ``prunability.rows``, as the workflow's job calls it."""
+    """Return test accuracies at each ratio from ``evaluate.pruning_rows``, called as in the workflow's job."""
     _, test = data.splits(dataset, device)
-    evaluate = prunability.fully_connected({"test": test})
-    rows = prunability.rows(layers.placed(weights, device), evaluate, method=method, ratios=ratios, p=2.0, positions={})
+    measure = evaluate.fully_connected({"test": test})
+    rows = evaluate.pruning_rows(layers.placed(weights, device), measure, evaluate.Sweep(method, ratios), positions={})
     return [row["test_accuracy"] for row in rows]
 
 
 def plain(weights: dict[str, Any], dataset: data.Dataset, method: str, ratios: list[float], device: Any) -> list[float]:
-    """The same by torch and torchvision in the shortest way."""
+    """Return the same accuracies with torch and torchvision, in the shortest way."""
     import torch
     from torch.utils.data import DataLoader
     from torchvision import transforms
@@ -126,16 +126,16 @@ WAYS = {"ours": ours, "plain": plain}
 
 
 def network(width: int, pixels: int) -> dict[str, Any]:
-    """FCN4 with Student-t(4) weights of the scale of a trained network: what they are changes no time."""
+    """Return an FCN4 with Student-t(4) weights; their values do not change the time."""
     rng = np.random.default_rng(0)
     shapes = architectures.fully_connected_shapes(pixels, [width] * 4, 10)
     return {name: (rng.standard_t(4, shape) / shape[1] ** 0.5).astype(np.float32) for name, shape in shapes.items()}
 
 
 def images(root: str | None, config: dict[str, Any]) -> data.Dataset:
-    """MNIST, or noise of its shape."""
+    """Return MNIST, or noise of its shape."""
     if root:
-        return sources.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
+        return loaders.load("mnist", config["datasets"]["sources"]["mnist"], root=root, download=False)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 1, 28, 28), np.uint8)
     labels = rng.integers(0, 10, 10_000)
@@ -158,7 +158,7 @@ def measure(way: str, method: str, arguments: argparse.Namespace) -> dict[str, A
 
 
 def report(results: list[dict[str, Any]]) -> str:
-    """A Markdown table: seconds, core-seconds and peak memory of both ways, and how far their accuracies lie apart."""
+    """Return a Markdown table of seconds, core-seconds and peak memory of both ways, and the distance of their accuracies."""
     lines = [
         "| method | ratios | ours, s | plain, s | ours, core-s | plain, core-s | plain / ours, core-s | ours, GiB | plain, GiB "
         "| largest difference in accuracy |"
@@ -193,7 +193,8 @@ def main() -> None:
     parser.add_argument("--only", nargs=2, metavar=("WAY", "METHOD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
-        print(json.dumps(measure(*arguments.only, arguments)))
+        way, method = arguments.only
+        print(json.dumps(measure(way, method, arguments)))
         return
     environment = os.environ | {
         "OMP_NUM_THREADS": str(arguments.threads),

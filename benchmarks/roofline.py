@@ -1,4 +1,4 @@
-"""What a step of SGD must do, counted, and what this machine can do at most, measured."""
+"""Count the operations of an SGD step, and measure the peaks of this machine."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,10 +10,10 @@ FLOAT = 4  # bytes
 
 
 def matrices(spec: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> list[tuple[int, int]]:
-    """(weights, output positions of one image) of each layer of an entry of the config's ``models``."""
+    """Return weights and output positions per image of each layer of an entry of the config's ``models``."""
     from sgdtails.models import building as models
 
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # only shapes are needed
         model = models.build("m", input_shape, classes, {"m": spec})
     found: list[tuple[int, int]] = []
 
@@ -29,19 +29,19 @@ def matrices(spec: Mapping[str, Any], input_shape: tuple[int, int, int], classes
 
 
 def flops(layers: list[tuple[int, int]], batch: int) -> int:
-    """Of one step: products forward, for the gradient of the weights, and of the inputs but for the first layer's."""
+    """Count the operations of one step: forward, for gradients of weights, and of inputs except the first layer's."""
     return sum(
         2 * batch * weights * positions * (3 if layer else 2) for layer, (weights, positions) in enumerate(layers)
     )
 
 
 def traffic(layers: list[tuple[int, int]]) -> int:
-    """Bytes of weights that one step reads and writes if none stays in a cache: read forward and backward, then updated."""
+    """Count the bytes of weights that one step moves if none stays in a cache: two reads and an update."""
     return sum(FLOAT * weights * (4 if layer else 3) for layer, (weights, _) in enumerate(layers))
 
 
 def best(function: Callable[[], Any], repeats: int, device: torch.device) -> float:
-    """Seconds of the fastest of some calls."""
+    """Return the seconds of the fastest of some calls."""
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -53,7 +53,7 @@ def best(function: Callable[[], Any], repeats: int, device: torch.device) -> flo
 
 
 def peaks(device: torch.device) -> tuple[float, float]:
-    """Arithmetic of a large matrix product in FLOP/s, and bandwidth of an addition in place in byte/s."""
+    """Measure a large matrix product in FLOP/s, and an addition in place in byte/s."""
     side, length = (8192, 2**28) if device.type == "cuda" else (1024, 2**25)
     matrix = torch.randn(side, side, device=device)
     vector = torch.zeros(length, device=device)

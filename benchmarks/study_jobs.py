@@ -1,9 +1,9 @@
 """The jobs of a study on one GPU: each calls the workflow's own scripts.
 
-    python -m benchmarks.study_jobs KIND FLEET < plan.json
+    python -m benchmarks.study_jobs KIND GROUP < plan.json
 
-KIND is ``train``, ``average`` or ``prune`` of a fleet's runs on the device, ``dataset`` for their images, or ``probe`` for the
-device's memory. What goes wrong is one sentence on stderr, and exit status 1.
+KIND is ``train``, ``average`` or ``prune`` of a group's runs on the device, ``dataset`` for their images, or ``probe`` for the
+device's memory. A job that fails prints one sentence to stderr and ends with status 1.
 """
 
 import json
@@ -12,21 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Files, Fleet, Plan, script
+from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Files, Plan, RunGroup, script
 from sgdtails.runtime import devices, jobs
 
 
-def dataset(plan: Plan, fleet: Fleet) -> None:
-    """The images of a fleet, and the networks that it starts from, unless they are there."""
-    if not plan.dataset(fleet.runs[0]).exists():
-        _images(plan, plan.dataset(fleet.runs[0]))
-    starts = {plan.initial(run): run for run in fleet.runs if not plan.initial(run).exists()}
+def dataset(plan: Plan, group: RunGroup) -> None:
+    """Prepare the images of a group and its initial networks, unless they are there."""
+    if not plan.dataset(group.runs[0]).exists():
+        _images(plan, plan.dataset(group.runs[0]))
+    starts = {plan.initial(run): run for run in group.runs if not plan.initial(run).exists()}
     if starts:
         first = next(iter(starts.values()))
         _run(
             plan,
             "initial",
-            f"initial-{fleet.name}",
+            f"initial-{group.name}",
             input=Files(dataset=str(plan.dataset(first))),
             output=Files(weights=[str(path) for path in starts]),
             params=plan.params("initial", plan.initial_settings(first)),
@@ -49,30 +49,30 @@ def _contents(plan: Plan, name: str) -> str:
     return found.digest
 
 
-def together(plan: Plan, fleet: Fleet, stage: str) -> None:
-    """Bring those of a fleet's runs through a stage that have no files of it, side by side; each has its files when it ends."""
+def together(plan: Plan, group: RunGroup, stage: str) -> None:
+    """Take the runs of a group that have no files of a stage through it, side by side; each gets its files when it ends."""
     files = TRAINED if stage == "train" else AVERAGED
-    left = [run for run in fleet.runs if not plan.is_there(run, files)]
+    left = [run for run in group.runs if not plan.is_there(run, files)]
     if stage == "average":
         left = [run for run in left if plan.is_there(run, TRAINED)]
     if not left:
         return
     inputs, outputs = plan.files(stage, left)
-    params = plan.params(stage, plan.stage_settings(stage, fleet))
-    job = plan.job(stage, f"{stage}-{fleet.name}", input=inputs, output=outputs, params=params)
-    job.config = plan.config | {"slots": fleet.slots}
+    params = plan.params(stage, plan.stage_settings(stage, group))
+    job = plan.job(stage, f"{stage}-{group.name}", input=inputs, output=outputs, params=params)
+    job.config = plan.config | {"slots": group.slots}
     jobs.run(script(stage).main, job)
 
 
-def prune(plan: Plan, fleet: Fleet) -> None:
-    """Prune those of a fleet's runs that are averaged and not pruned, in one process."""
-    left = [run for run in fleet.runs if plan.is_there(run, AVERAGED) and not plan.is_there(run, PRUNED)]
+def prune(plan: Plan, group: RunGroup) -> None:
+    """Prune the runs of a group that are averaged but not pruned."""
+    left = [run for run in group.runs if plan.is_there(run, AVERAGED) and not plan.is_there(run, PRUNED)]
     if left:
         trained = f"{plan.config['pruning']['weights']}.safetensors"
         inputs = Files(dataset=str(plan.dataset(left[0])), trained=_paths(plan, left, trained))
         outputs = Files(pruned=_paths(plan, left, PRUNED[0]))
         params = plan.params("prune", plan.pruning(left[0]))
-        _run(plan, "prune", f"prune-{fleet.name}", input=inputs, output=outputs, params=params)
+        _run(plan, "prune", f"prune-{group.name}", input=inputs, output=outputs, params=params)
 
 
 def _paths(plan: Plan, runs: list[str], name: str) -> list[str]:
@@ -80,8 +80,9 @@ def _paths(plan: Plan, runs: list[str], name: str) -> list[str]:
 
 
 def analyse(text: str, run: str, initial: bool) -> str:
-    """Tails, readings and compression of an averaged run, or of the network that it starts from; a sentence about what went
-    wrong, or nothing. ``text``: the plan."""
+    """Analyse tails and compression of an averaged run, or of its initial network. ``text`` is the plan.
+
+    Return a sentence about what failed; an empty string if nothing did."""
     plan = Plan.from_json(text)
     how, place = plan.config["pruning"], plan.initial if initial else plan.path
     tails, readings, compression = (str(place(run, name)) for name in ANALYSED)
@@ -98,7 +99,7 @@ def analyse(text: str, run: str, initial: bool) -> str:
         script("tails").main(plan.job("tails", run, input=Files(**trained, **weights), output=outputs, params=params))
         job = {"output": Files(compression=compression), "params": plan.params("compression", settings)}
         script("compression").main(plan.job("compression", run, input=Files(**trained), **job))
-    except Exception as error:  # a sentence for the driver, whose other runs go on
+    except Exception as error:  # the driver prints a sentence and goes on with other runs
         return f"{run}: {f'{error}' or type(error).__name__}".partition("\n")[0]
     return ""
 
@@ -114,21 +115,21 @@ def probe(plan: Plan) -> None:
     device = devices.select(plan.config["device"], plan.config["precision"], 1)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
     found = {"name": devices.describe(device), "free": free, "total": total}
-    print(json.dumps(found), file=sys.__stdout__, flush=True)  # the job's own goes to its log
+    print(json.dumps(found), file=sys.__stdout__, flush=True)  # the job's own stdout goes to its log
 
 
-KINDS: dict[str, Callable[[Plan, Fleet], None]] = {
+KINDS: dict[str, Callable[[Plan, RunGroup], None]] = {
     "dataset": dataset,
-    "train": lambda plan, fleet: together(plan, fleet, "train"),
-    "average": lambda plan, fleet: together(plan, fleet, "average"),
+    "train": lambda plan, group: together(plan, group, "train"),
+    "average": lambda plan, group: together(plan, group, "average"),
     "prune": prune,
 }
 
 
 def make(plan: Plan, kind: str, name: str) -> None:
-    """One job; SystemExit after a sentence if it fails."""
+    """Run one job; SystemExit after a sentence if it fails."""
     (plan.folder / "logs").mkdir(parents=True, exist_ok=True)
-    KINDS[kind](plan, next(fleet for fleet in plan.fleets if fleet.name == name))
+    KINDS[kind](plan, next(group for group in plan.groups if group.name == name))
 
 
 def main() -> None:

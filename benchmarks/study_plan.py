@@ -1,22 +1,22 @@
-"""What a study on one GPU consists of, without Snakemake: runs, fleets, files, and the arguments of the workflow's scripts."""
+"""Plan a study on one GPU without Snakemake: its runs, groups and files, and the arguments of the workflow's scripts."""
 
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import yaml
-
-from sgdtails.config import grid, planning, prunable_layers, run_ids
-from sgdtails.digests import provenance
-from sgdtails.training import stages
+from sgdtails.config import run_ids, study
+from sgdtails.digests import code_digest
+from sgdtails.training import resume
+from sgdtails.training.checkpointer import Stores
+from sgdtails.training.settings import RunSettings
 
 BASE = Path(__file__).parent.parent
-SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a fleet; of convolutional networks a fleet takes minutes
+SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a group
 TRAINED = ("converged.safetensors", "history.parquet", "training.parquet")
 AVERAGED = ("last.safetensors", "average.safetensors", "averaging.parquet")
 ANALYSED = ("tails.parquet", "readings.parquet", "compression.parquet")
@@ -25,7 +25,7 @@ PRUNED = ("pruned.parquet",)
 
 @cache
 def script(name: str) -> ModuleType:
-    """A script of the workflow as a module: its ``main`` takes any object with the attributes of Snakemake's own."""
+    """Import a script of the workflow; its ``main`` takes any object with the attributes of Snakemake's own."""
     spec = importlib.util.spec_from_file_location(f"script_{name}", BASE / f"workflow/scripts/{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -35,33 +35,20 @@ def script(name: str) -> ModuleType:
 
 
 def read_config(file: str | None, root: str | None, device: str) -> dict[str, Any]:
-    """The config of config/config.yaml, with what ``file`` says in place of single keys.
+    """Read config/config.yaml and replace the keys that ``file`` has.
 
-    InputError for a wrong one, as far as jsonschema is there to look.
+    InputError if the config is wrong, as far as jsonschema is installed to find that.
     """
-    defaults = yaml.safe_load((BASE / "config/config.yaml").read_text(encoding="utf-8"))
-    config: dict[str, Any] = json.loads(json.dumps(defaults))
-    if file:
-        _update(config, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
-    config["models"] = planning.whole_models(config["models"], defaults["models"])
+    checked = importlib.util.find_spec("jsonschema") is not None
+    config = study.read_config(Path(file) if file else None, BASE, checked=checked)
     config["device"] = device
     if root:
         config["datasets"] |= {"root": root, "download": False}
-    if importlib.util.find_spec("jsonschema"):
-        grid.validate(config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8")))
     return config
 
 
-def _update(config: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(config.get(key), dict):
-            _update(config[key], value)
-        else:
-            config[key] = value
-
-
 @dataclass(frozen=True)
-class Fleet:
+class RunGroup:
     """Runs of one network, dataset and batch size that train side by side."""
 
     name: str
@@ -70,7 +57,7 @@ class Fleet:
 
 
 class Files(SimpleNamespace):
-    """Paths, or lists of them, by name: what Snakemake calls a Namedlist."""
+    """Paths, or lists of paths, by name, like Snakemake's Namedlist."""
 
     def __getitem__(self, key: str | int) -> Any:
         return getattr(self, key) if isinstance(key, str) else [*vars(self).values()][key]
@@ -80,16 +67,16 @@ class Files(SimpleNamespace):
 
 
 class Plan:
-    """Runs of a config, where their files lie below ``folder``, and what each job gets."""
+    """The runs of a config, their files below ``folder``, and the arguments of each job."""
 
     def __init__(self, config: dict[str, Any], folder: Path) -> None:
-        """InputError for an unusable run table."""
+        """Read the run table; InputError if it cannot be used."""
         self.config, self.folder = config, folder
-        sources, models = config["datasets"]["sources"], config["models"]
-        self.runs = grid.read_runs(config["runs"], datasets=sources, models=models, base=BASE)
+        self.study = study.Study.read(config, BASE)
+        self.runs = self.study.runs
 
     def as_json(self) -> str:
-        """What ``from_json`` makes the same plan of, in another process."""
+        """Return a text from which ``from_json`` makes the same plan in another process."""
         return json.dumps({"config": self.config, "folder": str(self.folder)})
 
     @classmethod
@@ -98,9 +85,9 @@ class Plan:
         return cls(read["config"], Path(read["folder"]))
 
     @cached_property
-    def fleets(self) -> list[Fleet]:
-        """In the order in which they train: the paper's first figure first, convolutional networks last, large step sizes before small."""
-        found: list[Fleet] = []
+    def groups(self) -> list[RunGroup]:
+        """The groups in the order in which they train: first those of the paper's first figure, last convolutional networks."""
+        found: list[RunGroup] = []
         for (model, dataset, *_), runs in self._alike().items():
             kind = "fcn" if "fcn" in self.config["models"][model] else "cnn"
             size = SIDE_BY_SIDE[kind]
@@ -108,7 +95,7 @@ class Plan:
             for start in range(0, len(runs), size):
                 members = tuple(sorted(runs[start : start + size]))
                 name = f"{model}-{dataset}-b{self.runs[members[0]]['batch_size']}-{len(found)}"
-                found.append(Fleet(name, members, len(members)))
+                found.append(RunGroup(name, members, len(members)))
         return found
 
     def _alike(self) -> dict[tuple[Any, ...], list[str]]:
@@ -135,7 +122,7 @@ class Plan:
         return self.folder / "runs" / run / name
 
     def initial(self, run: str, name: str = "weights.safetensors") -> Path:
-        """A file of the initial network that a run starts from."""
+        """Return a file of the initial network of a run."""
         return self.folder / "initial" / run_ids.initial_id(run) / name
 
     def dataset(self, run: str) -> Path:
@@ -148,46 +135,29 @@ class Plan:
         return all(self.path(run, name).exists() for name in files)
 
     def precision(self, run: str) -> str:
-        """Convolutions are in TF32 on a GPU: in float32 they take three times as long."""
+        """Return a run's precision: TF32 for convolutions on a GPU, which take three times as long in float32."""
         convolutional = "cnn" in self.config["models"][self.runs[run]["model"]]
         return "tf32" if convolutional and self.config["device"] != "cpu" else self.config["precision"]
 
-    def settings(self, run: str, *columns: str, **more: Any) -> dict[str, Any]:
-        """What a run's network and its arithmetic depend on, as rules have it, with columns of its row."""
-        row, config = self.runs[run], self.config
-        return {
-            "run": {column: row[column] for column in ("dataset", "model", *columns)},
-            "model": config["models"][row["model"]],
-            "device": config["device"],
-            "precision": self.precision(run),
-            "threads": config["resources"]["threads"],
-            **more,
-        }
-
-    def stage_settings(self, stage: str, fleet: Fleet) -> dict[str, Any]:
-        """The settings of training or averaging a fleet's runs."""
-        run = fleet.runs[0]
-        slots = {} if self.config["device"] == "cpu" else {"slots": fleet.slots}
-        average = {"average": self.config["average"]} if stage == "average" else {}
-        columns = set(self.runs[run]) - {"dataset", "model", "step_size", "seed"}
-        return self.settings(run, *sorted(columns), stop=self.config["stop"], **average, **slots)
+    def stage_settings(self, stage: str, group: RunGroup) -> dict[str, Any]:
+        """Return the settings of training or averaging a group's runs."""
+        run = group.runs[0]
+        return self.study.steps(self.runs[run], stage, group.slots) | {"precision": self.precision(run)}
 
     def initial_settings(self, run: str) -> dict[str, Any]:
-        """The settings of the initial network of a run."""
-        row = self.runs[run]
-        model = self.config["models"][row["model"]]
-        return {"dataset": row["dataset"], "name": row["model"], "model": model}
+        """Return the settings of the initial network of a run."""
+        return self.study.initial(self.runs[run])
 
     @cache  # noqa: B019  # a process has one plan
     def code(self, name: str) -> str:
         factories = {spec.get("factory", "").rpartition(".")[0] for spec in self.config["models"].values()}
-        return provenance.code(f"workflow/scripts/{name}.py", factories, BASE, {})
+        return code_digest.of_rule(f"workflow/scripts/{name}.py", factories, BASE, {})
 
     def params(self, stage: str, settings: Any) -> SimpleNamespace:
         return SimpleNamespace(settings=json.dumps(settings, sort_keys=True), code=self.code(stage))
 
     def files(self, stage: str, runs: Iterable[str]) -> tuple[Files, Files]:
-        """What training or averaging runs reads and writes."""
+        """Return the files that training or averaging runs reads and writes."""
         runs = list(runs)
         outputs = TRAINED if stage == "train" else AVERAGED
         written = {_short(name): [str(self.path(run, name)) for run in runs] for name in outputs}
@@ -197,32 +167,25 @@ class Plan:
             inputs = {"converged": [str(self.path(run, "converged.safetensors")) for run in runs]}
         return Files(dataset=str(self.dataset(runs[0])), **inputs), Files(**written)
 
-    def store(self, stage: str, runs: Iterable[str], fleet: Fleet) -> stages.Store:
-        """Checkpoints of runs in a stage; of averaging only once training has written its files."""
-        runs, common = list(runs), self.stage_settings(stage, fleet)
+    def store(self, stage: str, runs: Iterable[str], group: RunGroup) -> Stores:
+        """Return the checkpoints of runs in a stage. For averaging, training must have written its files."""
+        runs, common = list(runs), self.stage_settings(stage, group)
         inputs, outputs = self.files(stage, runs)
         job = SimpleNamespace(input=inputs, output=outputs, params=self.params(stage, common))
         each = [dict.fromkeys(runs, inputs.dataset)]
         each += [dict(zip(runs, paths, strict=True)) for name, paths in inputs.items() if name != "dataset"]
-        return stages.store(stage, {run: stages.of_run(common, run) for run in runs}, job, *each)
+        return resume.checkpoint_stores(stage, {run: RunSettings.from_params(common, run) for run in runs}, job, *each)
 
     def job(self, name: str, log: str, **parts: Any) -> SimpleNamespace:
-        """What a script's ``main`` and ``jobs.run`` take: ``parts`` are input, output, params, and wildcards."""
+        """Return the argument of a script's ``main``; ``parts`` are input, output, params and wildcards."""
         return SimpleNamespace(config=self.config, log=[str(self.folder / "logs" / f"{log}.log")], **parts)
 
     def pruning(self, run: str) -> dict[str, Any]:
-        """The settings of a run's pruning, as the rule has them."""
-        how, models = self.config["pruning"], self.config["models"]
-        spec = models[self.runs[run]["model"]]
-        used = [models[row["model"]] for row in self.runs.values()]
-        more = {
-            "methods": {method: how[method] for method in grid.pruning_methods(spec, how)},
-            "exempt": prunable_layers.of_model(how["exempt"], spec, used),
-            **{key: how[key] for key in ("weights", "evaluate", "own", "adaptive", "centring")},
-        }
-        return self.settings(run, **more)
+        """Return the settings of a run's pruning, as the rule has them."""
+        more = {"weights": self.config["pruning"]["weights"], "precision": self.precision(run)}
+        return self.study.pruning(self.runs[run]) | more
 
 
 def _short(name: str) -> str:
-    """The name that a rule gives to a file of a run."""
+    """Return the name that a rule gives to a file of a run."""
     return "row" if name in ("training.parquet", "averaging.parquet") else name.partition(".")[0]

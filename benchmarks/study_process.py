@@ -1,4 +1,4 @@
-"""Processes of a study on one GPU: its jobs, whether the GPU is free, one driver a folder, signals."""
+"""Processes of a study on one GPU: jobs, a check that the GPU is free, a lock on the folder, signals."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from sgdtails.errors import InputError
 
 
 class Job:
-    """A job of ``study_jobs`` in a process of its own."""
+    """A job of ``study_jobs`` in its own process."""
 
     def __init__(self, plan: Plan, kind: str, name: str) -> None:
         command = [sys.executable, "-m", "benchmarks.study_jobs", kind, name]
@@ -36,7 +36,7 @@ class Job:
         return self._process.poll() is not None
 
     def stop(self, patience: float) -> None:
-        """Ask it to save and end; kill it if it does not within so many seconds."""
+        """Ask the job to save and end, and kill it if it has not ended after ``patience`` seconds."""
         if not self.ended():
             self._process.terminate()
         try:
@@ -50,7 +50,7 @@ class Job:
         return self._process.stdout.read().decode()
 
     def problem(self) -> str:
-        """What went wrong, in one sentence; empty if nothing did."""
+        """Return what failed, in one sentence; an empty string if nothing did."""
         if self._process.returncode == 0:
             return ""
         lines = [line for line in self._errors.read_text(errors="replace").splitlines() if line.strip()]
@@ -59,7 +59,7 @@ class Job:
 
 
 def check_memory(plan: Plan, start: Callable[[Plan, str, str], Any] = Job, patience: float = 90.0) -> None:
-    """InputError if the GPU is busy, cannot be used, or has no room for training."""
+    """Raise InputError if the GPU is busy, cannot be used, or has too little free memory for training."""
     job, begin = start(plan, "probe", "probe"), time.monotonic()
     while not job.ended() and time.monotonic() - begin < patience:
         time.sleep(0.2)
@@ -84,7 +84,7 @@ def check_memory(plan: Plan, start: Callable[[Plan, str, str], Any] = Job, patie
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """InputError if another process works in ``folder``."""
+    """Lock ``folder`` for the block; InputError if another process works in it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
         try:
@@ -96,7 +96,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def interruptible(study: Any) -> Iterator[None]:
-    """Signals that ask the process to end set ``study.interrupted``."""
+    """Let signals that ask the process to end set ``study.interrupted``, for the block."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:

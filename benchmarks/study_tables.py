@@ -1,11 +1,11 @@
-"""The tables of a study on one GPU, from the files of the runs that are finished, whenever that is."""
+"""Write the tables of a study on one GPU, at any time, from the files of the finished runs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Fleet, Plan
-from sgdtails.config import grid
+from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Plan, RunGroup
+from sgdtails.config import architectures
 from sgdtails.io import parquet, tables
 from sgdtails.schemas import run_schemas
 from sgdtails.tail_index import network_index
@@ -13,7 +13,7 @@ from sgdtails.tail_index.network_index import Index
 
 PROGRESS = run_schemas.schema(
     run_schemas.RUN,
-    ("fleet", run_schemas.TEXT, "", "runs that train side by side"),
+    ("group", run_schemas.TEXT, "", "runs that train side by side"),
     (
         "stage",
         run_schemas.TEXT,
@@ -22,21 +22,21 @@ PROGRESS = run_schemas.schema(
     ),
     ("iterations", run_schemas.COUNT, "steps", "SGD steps of training that are done and saved"),
     ("precision", run_schemas.TEXT, "", "fp32 or tf32"),
-    ("problem", run_schemas.TEXT, "", "what went wrong with its fleet, in one sentence; empty where nothing did"),
+    ("problem", run_schemas.TEXT, "", "what went wrong with its group, in one sentence; empty where nothing did"),
 )
 
 
 def progress(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row of every run of the plan; ``problems`` by fleet."""
+    """Return a row for each run of the plan; ``problems`` are by group."""
     return [
-        {"run": run, "fleet": fleet.name, **_stage(plan, run, fleet), "precision": plan.precision(run)}
-        | {"problem": problems.get(fleet.name, "")}
-        for fleet in plan.fleets
-        for run in fleet.runs
+        {"run": run, "group": group.name, **_stage(plan, run, group), "precision": plan.precision(run)}
+        | {"problem": problems.get(group.name, "")}
+        for group in plan.groups
+        for run in group.runs
     ]
 
 
-def _stage(plan: Plan, run: str, fleet: Fleet) -> dict[str, Any]:
+def _stage(plan: Plan, run: str, group: RunGroup) -> dict[str, Any]:
     if plan.is_there(run, TRAINED):
         (row,) = parquet.read(plan.path(run, "training.parquet")).to_pylist()
         stages = {"trained": (), "averaged": AVERAGED, "analysed": ANALYSED, "pruned": PRUNED}
@@ -44,17 +44,17 @@ def _stage(plan: Plan, run: str, fleet: Fleet) -> dict[str, Any]:
         return {"stage": stage, "iterations": row["iterations"]}
     if not plan.dataset(run).exists() or not plan.initial(run).exists():
         return {"stage": "waiting", "iterations": 0}
-    record = plan.store("train", [run], fleet)[run].record()
+    record = plan.store("train", [run], group)[run].record()
     return {"stage": "training" if record else "waiting", "iterations": record.get("iteration", 0)}
 
 
 def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Write all tables anew, each by itself whole or not at all; the rows of ``progress``."""
+    """Write all tables, each atomically. Return the rows of ``progress``."""
     rows = progress(plan, problems)
     unfinished = sum(row["stage"] != "pruned" for row in rows)
     provenance = {"settings": plan.config, "code": plan.code("runs"), "unfinished": unfinished}
     parquet.write(PROGRESS, rows, plan.table("progress"), provenance=provenance)
-    shapes = {model: grid.width_and_depth(spec) for model, spec in plan.config["models"].items()}
+    shapes = {model: architectures.width_and_depth(spec) for model, spec in plan.config["models"].items()}
     joined = network_index.with_index(_joined(plan), _there(plan, "tails"), Index(**plan.config["index"]), shapes)
     tables.write("runs", joined, plan.table("runs"), provenance=provenance)
     for name in ("history", "tails", "readings", "compression"):
@@ -75,7 +75,7 @@ def _initial(plan: Plan, name: str) -> list[Path]:
 
 
 def _joined(plan: Plan) -> list[dict[str, Any]]:
-    """Rows of table ``runs`` less the index; of runs that are not averaged yet, without what averaging gives."""
+    """Return the rows of table ``runs`` without the index; columns of averaging are null for runs that are not averaged."""
     trained = [run for run in plan.runs if plan.is_there(run, TRAINED)]
     averaged = [run for run in trained if plan.is_there(run, AVERAGED)]
     both = [[plan.path(run, f"{name}.parquet") for run in averaged] for name in ("training", "averaging")]

@@ -1,15 +1,15 @@
-"""How the tables of one study differ from those of another."""
+"""Compare the tables of two studies."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 
 def compare(before: Path, after: Path) -> list[dict[str, Any]]:
-    """How the tables (.parquet) of two folders differ: a row per table, column or kind of row that is new, gone or changed.
+    """Compare the tables (.parquet) of two folders; return a row for each table, column or kind of row that has changed.
 
     ``amount``: rows, or of a changed column the largest difference relative to the larger of both values; of a column of
     other things than numbers the share of rows that differ.
@@ -50,7 +50,7 @@ def _differences(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[dict[str, Any
 
 
 def key_of(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
-    """The first columns that tell the rows of both tables apart; none if all together do not."""
+    """Return the first columns that tell the rows of both tables apart; none if all columns do not."""
     key: list[str] = []
     groups = [1, 1]
     for name in old.columns:
@@ -63,7 +63,7 @@ def key_of(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
 
 
 def difference(old: pd.Series, new: pd.Series) -> float:
-    """The ``amount`` of ``compare`` for one column; 0 if nothing differs, infinite where a number has come or gone."""
+    """Return the ``amount`` of ``compare`` for one column: 0 if nothing differs, infinite if a number is null in one table."""
     if not all(pd.api.types.is_numeric_dtype(column) for column in (old, new)):
         return float((~((old == new) | (old.isna() & new.isna()))).mean()) if len(old) else 0.0
     a, b = old.to_numpy(np.float64, na_value=np.nan), new.to_numpy(np.float64, na_value=np.nan)

@@ -1,10 +1,10 @@
-"""Tail indices of one FCN4: every estimator with intervals against the two published ones in the plainest way.
+"""Measure tail indices of one FCN4: every estimator with intervals, and the two published ones in the plainest way.
 
     python -m benchmarks.tails [--width 2048]
 
-The plain way shuffles the observations, sums blocks and takes logarithms anew for each permutation and K1, in float64,
-and gives no intervals. Seconds are of a core, user and system: of the layer that all of a network's widths have, and of the
-network. Memory is the peak that numpy allocates for one layer, beside its weights, over the layer's size.
+The plain way shuffles the observations, sums blocks and takes logarithms again for each permutation and K1, in float64,
+and computes no intervals. Seconds are core seconds, user and system, of one hidden layer and of the network. Memory is the
+peak that numpy allocates for one layer beside its weights, divided by the layer's size.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WITHOUT = Settings(robustness=False)
 
 
 def ours(weights: dict[str, Any]) -> dict[str, list[float]]:
-    """Published values by estimator, beside ten estimators with intervals; without the published variants."""
+    """Return published values by estimator; ten estimators with intervals are computed, too."""
     rows = [row for row in layer_tails.per_layer(weights, seed=0, settings=WITHOUT) if row["k1"] is None]
     return {
         name: [row["alpha_published"] for row in rows if row["estimator"] == name] for name in layer_tails.ESTIMATORS
@@ -38,7 +38,7 @@ def ours(weights: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def plain(weights: dict[str, Any]) -> dict[str, list[float]]:
-    """The published aggregates alone."""
+    """Return the published aggregates only."""
     rng = np.random.default_rng(0)
     result: dict[str, list[float]] = {name: [] for name in layer_tails.ESTIMATORS}
     for index, weight in enumerate(weights.values()):
@@ -60,7 +60,7 @@ def plain(weights: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def measured(ways: dict[str, Callable[[], Any]]) -> tuple[dict[str, float], dict[str, Any]]:
-    """Core seconds of each way, and what it gives."""
+    """Return the core seconds of each way, and its values."""
     seconds, found = {}, {}
     for name, way in ways.items():
         begin = time.process_time()
@@ -70,7 +70,7 @@ def measured(ways: dict[str, Callable[[], Any]]) -> tuple[dict[str, float], dict
 
 
 def peak(weight: Any, settings: Settings) -> float:
-    """What one layer's tails take beside it, over its size."""
+    """Return the peak memory of one layer's tails, divided by the layer's size."""
     tracemalloc.start()
     list(layer_tails.of_layer(weight, settings=settings))
     largest = tracemalloc.get_traced_memory()[1]
@@ -91,7 +91,7 @@ def main() -> None:
             "plain": lambda: plain(weights),
             "ours": lambda: ours(weights),
             "with variants": lambda: list(layer_tails.per_layer(weights, seed=0)),
-            "readings": lambda: list(layer_tails.per_layer_readings(weights, seed=0)),
+            "readings": lambda: list(layer_tails.per_layer_classes(weights, seed=0)),
             "layer": lambda: list(layer_tails.of_layer(layer, settings=WITHOUT)),
             "layer with variants": lambda: list(layer_tails.of_layer(layer)),
         }

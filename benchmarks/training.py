@@ -1,14 +1,14 @@
-"""SGD by this library against what a user would write instead.
+"""Measure SGD of this library, and of what a user would write instead.
 
     python -m benchmarks.training [--device cpu] [--precision fp32] [--root FOLDER] [--output FILE]
 
 Steps, for networks of several widths, batch sizes, threads and numbers of runs side by side (K): (a) ours, (b) a module
-and torch.optim.SGD on images that lie normalised on the device. All in one process, in turn, median of the rounds.
+and torch.optim.SGD on normalised images on the device. Both run in one process, in turn; the median of the rounds counts.
 To convergence on one thread, an FCN4 of width 256: (a) ours, run; (b) as above with a full pass at every gate; (c) what
 most people write: a torchvision dataset, transforms image by image, a loader, both sets evaluated once per epoch; (d) the
-same with the paper's procedure, both sets every 200 iterations. (b), (c) and (d) are what their steps and passes, measured
-here, take for as many iterations as (a) took: they would take hours. ``--root`` is where torchvision finds MNIST; without
-it digits take its place.
+same with the paper's procedure, both sets every 200 iterations. (b), (c) and (d) would take hours: their
+seconds are predicted from measured steps and passes, for as many iterations as (a) took. ``--root`` is where torchvision
+finds MNIST; without it, digits are used.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks import convergence, roofline
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.io import storage
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import lane_builder, lanes
-from sgdtails.training.gates import Stop
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines import base, factory
+from sgdtails.training.settings import Stop
 
 BASE = Path(__file__).parent.parent
 NARROW_CNN = {"cnn": [16, "M", 32, "M", 64, 64, "M"]}
@@ -45,7 +45,7 @@ def fcn(depth: int, width: int) -> dict[str, Any]:
 
 # Name, entry of ``models``, batch size, runs side by side, threads.
 ON_CPU = [
-    *[(f"FCN4-{width}", fcn(4, width), 50, slots, 1) for width in (32, 128) for slots in (1, 4)],
+    *[(f"FCN4-{width}", fcn(4, width), 50, replicas, 1) for width in (32, 128) for replicas in (1, 4)],
     *[(f"FCN4-{width}", fcn(4, width), batch, 1, 1) for width, batch in ((256, 50), (128, 100), (256, 100))],
     *[
         (f"FCN{depth}-2048", fcn(depth, 2048), batch, 1, threads)
@@ -53,7 +53,7 @@ ON_CPU = [
         for batch in (50, 100)
         for threads in (1, 2)
     ],
-    *[("FCN6-128", fcn(6, 128), 50, slots, 1) for slots in (1, 4)],
+    *[("FCN6-128", fcn(6, 128), 50, replicas, 1) for replicas in (1, 4)],
     ("CNN-16..64", NARROW_CNN, 50, 1, 1),
 ]
 ON_GPU = [
@@ -67,38 +67,38 @@ ON_GPU = [
 ]
 
 
-Steps = Callable[[int], None]  # takes so many more steps
-States = Callable[[], list[lanes.State]]  # the weights of each run
+Steps = Callable[[int], None]  # takes this many more steps
+States = Callable[[], list[base.State]]  # the weights of each run
 
 
-def ours(spec: dict[str, Any], train: data.Split, batch: int, slots: int) -> tuple[Steps, States]:
-    """Steps of ``slots`` runs as the trainer takes them."""
-    nets = _nets(spec, train, slots)
-    rows = lane_builder.build(spec, lambda: _nets(spec, train, 1)[0], train, batch_size=batch, slots=slots)
-    places = [(lane, slot) for lane in rows for slot in range(lane.slots)]
-    for model, (lane, slot) in zip(nets, places, strict=True):
-        lane.put(slot, models.state(model), STEP_SIZE)
-    orders = [training.Order(len(train), batch, seed) for seed in range(slots)]
+def ours(spec: dict[str, Any], train: data.Split, batch: int, replicas: int) -> tuple[Steps, States]:
+    """Return functions that take steps of ``replicas`` runs as the trainer does, and that return their states."""
+    nets = _nets(spec, train, replicas)
+    engines = factory.build_engines(spec, lambda: _nets(spec, train, 1)[0], train, batch_size=batch, replicas=replicas)
+    places = [(engine, replica) for engine in engines for replica in range(engine.replicas)]
+    for model, (engine, replica) in zip(nets, places, strict=True):
+        engine.put(replica, models.state(model), STEP_SIZE)
+    orders = [BatchSampler(len(train), batch, seed) for seed in range(replicas)]
     begun = 0
 
     def steps(count: int) -> None:
         nonlocal begun
         taking, work = iter(orders), []
-        for lane in rows:
-            taken = [next(taking).take(begun, count) for _ in range(lane.slots)]
-            work.append((lane, torch.stack(taken, dim=1)))
+        for engine in engines:
+            taken = [next(taking).take(begun, count) for _ in range(engine.replicas)]
+            work.append((engine, torch.stack(taken, dim=1)))
         begun += count
-        lanes.interleave(work, lambda: False)
+        base.interleave(work, lambda: False)
 
-    return steps, lambda: [lane.get(slot) for lane, slot in places]
+    return steps, lambda: [engine.get(replica) for engine, replica in places]
 
 
-def plain(spec: dict[str, Any], train: data.Split, batch: int, slots: int) -> tuple[Steps, States]:
-    """Steps of modules under torch.optim.SGD, for ``slots`` networks one after the other."""
+def plain(spec: dict[str, Any], train: data.Split, batch: int, replicas: int) -> tuple[Steps, States]:
+    """Return the same for modules under torch.optim.SGD, ``replicas`` networks one after the other."""
     images, labels = train.batch(slice(None))
-    nets = _nets(spec, train, slots)
+    nets = _nets(spec, train, replicas)
     optimizers = [torch.optim.SGD(model.parameters(), lr=STEP_SIZE) for model in nets]
-    orders = [training.Order(len(train), batch, seed) for seed in range(slots)]
+    orders = [BatchSampler(len(train), batch, seed) for seed in range(replicas)]
     begun = 0
 
     def steps(count: int) -> None:
@@ -119,11 +119,11 @@ def _nets(spec: dict[str, Any], train: data.Split, count: int) -> list[nn.Module
 
 
 def compare(
-    spec: dict[str, Any], train: data.Split, batch: int, slots: int, *, seconds: float, rounds: int = 9
+    spec: dict[str, Any], train: data.Split, batch: int, replicas: int, *, seconds: float, rounds: int = 9
 ) -> dict[str, float]:
-    """Median microseconds per run and step of both ways, taken in turn for about ``seconds`` each."""
+    """Return the median microseconds per run and step of both ways, which run in turn for about ``seconds`` each."""
     device = train.labels.device
-    ways = {name: way(spec, train, batch, slots)[0] for name, way in (("ours", ours), ("plain", plain))}
+    ways = {name: way(spec, train, batch, replicas)[0] for name, way in (("ours", ours), ("plain", plain))}
     times: dict[str, list[float]] = {name: [] for name in ways}
     once = roofline.best(lambda: ways["plain"](3), 2, device) / 3
     # A whole number of graphs on a GPU; at most an epoch.
@@ -134,24 +134,26 @@ def compare(
     for _ in range(rounds):
         for name, way in ways.items():
             times[name].append(roofline.best(lambda way=way: way(count), 1, device))  # type: ignore[misc]
-    return {name: 1e6 * statistics.median(found) / count / slots for name, found in times.items()}
+    return {name: 1e6 * statistics.median(found) / count / replicas for name, found in times.items()}
 
 
 def step_table(dataset: data.Dataset, device: torch.device, seconds: float) -> list[dict[str, Any]]:
-    """A row per network, batch size and K."""
+    """Return a row per network, batch size and K."""
     train, _ = data.splits(dataset, device)
     rows = []
-    for name, spec, batch, slots, threads in ON_GPU if device.type == "cuda" else ON_CPU:
+    for name, spec, batch, replicas, threads in ON_GPU if device.type == "cuda" else ON_CPU:
         torch.set_num_threads(threads)
         arithmetic, bandwidth = roofline.peaks(device)
         layers = roofline.matrices(spec, dataset.shape, len(dataset.classes))
         flops, traffic = roofline.flops(layers, batch), roofline.traffic(layers)
-        times = compare(spec, train, batch, slots, seconds=seconds)
-        limit = 1e6 * max(flops / arithmetic, traffic / bandwidth if traffic > 2**25 else 0)  # else it stays in caches
+        times = compare(spec, train, batch, replicas, seconds=seconds)
+        limit = 1e6 * max(
+            flops / arithmetic, traffic / bandwidth if traffic > 2**25 else 0
+        )  # smaller networks stay in caches
         row = {
             "network": name,
             "b": batch,
-            "K": slots,
+            "K": replicas,
             "threads": threads,
             **times,
             "plain / ours": times["plain"] / times["ours"],
@@ -185,7 +187,7 @@ def main() -> None:
     config = yaml.safe_load((BASE / "config/config.yaml").read_text())
     device = devices.select(arguments.device, arguments.precision, 1)
     name = "mnist" if arguments.root else "digits"
-    dataset = sources.load(name, config["datasets"]["sources"][name], root=arguments.root or ".", download=False)
+    dataset = loaders.load(name, config["datasets"]["sources"][name], root=arguments.root or ".", download=False)
     arithmetic, bandwidth = roofline.peaks(device)
     print(
         f"{devices.describe(device)}, {arguments.precision}, {name}: "

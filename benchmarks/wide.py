@@ -1,10 +1,10 @@
-"""Products of a batch and a wide matrix on a CPU: why ``sgdtails.training.engines.wide_matrix`` takes blocks of rows and shares rows out itself.
+"""Products of a batch and a wide matrix on a CPU: why ``engines.wide_matrix`` divides rows among threads and works in blocks.
 
     python -m benchmarks.wide [--width 2048] [--repeats 30]
 
-Going back through one square layer, delta W and then W <- W + delta^T inputs, in turn on several matrices, more than a
-core's own cache holds. Processor time counts all threads; on a machine that does other work it says more than the clock does. A
-thread that waits spins unless OMP_WAIT_POLICY=passive is set before the start, and then counts as working.
+Measures the backward pass through one square layer, delta W and then W <- W + delta^T inputs, on several matrices in turn,
+which together do not fit into a core's cache. Processor time counts all threads; on a busy machine it says more than wall time.
+Set OMP_WAIT_POLICY=passive before the start, or threads that wait count as working.
 """
 
 import argparse
@@ -24,7 +24,7 @@ Back = Callable[[Tensor, Tensor, Tensor], object]  # of a matrix, delta and inpu
 
 
 def whole(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
-    """Matrix by matrix: oneDNN's product, then the BLAS's update, on torch's threads."""
+    """Go back with whole matrices: oneDNN's product, then the BLAS's update, on torch's threads."""
     linear(weight.T, delta)
     weight.addmm_(delta.T, inputs)
 
@@ -32,16 +32,16 @@ def whole(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
 def ways(threads: int) -> dict[str, Back]:
     def shared(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
         with one_thread_each():
-            WideMatrix(weight, threads).back(delta, inputs)
+            WideMatrix(weight, threads).backward_update(delta, inputs)
 
     def unblocked(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
         with blocks_of(weight.numel()):
             shared(weight, delta, inputs)
 
     def by_blas(weight: Tensor, delta: Tensor, inputs: Tensor) -> None:
-        WideMatrix(weight, 1).back(delta, inputs)
+        WideMatrix(weight, 1).backward_update(delta, inputs)
 
-    found = {"whole matrices": whole, "blocks": shared}
+    found: dict[str, Back] = {"whole matrices": whole, "blocks": shared}
     if threads > 1:
         found |= {
             "shares, no blocks": unblocked,
@@ -61,7 +61,7 @@ def blocks_of(weights: int) -> Iterator[None]:
 
 
 def measured(width: int, batch: int, threads: int, repeats: int) -> dict[str, tuple[float, float]]:
-    """Seconds by way: median processor time, fastest by the clock."""
+    """Return median processor time and shortest wall time of each way, in seconds."""
     torch.set_num_threads(threads)
     weights = [torch.randn(width, width) for _ in range(MATRICES)]
     delta, inputs = 1e-6 * torch.randn(batch, width), torch.randn(batch, width)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def rank_regression(sample: NDArray[np.float32], share: float = 0.1) -> tuple[float, float, float]:
-    """alpha and a 95% interval: minus the slope of log(rank - 1/2) on log|x| for the largest ``share`` of magnitudes.
+    """Estimate alpha with a 95% interval: minus the slope of log(rank - 1/2) on log|x| for the largest ``share`` of magnitudes.
 
     Like Hill's estimator it assumes tails like x^-alpha; its standard error is alpha sqrt(2/k) for k values.
     """

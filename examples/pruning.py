@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 
 
 def at_random(weight: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
-    """Everything but ``count`` entries, drawn at random; the same ones each time."""
+    """Keep all but ``count`` entries, which are drawn at random, the same ones each time."""
     order = np.random.default_rng(0).permutation(weight.size)
     return (order >= count).reshape(weight.shape)
 
 
 def two_of_four(weight: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
-    """The larger two of every four entries in a row, whatever ``count`` is; a rest of fewer than four stays."""
+    """Keep the larger two of every four entries in a row, whatever ``count`` is; a rest of fewer than four stays."""
     rows = np.abs(weight.reshape(len(weight), -1))
     whole = rows.shape[1] // 4 * 4
     groups = rows[:, :whole].reshape(len(rows), -1, 4)

@@ -2,8 +2,7 @@
 
 import os
 
-from sgdtails.config import cluster
-from sgdtails.runtime import devices, leases, limits
+from sgdtails.runtime import devices, gpu_locks, limits, slurm
 from sgdtails.io import manifest
 from snakemake.io import strip_wildcard_constraints
 from snakemake.iocontainers import Wildcards
@@ -92,7 +91,6 @@ def check_results(dry):
                 for folder, files in folders.items()
                 for said in integrity.repair(folder, files)
             ]
-            found += integrity.repair_notes(NOTES, MetadataRecord.model_validate)
         restore_notes(jobs)
         found.append(str(study_size.measure(config, RUNS, Path(STUDY))))
     except OSError as error:
@@ -101,20 +99,15 @@ def check_results(dry):
 
 
 def restore_notes(jobs):
-    """Give Snakemake back the notes that it has lost, as when .snakemake was removed, from what results say of themselves.
+    """Give Snakemake back the notes that are missing or damaged, as after `make clean`, from what results say of themselves.
 
-    It then sees by itself which were made by other settings or other code. Results that say nothing are made again.
+    Without a note Snakemake takes a result for up to date, whatever made it. With one it compares settings and code.
     """
     from sgdtails.io import integrity
 
     notes = FilePersistence(path=NOTES)
     for maker, wildcards, files in jobs:
-        lost = [
-            file
-            for file in files
-            if os.path.exists(file)
-            and not os.path.exists(notes._record_path(notes._metadata_path, file))
-        ]
+        lost = [file for file in files if os.path.exists(file) and no_note(notes, file)]
         if lost:
             said = integrity.made_by(map(Path, files))
             params = present_params(maker, wildcards) | {"code": said.get("code")}
@@ -128,6 +121,14 @@ def restore_notes(jobs):
             }
             for file in lost:
                 notes._write_record(file, MetadataRecord(**note))
+
+
+def no_note(notes, file):
+    """Whether Snakemake has no note on a file that can be read."""
+    try:
+        return notes._read_record(file) is None
+    except ValueError:  # Snakemake would break off with this
+        return True
 
 
 def present_params(maker, wildcards):
@@ -211,10 +212,10 @@ def check_machine():
         ):
             limits.check_address_space()
         if workflow.local_exec and gpus:
-            leases.check_request(gpus.value)
+            gpu_locks.check_request(gpus.value)
         elif partitions:
             file = Path(partitions)
             names = yaml.safe_load(file.read_text())["partitions"]
-            cluster.check_partitions(names, str(file))
+            slurm.check_partitions(names, str(file))
     except InputError as error:
         raise WorkflowError(f"{error}") from None

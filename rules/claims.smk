@@ -1,6 +1,6 @@
-"""What the study says on each claim, and how often the rule behind the verdicts is wrong.
+"""What the study says on each claim.
 
-Outputs: tables/claims.parquet and claims.md; tables/verdicts.parquet (simulated studies).
+Outputs: tables/claims.parquet and claims.md.
 """
 
 
@@ -15,6 +15,7 @@ rule claims:
                 "pruning",
                 "synthetic",
                 "histograms",
+                *sorted(CLAIMED),
             )
         },
         claims=CLAIMS,
@@ -33,27 +34,9 @@ rule claims:
                 if key != "simulations"
             },
             index=config["index"],
-            computed=planning.computed(config),
+            computed=config_schema.computed(config),
             weights=config["pruning"]["weights"],
         ),
         code=code("claims.py"),
     script:
         "../workflow/scripts/claims.py"
-
-
-rule verdicts:
-    output:
-        TABLE.format(table="verdicts"),
-    log:
-        f"{LOGS}/verdicts.log",
-    conda:
-        "../envs/sgdtails.yaml"
-    params:
-        settings=settings(
-            level=config["claims"]["level"],
-            seed=config["claims"]["seed"],
-            **config["claims"]["simulations"],
-        ),
-        code=code("verdicts.py"),
-    script:
-        "../workflow/scripts/verdicts.py"

@@ -10,17 +10,18 @@ import sgdtails
 import yaml
 from sgdtails.audit import checkpoints as audit_sources
 from sgdtails.config import (
+    architectures,
     batches,
+    claimed_tables,
     containers,
-    grid,
-    planning,
-    prunable_layers,
+    config_schema,
+    resources,
     run_ids,
-    source_settings,
     study_size,
 )
+from sgdtails.config.study import Study, complete
 from sgdtails.data import contents
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from sgdtails.errors import InputError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -30,9 +31,9 @@ if not (BASE / "sgdtails").samefile(Path(sgdtails.__file__).parent):
     raise WorkflowError(
         f"Python has {Path(sgdtails.__file__).parent} in place of {BASE / 'sgdtails'}; start Snakemake by itself."
     )
-provenance.put_first(BASE)
+code_digest.put_first(BASE)
 if workflow.is_main_process:
-    os.environ.pop(provenance.GIVEN, None)  # of a driver that started this one
+    os.environ.pop(code_digest.GIVEN, None)  # of a driver that started this one
 CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
@@ -40,30 +41,10 @@ if CONTAINERS:
     containers.bind_driver()
 
 try:
-    config["models"] = planning.whole_models(
-        config["models"],
-        yaml.safe_load((BASE / "config/config.yaml").read_text())["models"],
-    )
-    grid.validate(
-        config, yaml.safe_load((BASE / "config/config.schema.yaml").read_text())
-    )
-    for name, source in config["datasets"]["sources"].items():
-        source_settings.check(name, source)
-    RUNS = grid.read_runs(
-        config["runs"],
-        datasets=config["datasets"]["sources"],
-        models=config["models"],
-        base=BASE,
-    )
-    grid.check_scheme(config["pruning"])
-    USED = {row["model"]: config["models"][row["model"]] for row in RUNS.values()}
-    # By model, what no pruning method touches.
-    EXEMPT = {
-        name: prunable_layers.of_model(
-            config["pruning"]["exempt"], model, USED.values()
-        )
-        for name, model in USED.items()
-    }
+    complete(config, BASE)
+    study = Study.read(config, BASE)
+    RUNS, USED, METHODS = study.runs, study.models, study.methods
+    EXEMPT = study.exempt  # by model, what no pruning method touches
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None
@@ -87,13 +68,14 @@ CHECKPOINTS = f"{STUDY}/checkpoints"
 # What much else waits for begins first, and no analysis keeps a GPU waiting for a core.
 PRIORITY = {"dataset": 4, "initial": 3, "train": 2, "average": 1}  # analyses: 0
 
-METHODS = {
-    name: grid.pruning_methods(model, config["pruning"]) for name, model in USED.items()
-}
 OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
-SHAPES = {name: grid.width_and_depth(model) for name, model in USED.items()}
+SHAPES = {name: architectures.width_and_depth(model) for name, model in USED.items()}
+TRAIN_SIZES = {
+    name: config["datasets"]["sources"][name].get("train_size")
+    for name in sorted({row["dataset"] for row in RUNS.values()})
+}
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 
@@ -138,7 +120,7 @@ def known(kind, name, names):
 @cache
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository; jobs check it."""
-    return provenance.code(f"workflow/scripts/{script}", modules, BASE)
+    return code_digest.of_rule(f"workflow/scripts/{script}", modules, BASE)
 
 
 def own_modules(functions):
@@ -195,18 +177,20 @@ def dataset_settings(dataset):
 
 
 # In the working directory, else beside the Snakefile.
-CLAIMS = str(grid.beside(config["claims"]["path"], BASE))
+CLAIMS = [str(path) for path in claimed_tables.paths(config["claims"]["path"], BASE)]
 
 
 def check_claims():
     """One sentence about a missing or wrong file of claims, or a name in the config, also where nothing is left to be done."""
-    from sgdtails.claims import claims_file  # imports numpy
+    from sgdtails.claims import comparisons, definitions  # import numpy
 
     try:
-        computed = planning.computed(config)
-        claims_file.read(CLAIMS, computed)
-        claims_file.check_names(
-            config["index"], "config key index", claims_file.names(computed)
+        computed = config_schema.computed(config)
+        columns = comparisons.known_columns(RUNS, SHAPES, TRAIN_SIZES)
+        comparisons.check(config["compare"], computed, columns)
+        definitions.read(CLAIMS, computed)
+        definitions.check_names(
+            config["index"], "config key index", definitions.names(computed)
         )
         for run in config["histograms"]["runs"]:
             if run not in RUNS:

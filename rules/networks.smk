@@ -7,8 +7,6 @@ have equal ones, and may share a job today and have one each tomorrow.
 # Jobs of one run that a cluster gets as one; those that use a GPU apart from those that do not.
 ANALYSIS = "analysis_{run}"
 PRUNING = ANALYSIS if config["device"] == "cpu" else "pruning_{run}"
-# On a GPU the number of slots decides which kernels compute a step, to the last bit.
-SLOTS = {} if config["device"] == "cpu" else {"slots": config["slots"]}
 
 
 def row_of(wildcards):
@@ -38,43 +36,17 @@ def model_code(wildcards, script, *modules):
 
 def initial_settings(wildcards):
     """What an initial network depends on, beside its seed."""
-    row = row_of(wildcards)
-    model = config["models"][row["model"]]
-    return settings(dataset=row["dataset"], name=row["model"], model=model)
+    return settings(**study.initial(row_of(wildcards)))
 
 
-def network_settings(wildcards, *columns, **more):
-    """What a network and its arithmetic depend on: its model, and columns of the run table."""
-    row = row_of(wildcards)
-    return settings(
-        run={column: row[column] for column in ("dataset", "model", *columns)},
-        model=config["models"][row["model"]],
-        device=config["device"],
-        precision=config["precision"],
-        threads=config["resources"]["threads"],
-        **more,
-    )
-
-
-def step_settings(wildcards, **more):
-    """What the steps of a run depend on, beside step size and seed."""
-    columns = set(row_of(wildcards)) - {"dataset", "model", "step_size", "seed"}
-    return network_settings(wildcards, *sorted(columns), **more, **SLOTS)
+def step_settings(wildcards, stage):
+    """What training or averaging a run depends on, beside step size and seed."""
+    return settings(**study.steps(row_of(wildcards), stage))
 
 
 def prune_settings(wildcards, **more):
     """What pruning a network depends on."""
-    how, row = config["pruning"], row_of(wildcards)
-    return network_settings(
-        wildcards,
-        evaluate=how["evaluate"],
-        methods={method: how[method] for method in METHODS[row["model"]]},
-        own=how["own"],
-        adaptive=how["adaptive"],
-        centring=how["centring"],
-        exempt=EXEMPT[row["model"]],
-        **more,
-    )
+    return settings(**study.pruning(row_of(wildcards)), **more)
 
 
 def prune_code(wildcards):

@@ -23,6 +23,8 @@ FIGURE_TABLES = {
     "kesten": ("kesten",),
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
+    "comparisons": ("compared", "comparisons"),
+    "errors": ("runs", "errors"),
     "rows": ("runs", "pruning"),
     "filters": ("runs", "pruning"),
     "channels": ("runs", "pruning"),
@@ -44,11 +46,18 @@ if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
 for figure, method in PRUNED_BY.items():
     if not any(method in methods for methods in METHODS.values()):
         del FIGURE_TABLES[figure]
+# Tables of ON_DEMAND that claims name, and those that comparisons name.
+CLAIMED = claimed_tables.of_files(CLAIMS)
+ASKED = CLAIMED | claimed_tables.of_content(config["compare"])
+if not config["compare"]:
+    del FIGURE_TABLES["comparisons"]
+if "errors" not in ASKED:
+    del FIGURE_TABLES["errors"]
 # What else figures depend on: those that show networks say which tail index of them.
 FIGURE_SETTINGS = {
     figure: {"index": config["index"]}
     for figure, names in FIGURE_TABLES.items()
-    if "runs" in names
+    if "runs" in names and figure != "errors"
 }
 FIGURE_SETTINGS["fig07"]["weights"] = config["pruning"]["weights"]
 for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
@@ -61,6 +70,7 @@ TABLES = [
     ),
     *expand(TABLE, table=["history", "readings", "table1", "table2", "bounds"]),
     *expand(TABLE, table=["latency"] if CHAINS else []),
+    *expand(TABLE, table=["dependence"] if "dependence" in ASKED else []),
     *expand(TABLE, table=["claims", "verdicts"]),
     *expand(f"{STUDY}/tables/{{text}}.md", text=["claims", "table1", "table2"]),
 ]

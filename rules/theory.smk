@@ -1,27 +1,7 @@
-"""The paper's theory, evaluated: its formulas, its theorems on stable samples, its bounds on the study's own networks.
+"""The paper's bounds, evaluated for the study's own networks.
 
-Outputs: tables/theory.parquet (figure 11) and theorems.parquet; runs/<run>/bounds.parquet and perturbation.parquet, and
-the tables of all of them.
+Outputs: runs/<run>/bounds.parquet and perturbation.parquet, and the tables of all of them.
 """
-
-
-rule theory:
-    output:
-        TABLE,
-    log:
-        f"{LOGS}/theory/{{table}}.log",
-    wildcard_constraints:
-        table="theory|theorems",
-    conda:
-        "../envs/sgdtails.yaml"
-    resources:
-        mem_mb=retried(1000),
-        runtime=retried(30),
-    params:
-        settings=lambda wildcards: settings(**config[wildcards.table]),
-        code=code("theory.py"),
-    script:
-        "../workflow/scripts/theory.py"
 
 
 rule perturbation:

@@ -46,7 +46,7 @@ rule train:
         mem_mb=retried(config["resources"]["mem_mb"]),
         runtime=retried(config["resources"]["runtime"]),
     params:
-        settings=lambda wildcards: step_settings(wildcards, stop=config["stop"]),
+        settings=lambda wildcards: step_settings(wildcards, "train"),
         code=lambda wildcards: model_code(wildcards, "train.py"),
     script:
         "../workflow/scripts/train.py"
@@ -73,9 +73,7 @@ rule average:
         mem_mb=retried(config["resources"]["mem_mb"]),
         runtime=retried(config["resources"]["runtime"]),
     params:
-        settings=lambda wildcards: step_settings(
-            wildcards, average=config["average"], stop=config["stop"]
-        ),
+        settings=lambda wildcards: step_settings(wildcards, "average"),
         code=lambda wildcards: model_code(wildcards, "average.py"),
     script:
         "../workflow/scripts/average.py"
@@ -93,7 +91,12 @@ rule runs:
     conda:
         "../envs/sgdtails.yaml"
     params:
-        settings=settings(index=config["index"], runs=RUN_NAMES, shapes=SHAPES),
+        settings=settings(
+            index=config["index"],
+            runs=RUN_NAMES,
+            shapes=SHAPES,
+            train_sizes=TRAIN_SIZES,
+        ),
         code=code("runs.py"),
     script:
         "../workflow/scripts/runs.py"

@@ -7,9 +7,9 @@ describes them.
 import importlib
 import typing
 
-from sgdtails.runtime import image
+from sgdtails.runtime import container
 
-image.isolate()  # before anything else is imported
+container.isolate()  # before anything else is imported
 
 __version__ = "0.2.0"  # pyproject.toml reads it here; CITATION.cff says the same
 

@@ -1,6 +1,7 @@
-"""The array API's functions for numpy and torch: of array-api-compat, or of the copy that SciPy or scikit-learn carry.
+"""The array API's functions for numpy and torch, and the types of arrays and of tables' rows.
 
-So training runs in an image for GPUs that has these and not the package itself.
+The functions are those of array-api-compat, or of the copy that SciPy or scikit-learn carries: so training runs in an image
+for GPUs that has these and not the package itself.
 """
 
 from importlib import import_module
@@ -10,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.errors import InputError
+
+Array = Any  # numpy.ndarray or torch.Tensor
+AnyArray = NDArray[Any]  # of numpy, of any type
+Floats = NDArray[np.float64]
+Row = dict[str, Any]  # of a table, by column
 
 _PLACES = (
     "array_api_compat",
@@ -36,33 +42,130 @@ else:
     _compat = _found()
     _NUMPY, device = _compat.array_namespace(np.empty(0)), _compat.device
 
-    def array_namespace(*arrays: Any) -> Any:
-        """The functions for these arrays; of numpy's at once, which are asked for most."""
+    def array_namespace(*arrays: Array) -> Any:
+        """Return the functions for these arrays.
+
+        Parameters
+        ----------
+        *arrays : numpy.ndarray or torch.Tensor
+            Arrays of one library.
+
+        Returns
+        -------
+        module
+            Numpy's or torch's functions under the names of the array API.
+
+        Examples
+        --------
+        >>> xp = array_namespace(np.ones(3))
+        >>> xp.concat([np.ones(1), np.zeros(1)])
+        array([1., 0.])
+        """
+        # Most calls are for arrays of numpy: they are answered without array-api-compat's checks.
         return _NUMPY if all(type(array) is np.ndarray for array in arrays) else _compat.array_namespace(*arrays)
 
     is_torch_array, to_device = _compat.is_torch_array, _compat.to_device
 
-__all__ = ["array_namespace", "device", "host", "is_torch_array", "like", "mean", "to_device", "total"]
+__all__ = [
+    "AnyArray",
+    "Array",
+    "Floats",
+    "Row",
+    "array_namespace",
+    "device",
+    "host",
+    "is_torch_array",
+    "like",
+    "mean",
+    "to_device",
+    "total",
+]
 
 
-def like(values: NDArray, array: Any) -> Any:
-    """Values of numpy as an array of the kind of ``array``, on its device; of numpy as they are."""
+def like(values: AnyArray, array: Array) -> Array:
+    """Convert an array of numpy to the library and device of another array.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Values of any shape and type.
+    array : numpy.ndarray or torch.Tensor
+        The array whose library and device count.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        The values; the very array if ``array`` is numpy's.
+
+    Examples
+    --------
+    >>> like(np.arange(3), np.ones(2))
+    array([0, 1, 2])
+    """
     return array_namespace(array).asarray(values, device=device(array))
 
 
-def host(array: Any) -> NDArray:
-    """An array as one of numpy's; as it is where it is one."""
+def host(array: Array) -> AnyArray:
+    """Convert an array to numpy, in the host's memory.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or torch.Tensor
+        An array on any device.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same values; the very array if it is numpy's.
+
+    Examples
+    --------
+    >>> host(np.arange(3))
+    array([0, 1, 2])
+    """
     if type(array) is np.ndarray:
         return array
     return np.asarray(to_device(array, "cpu"))
 
 
-def total(values: Any) -> float:
-    """Sum of values (n,) in double precision."""
+def total(values: Array) -> float:
+    """Sum values in double precision.
+
+    Parameters
+    ----------
+    values : numpy.ndarray or torch.Tensor
+        Numbers, (n,).
+
+    Returns
+    -------
+    float
+        Their sum.
+
+    Examples
+    --------
+    >>> total(np.array([1e8, 1.0, -1e8], dtype=np.float32))  # single precision would lose the 1
+    1.0
+    """
     xp = array_namespace(values)
     return float(xp.sum(values, dtype=xp.float64))
 
 
-def mean(values: Any) -> float:
-    """Mean of values (n,): their ``total`` over their number."""
+def mean(values: Array) -> float:
+    """Average values in double precision.
+
+    Parameters
+    ----------
+    values : numpy.ndarray or torch.Tensor
+        Numbers, (n,).
+
+    Returns
+    -------
+    float
+        Their ``total`` over their number.
+
+    Examples
+    --------
+    >>> mean(np.array([1.0, 2.0, 6.0]))
+    3.0
+    """
     return total(values) / len(values)

@@ -1,4 +1,4 @@
-"""The command ``sgdtails``: what can be done without Snakemake. It imports little until a subcommand needs it."""
+"""The command ``sgdtails``, which needs no Snakemake. A subcommand imports what it needs when it runs."""
 
 import argparse
 import os
@@ -11,10 +11,10 @@ from sgdtails.errors import InputError
 
 _EXAMPLES = """\
 examples:
-  sgdtails audit my.safetensors              one page: what its weights say, layer by layer
-  sgdtails audit a.pt b.pt --output audits   tables and figures of each as well
-  sgdtails status --configfile mine.yaml     how far a running study is
-  sgdtails verify results                    every result to its last bit: is it still what was written?
+  sgdtails audit my.safetensors              one page about its weights, layer by layer
+  sgdtails audit a.pt b.pt --output audits   the same, and tables and figures of each
+  sgdtails status --configfile mine.yaml     the progress of a running study
+  sgdtails verify results                    compare every result with its checksum
 """
 _AUDIT = """\
 examples:
@@ -35,17 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Words after ``sgdtails`` on the command line; without them, those of this process.
+        Arguments after ``sgdtails`` on the command line; by default those of this process.
 
     Returns
     -------
     int
-        The exit status: 0, or 1 after one sentence on stderr, or where ``verify`` has found something.
+        The exit status: 0; 1 after one sentence on stderr, or if ``verify`` has found a problem.
 
     Raises
     ------
     SystemExit
-        With 2 for words that are no command, with 0 after ``--help`` and ``--version``.
+        With status 2 for unknown arguments, with 0 after ``--help`` and ``--version``.
 
     Examples
     --------
@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # head, or a pager that was left, has read what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
+    except BrokenPipeError:  # the reader of a pipe, such as head, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the exit goes there
         return 0
     except InputError as error:
         return _failed(_without_key(error))
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     audit = commands.add_parser(
-        "audit", help="what a checkpoint's weights say", description=_audit.__doc__, epilog=_AUDIT, formatter_class=raw
+        "audit", help="describe a checkpoint's weights", description=_audit.__doc__, epilog=_AUDIT, formatter_class=raw
     )
     audit.add_argument("files", nargs="+", metavar="FILE", help="a checkpoint, a folder of them, or torchvision:MODEL")
     audit.add_argument(
@@ -113,12 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.set_defaults(run=_audit)
 
-    status = commands.add_parser("status", help="how far a study is", description=_status.__doc__)
-    status.add_argument("--configfile", type=Path, help="as given to Snakemake; without it, the paper's study")
+    status = commands.add_parser("status", help="show a study's progress", description=_status.__doc__)
+    status.add_argument("--configfile", type=Path, help="the file given to Snakemake; by default the paper's study")
     status.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
     status.set_defaults(run=_status)
 
-    verify = commands.add_parser("verify", help="whether results are what was written", description=_verify.__doc__)
+    verify = commands.add_parser("verify", help="find damaged results", description=_verify.__doc__)
     verify.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the folder that holds studies")
     verify.set_defaults(run=_verify)
     return parser
@@ -156,7 +156,7 @@ def _inside(files: Sequence[str]) -> list[str]:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Say how far a study is, from its files: runs, progress, time left."""
+    """Read a study's progress from its files: runs, iterations, time left."""
     from sgdtails.report import status
 
     config = ["--configfile", str(options.configfile)] if options.configfile else []
@@ -164,7 +164,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    """Read every result to its last bit, and say which are damaged or missing."""
+    """Compare every result with its checksum, and list those that are damaged or missing."""
     from sgdtails.io import integrity
 
     return integrity.main(options.results)

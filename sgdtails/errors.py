@@ -11,11 +11,33 @@ class InputError(ValueError):
 
 
 class UserCodeError(Exception):
-    """Code of the user's own raised the exception that is the cause; the message is one sentence: which, where, what to do."""
+    """Code of the user's own raised an exception, which is the cause; the message is one sentence: which, where, what to do."""
 
 
 def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputError:
-    """The error for a name that is not in ``valid``, with the nearest valid one."""
+    """Build the error for a name that is not among the valid ones, with the nearest of these.
+
+    Parameters
+    ----------
+    kind : str
+        What the name is of.
+    name : object
+        The name given.
+    where : str
+        Where it was given.
+    valid : iterable of str
+        The valid names.
+
+    Returns
+    -------
+    InputError
+        The error, to be raised.
+
+    Examples
+    --------
+    >>> print(unknown("dataset", "mnits", "the run table", ["mnist", "cifar10"]))
+    unknown dataset 'mnits' in the run table: did you mean 'mnist'?
+    """
     names, given = sorted(valid), str(name)[:100]
     close = get_close_matches(given, names, n=1, cutoff=0.5)
     more = f" … ({len(names):,} in all)" if len(names) > _SHOWN else ""
@@ -32,14 +54,33 @@ _NO_MEMORY = (
         "alloc_failed",
         "bad_alloc",
     ),
-    *("failed to map segment", "can't start new thread", "thread constructor failed"),  # of too small an address space
+    *(
+        "failed to map segment",
+        "can't start new thread",
+        "thread constructor failed",
+    ),  # an address space that is too small
 )
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory or address space has run out, the machine's or a GPU's.
+    """Decide whether an error says that memory or address space has run out, the machine's or a GPU's.
 
     Torch, and the loader of libraries, often say so in words only; torch is not imported for that.
+
+    Parameters
+    ----------
+    error : BaseException or None
+        The error.
+
+    Returns
+    -------
+    bool
+        True if so.
+
+    Examples
+    --------
+    >>> out_of_memory(RuntimeError("CUDA error: out of memory")), out_of_memory(ValueError("out of memory"))
+    (True, False)
     """
     if error is None:
         return False
@@ -48,11 +89,29 @@ def out_of_memory(error: BaseException | None) -> bool:
     words = isinstance(error, RuntimeError | ImportError | OSError) and any(
         part in str(error).lower() for part in _NO_MEMORY
     )
-    return words or out_of_memory(error.__context__)  # a graph whose capture it ended complains of that
+    return words or out_of_memory(
+        error.__context__
+    )  # out of memory during CUDA-graph capture surfaces as a capture error
 
 
 def unrepeatable(error: BaseException) -> bool:
-    """Whether torch refuses an operation that does not give the same result twice."""
+    """Decide whether an error is torch's refusal of an operation that does not give the same result twice.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    bool
+        True if so.
+
+    Examples
+    --------
+    >>> unrepeatable(RuntimeError("fold does not have a deterministic implementation"))
+    True
+    """
     return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in f"{error}"
 
 

@@ -1,6 +1,10 @@
 """What the tests share."""
 
+import copy
+import os
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +28,63 @@ settings.load_profile("sgdtails")
 SHARED = ROOT.parent / "shared" / "datasets"
 
 
+DEAREST = int(os.environ.get("SGDTAILS_TEST_DEAREST", 8))
+BEFORE = pytest.StashKey[float]()
+FINISHED = {"finished", "undisturbed", "image"}  # fixtures of a whole study each, or of an image, used by several files
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep one file's tests, and those of one finished study, to one worker: no fixture is made twice. The longest begin first."""
+    groups = {}
+    for item in items:
+        studies = FINISHED & set(getattr(item, "fixturenames", ()))
+        groups[item.nodeid] = min(studies, default=item.nodeid.partition("::")[0])
+    first = set(FINISHED)
+    for item in items:
+        if item.config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
+        if mark := item.get_closest_marker("slow"):
+            if not mark.args:
+                raise pytest.UsageError(f"{item.nodeid}: say why it is slow: pytest.mark.slow('...')")
+            first.add(groups[item.nodeid])
+    items.sort(key=lambda item: groups[item.nodeid] not in first)
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it started and that have ended. A busy machine changes none of it."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    item.stash[BEFORE] = cpu_seconds()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note how much each of set-up, call and teardown cost."""
+    report = yield
+    now = cpu_seconds()
+    report.user_properties.append(("cpu", now - item.stash[BEFORE]))
+    item.stash[BEFORE] = now
+    return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """The tests that cost most, in seconds of CPU."""
+    spent: dict[str, float] = {}
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        for name, seconds in getattr(report, "user_properties", ()):
+            if name == "cpu":
+                spent[report.nodeid] = spent.get(report.nodeid, 0) + seconds
+    if not spent:
+        return
+    terminalreporter.section(f"CPU: {sum(spent.values()):.0f} s")
+    for test in sorted(spent, key=spent.__getitem__, reverse=True)[:DEAREST]:
+        terminalreporter.write_line(f"{spent[test]:7.1f} s {test}")
+
+
 @pytest.fixture
 def mnist_root() -> Path:
     if not (SHARED / "MNIST" / "raw").is_dir():
@@ -39,14 +100,19 @@ def cifar10_jpeg() -> Path:
     return path
 
 
+@cache
+def loaded(file: str) -> dict:
+    return yaml.safe_load((ROOT / file).read_text())
+
+
 @pytest.fixture
 def config() -> dict:
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    return copy.deepcopy(loaded("config/config.yaml"))
 
 
 @pytest.fixture
 def schema() -> dict:
-    return yaml.safe_load((ROOT / "config/config.schema.yaml").read_text())
+    return copy.deepcopy(loaded("config/config.schema.yaml"))
 
 
 ESTIMATES = re.compile(

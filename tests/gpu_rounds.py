@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from sgdtails.runtime import leases
+from sgdtails.runtime import gpu_locks
 
 
 def collisions(folder: Path, *, rounds: int, gpus: int = 4, jobs: int = 8, seed: int = 0) -> tuple[int, int]:
@@ -36,7 +36,7 @@ def collisions(folder: Path, *, rounds: int, gpus: int = 4, jobs: int = 8, seed:
             pause = rng.uniform(0, 0.004)
             if (pid := os.fork()) == 0:
                 sys.stderr = quiet
-                gpu = int(leases.take(dict(environment), folder=folder, poll=0.001))
+                gpu = int(gpu_locks.take(dict(environment), folder=folder, poll=0.001))
                 (other,) = struct.unpack_from("q", owners, 8 * gpu)
                 clashes[job] = other != 0 and not killed[other]
                 struct.pack_into("q", owners, 8 * gpu, job)
@@ -58,7 +58,7 @@ def collisions(folder: Path, *, rounds: int, gpus: int = 4, jobs: int = 8, seed:
 
 
 if __name__ == "__main__":
-    leases._uuids = lambda: list("abcd")  # no nvidia-smi in each of 1,600 jobs
+    gpu_locks._uuids = lambda: list("abcd")  # no nvidia-smi in each of 1,600 jobs
     if sys.argv[3] == "0":
         fcntl.flock = lambda *_: None  # type: ignore[assignment]
     print(*collisions(Path(sys.argv[1]), rounds=int(sys.argv[2])))

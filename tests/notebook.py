@@ -1,4 +1,4 @@
-"""Runs a notebook's code cells without Jupyter. To store new outputs: python -m tests.notebook examples/api.ipynb"""
+"""Run a notebook's code cells without Jupyter; ``python -m tests.notebook examples/api.ipynb`` stores their outputs."""
 
 import ast
 import base64
@@ -14,7 +14,7 @@ import matplotlib
 
 
 def run(notebook: dict[str, Any], folder: Path) -> list[list[dict[str, Any]]]:
-    """The outputs of each code cell, one after the other in one namespace, with ``folder`` as working directory as Jupyter has it."""
+    """Run the code cells one after the other with ``folder`` as working directory, as Jupyter does; return the outputs of each."""
     matplotlib.use("agg")
     names: dict[str, Any] = {"__name__": "__main__"}
     with contextlib.chdir(folder):
@@ -22,7 +22,7 @@ def run(notebook: dict[str, Any], folder: Path) -> list[list[dict[str, Any]]]:
 
 
 def _outputs(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a cell prints, the figures that it leaves open in pyplot, and the value of its last expression."""
+    """Return what a cell prints, the figures that it leaves open in pyplot, and the value of its last expression."""
     from matplotlib import pyplot
 
     tree = ast.parse(source)

@@ -21,7 +21,7 @@ from benchmarks import gpu_check, gpu_study, study_jobs, study_plan
 for name in ("dataset", "initial", "train", "average", "tails", "compression", "prune"):
     study_plan.script(name)
 gpu_check.stages()
-from sgdtails.training import average_stage; from sgdtails.training import averaging; from sgdtails.training.engines import lane_builder; from sgdtails.training import train_stage; from sgdtails.training import trainer as training
+from sgdtails.training import average_job; from sgdtails.training import averaging; from sgdtails.training.engines import factory; from sgdtails.training import train_job; from sgdtails.training import trainer
 from sgdtails.arrays import array_namespace
 import numpy
 print(array_namespace(numpy.zeros(2)).__name__)

@@ -16,7 +16,7 @@ import sgdtails
 from sgdtails import cli
 from sgdtails.audit import audit_inputs
 from sgdtails.audit import layers as audit
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import manifest, parquet, tables
 from sgdtails.report import status
@@ -33,8 +33,8 @@ def checkpoint(tmp_path, monkeypatch) -> str:
 
 
 def run_script(checkpoint, folder) -> None:
-    """The workflow's own audit of it, with the settings as shipped."""
-    settings = inputs.read_yaml(ROOT / "config/config.yaml", "config")["audit"] | {"source": checkpoint}
+    """Audit a checkpoint as the workflow does, with the settings as shipped."""
+    settings = validation.read_yaml(ROOT / "config/config.yaml", "config")["audit"] | {"source": checkpoint}
     output = {
         name: str(folder / f"{name}.parquet")
         for name in ("audit", "profiles", "curves", "compression", "skipped", "accuracy")

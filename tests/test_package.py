@@ -19,7 +19,7 @@ from packaging.version import Version
 from safetensors.numpy import save_file
 
 import sgdtails
-from sgdtails.digests import provenance, source_trees
+from sgdtails.digests import code_digest, source_trees
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY, Workflow
 
@@ -83,7 +83,7 @@ def test_the_version_is_written_in_one_place():
     assert "version" in PROJECT["project"]["dynamic"]
     assert PROJECT["tool"]["hatch"]["version"] == {"path": "sgdtails/__init__.py"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == sgdtails.__version__
-    newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    newest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest
     assert newest[1] == sgdtails.__version__
 
@@ -152,7 +152,7 @@ def test_public_names_are_in_no_digest(name):
     source = file.read_text()
 
     def tree(text: str) -> source_trees.Tree:
-        return source_trees.read(text.encode(), file, ROOT, provenance.LEFT_OUT, frozenset())
+        return source_trees.read(text.encode(), file, ROOT, code_digest.LEFT_OUT, frozenset())
 
     private = {"_NAMES", "_MODULES", "_ESTIMATE", "__all__", "__version__", "__getattr__", "__dir__"}
     kept = [node for node in ast.parse(source).body if not private & set(re.findall(r"\w+", ast.unparse(node)[:40]))]
@@ -182,6 +182,16 @@ def test_what_works_without_torch_and_beside_no_snakefile(tmp_path):
     assert (tmp_path / "audits/my/audit.parquet").is_file()
 
 
+def install(uv: str, *arguments: str) -> None:
+    result = subprocess.run([uv, "pip", "install", "--quiet", *arguments], capture_output=True, text=True)
+    if result.returncode and re.search(r"error sending request|dns error|Failed to (fetch|download)", result.stderr):
+        pytest.skip("packages cannot be downloaded here")
+    assert result.returncode == 0, result.stderr
+
+
+installs = pytest.mark.slow("downloads packages")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """The package installed by uv into a folder of its own, without what it depends on."""
@@ -189,14 +199,11 @@ def installed(tmp_path_factory) -> Path:
     if not uv:
         pytest.skip("uv is not installed")
     folder = tmp_path_factory.mktemp("installed")
-    command = [uv, "pip", "install", "--no-deps", "--target", str(folder), "--python", sys.executable, str(ROOT)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode and "hatchling" in result.stderr:
-        pytest.skip("hatchling, which builds the package, cannot be had: there is no network")
-    assert result.returncode == 0, result.stderr
+    install(uv, "--no-deps", "--target", str(folder), "--python", sys.executable, str(ROOT))
     return folder
 
 
+@installs
 def test_an_installation_has_everything(installed):
     there = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert {str(path.relative_to(ROOT)) for path in ROOT.glob("sgdtails/**/*.py")} <= there
@@ -214,21 +221,19 @@ def test_an_installation_has_everything(installed):
     assert "License-Expression: MIT" in metadata
 
 
+@installs
 def test_an_installed_command(installed, tmp_path):
     result = python(str(installed / "bin/sgdtails"), "status", cwd=tmp_path, path=installed)
     assert (result.returncode, result.stdout.splitlines()[:1]) == (0, ["Study paper: 215 runs"]), result.stderr
 
 
-@pytest.mark.skipif(
-    not os.environ.get("SGDTAILS_TEST_INSTALL"), reason="downloads packages; SGDTAILS_TEST_INSTALL=1 does it"
-)
+@installs
 def test_the_oldest_dependencies(tmp_path):
     """A bare environment, with the lowest versions that pyproject.toml allows and without torch."""
     uv = str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")], check=True)
     interpreter = str(tmp_path / "venv/bin/python")
-    command = [uv, "pip", "install", "--quiet", "--python", interpreter, "--resolution", "lowest-direct", str(ROOT)]
-    subprocess.run(command, check=True)
+    install(uv, "--python", interpreter, "--resolution", "lowest-direct", str(ROOT))
     save_file({"a.weight": np.random.default_rng(0).standard_normal((64, 32))}, tmp_path / "my.safetensors")
     program = [interpreter, "-c", WITHOUT_TORCH, str(ROOT / "studies/mnist-narrow")]
     result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)

@@ -1,52 +1,77 @@
-"""Studies whose results are in the repository: they are those of the config beside them, and their verdicts follow from their tables."""
+"""Studies in the repository: their configs are sound, and the verdicts of those with results follow from their tables."""
 
 import pytest
 import yaml
 
-from sgdtails.claims import claims_file
-from sgdtails.claims import decisions as claims
-from sgdtails.claims.claim_evidence import Settings
-from sgdtails.claims.claim_quantities import Study
-from sgdtails.config import grid
+from sgdtails.claims import comparisons, decisions, definitions
+from sgdtails.claims.evidence import Settings
+from sgdtails.claims.study import Study
+from sgdtails.config import architectures, claimed_tables, config_schema, run_table
 from sgdtails.io import tables
 from sgdtails.tail_index.network_index import Index
-from tests.config.test_grid import merged
+from tests.config.test_run_table import merged
 from tests.conftest import ROOT, script
 
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/config.yaml"))
+FINISHED = [folder for folder in STUDIES if (folder / "tables").is_dir()]
 
 
-@pytest.fixture(params=STUDIES, ids=lambda path: path.name)
-def study(request, config):
-    return request.param, merged(config, yaml.safe_load((request.param / "config.yaml").read_text()))
+def whole_config(folder, config):
+    return merged(config, yaml.safe_load((folder / "config.yaml").read_text()))
 
 
-def test_there_is_one():
-    assert STUDIES
+def listed_runs(config):
+    return run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
 
 
-def test_the_runs_are_those_of_the_config(study, schema):
-    folder, config = study
-    grid.validate(config, schema)
-    listed = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+def claims_of(config):
+    return definitions.read(claimed_tables.paths(config["claims"]["path"], ROOT), config_schema.computed(config))
+
+
+def test_there_are_some():
+    assert FINISHED
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
+def test_a_config_is_sound_and_has_a_page(folder, config, schema):
+    """What the Snakefile checks, for studies that no test runs."""
+    config = whole_config(folder, config)
+    config_schema.validate(config, schema)
+    assert config["study"] == folder.name
+    runs = listed_runs(config)
+    shapes = {model: architectures.width_and_depth(spec) for model, spec in config["models"].items()}
+    sizes = {name: source.get("train_size") for name, source in config["datasets"]["sources"].items()}
+    comparisons.check(config["compare"], config_schema.computed(config), comparisons.known_columns(runs, shapes, sizes))
+    assert claims_of(config)
+    assert (folder / "README.md").is_file()
+    assert f"--configfile studies/{folder.name}/config.yaml" in (folder / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("folder", FINISHED, ids=lambda path: path.name)
+def test_the_runs_are_those_of_the_config(folder, config):
+    listed = listed_runs(whole_config(folder, config))
     runs = {row["run"]: row for row in tables.read(folder / "tables/runs.parquet").to_pylist()}
     assert set(runs) == set(listed)
     for name, run in listed.items():
         assert {key: runs[name][key] for key in run} == run
 
 
-def test_the_verdicts_follow_from_the_tables(study):
+@pytest.mark.parametrize("folder", FINISHED, ids=lambda path: path.name)
+def test_the_verdicts_follow_from_the_tables(folder, config):
     """Recomputed to the last digit that another processor's sums leave alone."""
-    folder, config = study
+    config = whole_config(folder, config)
     values = {key: value for key, value in config["claims"].items() if key not in ("path", "simulations")}
-    read = {name: tables.read(folder / f"tables/{name}.parquet") for name in script("claims").TABLES}
+    asked = claimed_tables.of_files(claimed_tables.paths(config["claims"]["path"], ROOT))
+    read = {name: tables.read(folder / f"tables/{name}.parquet") for name in (*script("claims").TABLES, *asked)}
     pruned = set(read["pruning"]["weights"].to_pylist()) - {"initial"}
     found = Study(
         **read,
         index=Index(**config["index"]),
         weights="converged" if pruned == {"converged"} else config["pruning"]["weights"],
     )
-    rows = list(claims.rows(claims_file.read(ROOT / config["claims"]["path"]), found, Settings(**values)))
+    rows = list(decisions.claim_rows(claims_of(config), found, Settings(**values)))
     committed = tables.read(folder / "tables/claims.parquet").to_pylist()
     assert len(rows) == len(committed) > 20
     for row, kept in zip(rows, committed, strict=True):

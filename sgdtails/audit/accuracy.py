@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdtails import layers
 from sgdtails.audit.weights.matrices import matrices
-from sgdtails.config import dotted
+from sgdtails.config import plugins
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 
@@ -57,7 +57,7 @@ def rows(
     ...
     sgdtails.errors.InputError: config key audit.evaluate: 'builtins.len' returned 1; it must return finite numbers by name, such as {'accuracy': 0.9}.
     """
-    evaluate = dotted.load(path, _KEY)
+    evaluate = plugins.load(path, _KEY)
     names = None
     for ratio in ratios:
         copy = deepcopy(dict(state))  # tied weights stay tied

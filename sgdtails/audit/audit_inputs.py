@@ -10,7 +10,7 @@ import numpy as np
 from sgdtails.audit import checkpoints
 from sgdtails.audit.checkpoint import Checkpoint
 from sgdtails.audit.formats import kinds, nested, onnx_files, other_files, safetensors_files
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 
 _TORCH = (kinds.TORCH_ZIP, kinds.TORCHSCRIPT, kinds.TORCH_LEGACY, kinds.PICKLE)
@@ -42,7 +42,7 @@ def read(source: str, *, weights: str | None, seed: int, part: str | None = None
     """
     if source.startswith(checkpoints.TORCHVISION):
         return _torchvision(source.removeprefix(checkpoints.TORCHVISION), weights, seed)
-    path = inputs.regular(source, checkpoints.KEY)
+    path = validation.regular(source, checkpoints.KEY)
     found = _file(path, checkpoints.KEY, part)
     return Checkpoint(found, (*found.skipped, *checkpoints.beside(path)), found.read_as)
 
@@ -118,12 +118,12 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Checkpoint:
         state = {key: value.detach() for key, value in model.state_dict().items()}
         return Checkpoint(state, read_as="a random initialisation")
     where = "config key audit.weights"
-    found = _file(inputs.regular(weights, where), where)
+    found = _file(validation.regular(weights, where), where)
     try:
         model.load_state_dict(found, assign=True)
     except RuntimeError as error:
         raise InputError(
-            f"{where}: {weights} does not fit torchvision's {name} ({inputs.reason(error)}); "
+            f"{where}: {weights} does not fit torchvision's {name} ({validation.reason(error)}); "
             "give its own weights, or the file alone as config key checkpoint."
         ) from error
     return found

@@ -71,7 +71,7 @@ def audit(
 
 
 def _write(found: Audit, folder: Path, provenance: dict[str, Any]) -> None:
-    from sgdtails.figures import plotting  # slow to import
+    from sgdtails.figures import registry  # slow to import
 
     written = {}
     for table in TABLES:
@@ -81,5 +81,5 @@ def _write(found: Audit, folder: Path, provenance: dict[str, Any]) -> None:
         tables.write(table, rows, file, provenance=provenance)
         if table != "audit_skipped":  # nothing is drawn of it
             written[short] = tables.read(file)
-    plotting.render("audit", written, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
+    registry.save("audit", written, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
     found.write(text=folder / "audit.md", html=folder / "audit.html", plan=folder / "plan.json")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
 from sgdtails.audit.checkpoint import Skipped
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 
 SUFFIXES = (
@@ -21,6 +21,7 @@ _INDEX = ".index.json"
 _SPECIAL = re.compile(r"[^A-Za-z0-9_.-]")
 _PLAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _LONGEST = 100
+_LARGEST_INDEX = 2**26  # bytes
 _MOST_LINKS = 40  # one after the other, as the kernel follows
 # What Hugging Face's Trainer, accelerate and DeepSpeed write beside a model.
 _TRAINING = re.compile(
@@ -71,7 +72,7 @@ def sources(checkpoint: str | None, weights: str | None = None) -> dict[str, str
             "give a file, a folder, or a torchvision model, such as torchvision:resnet18."
         )
     if not path.is_dir():
-        return {_name(inputs.regular(path, KEY)): checkpoint}
+        return {_name(validation.regular(path, KEY)): checkpoint}
     return {_name(file): str(file) for file in _in_folder(path)}
 
 
@@ -115,13 +116,13 @@ def shards(index: str | Path) -> dict[str, str]:
     InputError
         For an index that cannot be read, and for files that are missing or not beside it.
     """
-    index = inputs.regular(index, KEY, largest=inputs.LARGEST_TEXT_FILE)
+    index = validation.regular(index, KEY, largest=_LARGEST_INDEX)
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = {str(name): str(file) for name, file in names.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{KEY}: {index} is no index of shards ({inputs.reason(error)}); download it again."
+            f"{KEY}: {index} is no index of shards ({validation.reason(error)}); download it again."
         ) from error
     for file in sorted({*files.values()}):
         if Path(file).name != file:

@@ -10,7 +10,7 @@ from sgdtails import layers
 from sgdtails.arrays import is_torch_array
 from sgdtails.audit.layer import label
 from sgdtails.errors import InputError, unknown
-from sgdtails.tail_index import layer_tails, readings
+from sgdtails.tail_index import classify, layer_tails
 from sgdtails.tail_index.block_estimates import Settings
 
 if TYPE_CHECKING:
@@ -208,6 +208,6 @@ def _rows(
 
 
 def _label(array: NDArray[np.float32], head: bool, centring: str, seed: int) -> str:
-    rows, entries = readings.samples(array, head=head, centring=centring)
+    rows, entries = classify.centred_samples(array, head=head, centring=centring)
     found: str = label.majority(label.votes(rows, entries, [seed]))["reading"]
     return found

@@ -11,7 +11,7 @@ from sgdtails.audit import plan as plans
 from sgdtails.audit.checkpoint import Checkpoint
 from sgdtails.audit.page import contents, html, markdown
 from sgdtails.audit.page.content import Page
-from sgdtails.config import inputs, resources
+from sgdtails.config import resources, validation
 from sgdtails.errors import unknown
 from sgdtails.io import storage
 
@@ -144,7 +144,7 @@ def settings(part: str | None = None, exclude: Iterable[str] = ()) -> dict[str, 
     0
     """
     path = resources.base() / "config/config.yaml"
-    found: dict[str, Any] = inputs.read_yaml(path, "config")["audit"]
+    found: dict[str, Any] = validation.read_yaml(path, "config")["audit"]
     return found | {"evaluate": None, "weights": None, "part": part, "exclude": [*found["exclude"], *exclude]}
 
 

@@ -1,24 +1,42 @@
 """Claims of the paper, tested on the tables of a study: the rows of table ``claims``."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sgdtails.claims import statistics
-from sgdtails.claims.claim_evidence import Evidence, Settings
-from sgdtails.claims.claim_kinds import KINDS
-from sgdtails.claims.claim_quantities import Study, described
+from sgdtails.claims.evidence import Evidence, Settings
+from sgdtails.claims.kinds import KINDS
+from sgdtails.claims.quantities import described
+from sgdtails.claims.study import Run, Study, families
 from sgdtails.claims.verdicts import SIGNS, decide, for_panels
 
+Claim = Mapping[str, Any]
 
-def rows(claims: Mapping[str, Mapping[str, Any]], study: Study, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Rows of table ``claims``: each claim in each panel that it concerns; one undecided row if it concerns none."""
+
+def claim_rows(claims: Mapping[str, Claim], study: Study, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Test each claim in each panel that it concerns.
+
+    Parameters
+    ----------
+    claims : mapping of str to mapping
+        Claims by name, from ``definitions.read``.
+    study : Study
+        Tables of the study.
+    settings : Settings
+        How claims are tested.
+
+    Yields
+    ------
+    dict
+        Rows of table ``claims``; one undecided row of a claim that concerns no panel.
+    """
     for name, claim in claims.items():
         measured = {
             panel: found
-            for panel, runs in study.panels.items()
+            for panel, runs in _panels(claim, study).items()
             if (found := KINDS[claim["kind"]](claim, study, runs, settings)) is not None
         }
         if not measured:
@@ -33,35 +51,60 @@ def rows(claims: Mapping[str, Mapping[str, Any]], study: Study, settings: Settin
             yield row | {"quantities": described(study, claim)}
 
 
+def _panels(claim: Claim, study: Study) -> Mapping[str, Sequence[Run]]:
+    """Group the runs that are tested together: of a panel, or, for a trend, those that differ by its column alone."""
+    if claim["kind"] == "trend":
+        return families(study.runs.to_pylist(), claim["x"])
+    return study.panels
+
+
 def _row(
-    name: str, panel: str, claim: Mapping[str, Any], found: Evidence, p_holm: float, level: float, panels: int
+    name: str, panel: str, claim: Claim, found: Evidence, p_holm: float, level: float, panels: int
 ) -> dict[str, Any]:
-    verdict, reason = ("undecided", found.why_not)
-    if not found.why_not:
-        low, high = found.interval(for_panels(claim["supports"], panels))
-        verdict, reason = decide(
-            claim["supports"],
-            effect=found.effect,
-            low=low,
-            high=high,
-            p_holm=p_holm,
-            level=level,
-            margin=claim.get("margin", math.nan),
-        )
-        if verdict == "undecided" and claim["supports"] in SIGNS and found.smallest_p >= level:
-            reason += f" {found.n} points can give no p-value below {found.smallest_p:.2g}."
-        if panels > 1 and claim["supports"] not in SIGNS:
-            reason += f" It is widened for {panels} panels."
+    verdict, reason = _decided(claim, found, p_holm, level, panels)
     margin = f" {claim['margin']:g}" if "margin" in claim else ""
     values = {
-        **{"effect": found.effect, "effect_low": found.low, "effect_high": found.high},
-        **{"slope": found.slope, "p": found.p, "p_holm": p_holm},
+        "effect": found.effect,
+        "effect_low": found.low,
+        "effect_high": found.high,
+        "slope": found.slope,
+        "p": found.p,
+        "p_holm": p_holm,
     }
-    return {
-        **{"claim": name, "panel": panel, "statement": claim["statement"], "source": claim["where"]},
-        **{"supports": claim["supports"] + margin, "effect_name": found.effect_name},
-        **{key: None if math.isnan(value) else value for key, value in values.items()},
-        **{"n": found.n, "seeds": found.seeds, "excluded": found.excluded.total()},
+    known = {key: None if math.isnan(value) else value for key, value in values.items()}
+    return known | {
+        "claim": name,
+        "panel": panel,
+        "statement": claim["statement"],
+        "source": claim["where"],
+        "supports": claim["supports"] + margin,
+        "effect_name": found.effect_name,
+        "n": found.n,
+        "seeds": found.seeds,
+        "excluded": found.excluded.total(),
         "excluded_why": "; ".join(f"{count} {why}" for why, count in sorted(found.excluded.items())),
-        **{"verdict": verdict, "reason": reason},
+        "verdict": verdict,
+        "reason": reason,
     }
+
+
+def _decided(claim: Claim, found: Evidence, p_holm: float, level: float, panels: int) -> tuple[str, str]:
+    """Decide, and say why."""
+    if found.why_not:
+        return "undecided", found.why_not
+    supports = claim["supports"]
+    low, high = found.interval(for_panels(supports, panels))
+    verdict, reason = decide(
+        supports,
+        effect=found.effect,
+        low=low,
+        high=high,
+        p_holm=p_holm,
+        level=level,
+        margin=claim.get("margin", math.nan),
+    )
+    if verdict == "undecided" and supports in SIGNS and found.smallest_p >= level:
+        reason += f" {found.n} points can give no p-value below {found.smallest_p:.2g}."
+    if panels > 1 and supports not in SIGNS:
+        reason += f" It is widened for {panels} panels."
+    return verdict, reason

@@ -1,7 +1,7 @@
 """Whole studies in which a claim is not true, or true by exactly its margin, judged by the code that judges real ones.
 
-Each kind of claim has one or more: tables of runs, tails and whatever else it is about are made at random, and ``claims.rows``
-reads them. Where nothing is true every decision is wrong.
+Each kind of claim has one or more. Tables of runs, tails and whatever else the claim is about are made at random, and
+``decisions.claim_rows`` reads them. Where nothing is true every decision is wrong.
 """
 
 import math
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sgdtails.claims import decisions as claims
-from sgdtails.claims.claim_curves import gaussian_pruned
-from sgdtails.claims.claim_evidence import Settings
-from sgdtails.claims.claim_quantities import Study
+from sgdtails.claims import decisions
+from sgdtails.claims.curves import gaussian_pruned
+from sgdtails.claims.evidence import Settings
+from sgdtails.claims.study import Study
 from sgdtails.claims.verdicts import DESIGNS, SIGNS, holds, shares
 from sgdtails.schemas.study_schemas import SCHEMAS
 
@@ -32,20 +32,20 @@ _ENTRIES: dict[str, Any] = {"p": 2.0, "epsilon": 0.1}
 
 @dataclass
 class Panel:
-    """One panel's runs, and the generator of its data; what is put into tables is added to ``rows``."""
+    """Hold one panel's runs, and the generator of its data; what is put into tables is added to ``rows``."""
 
     runs: list[dict[str, Any]]
     rng: np.random.Generator
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
 
     def noise(self, *shape: int) -> np.ndarray:
-        """Standard normal numbers for each run, (runs, *shape)."""
+        """Draw standard normal numbers for each run, (runs, *shape)."""
         return self.rng.standard_normal((len(self.runs), *shape))
 
     def tails(
         self, alphas: np.ndarray, estimator: str = "mmo_multivariate", *, errors: Any = None, **more: Any
     ) -> None:
-        """Tail indices (runs, layers), and their 95% intervals from standard errors of that shape."""
+        """Add tail indices (runs, layers), and their 95% intervals from standard errors of that shape."""
         errors = None if errors is None else np.broadcast_to(errors, alphas.shape)
         for run, row in enumerate(alphas):
             for layer, alpha in enumerate(row.tolist()):
@@ -56,7 +56,7 @@ class Panel:
                 self.rows["tails"].append(common | known | ends | more)
 
     def pruned(self, ratios: np.ndarray) -> None:
-        """1 - kappa of layers' entries (runs, layers)."""
+        """Add 1 - kappa of layers' entries (runs, layers)."""
         for run, row in zip(self.runs, ratios.tolist(), strict=True):
             for layer, ratio in enumerate(row):
                 known = {"run": run["run"], "weights": "last", "layer": layer, "structure": "entries"}
@@ -65,7 +65,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Null:
-    """A claim, a panel's data of which it is not true, and the true effect, which is 0 or exactly the claim's margin."""
+    """Hold a claim, a panel's data of which it is not true, and the true effect, which is 0 or exactly the claim's margin."""
 
     claim: Mapping[str, Any]
     make: Callable[[Panel], None]
@@ -73,12 +73,12 @@ class Null:
 
     @property
     def truth(self) -> str:
-        """``null``, or ``at the margin``."""
+        """Name the truth: ``null``, or ``at the margin``."""
         return "null" if self.claim["supports"] in SIGNS else "at the margin"
 
 
 def _networks(panel: Panel, centre: float = 1.97) -> np.ndarray:
-    """Tail indices (runs, layers) of layers that differ, of networks that differ; at 1.97 a fourth of them is above 2."""
+    """Draw tail indices (runs, layers) of layers that differ, of networks that differ; at 1.97 a fourth of them is above 2."""
     levels = np.linspace(-0.03, 0.03, _LAYERS)
     return centre + levels + 0.03 * panel.noise(1) + 0.02 * panel.noise(_LAYERS)
 
@@ -88,7 +88,7 @@ def _independent(panel: Panel) -> None:
 
 
 def _confounded(panel: Panel) -> None:
-    """Tail index and accuracy both follow eta/b, and nothing else of each other."""
+    """Make tail index and accuracy follow eta/b, and nothing else of each other."""
     ratio = np.log10([run["eta_over_b"] for run in panel.runs])[:, None] + 2
     panel.tails(1.8 - 0.05 * ratio + 0.03 * panel.noise(1) + 0.01 * panel.noise(_LAYERS))
     for run, value in zip(panel.runs, (0.9 + 0.01 * ratio + 0.006 * panel.noise(1))[:, 0].tolist(), strict=True):
@@ -101,7 +101,7 @@ def _layers(panel: Panel) -> None:
 
 
 def _estimators(shift: float) -> Callable[[Panel], None]:
-    """Two estimators of the same networks, unclipped, that differ by ``shift`` on average, and by chance."""
+    """Make two estimators of the same networks, unclipped, that differ by ``shift`` on average, and by chance."""
 
     def make(panel: Panel) -> None:
         alphas = _networks(panel, 1.8)
@@ -112,7 +112,7 @@ def _estimators(shift: float) -> Callable[[Panel], None]:
 
 
 def _untrained(panel: Panel) -> None:
-    """Networks of one seed whose law is that of the initial one: all are compared with one estimate of it."""
+    """Make networks of one seed whose law is that of the initial one: all are compared with one estimate of it."""
     errors = np.linspace(0.005, 0.05, _LAYERS)
     initial = 1.9 + errors * panel.rng.standard_normal(_LAYERS)
     panel.tails(np.tile(initial, (len(panel.runs), 1)), errors=errors, weights="initial")
@@ -120,7 +120,7 @@ def _untrained(panel: Panel) -> None:
 
 
 def _distances(slope: float, scatter: float, structure: str) -> Callable[[Panel], None]:
-    """Layers that lie around the middle between the curves of independent entries and of another structure."""
+    """Make layers that lie around the middle between the curves of independent entries and of another structure."""
 
     def make(panel: Panel) -> None:
         draw, end, (independent, spread) = panel.rng, gaussian_pruned(**_ENTRIES), (0.7, 0.1)
@@ -143,7 +143,7 @@ def _beside_the_curves(panel: Panel, slope: float) -> None:
 
 
 def _batch_sizes(shift: float) -> Callable[[Panel], None]:
-    """Every eta/b at two batch sizes, whose networks differ by ``shift`` on average."""
+    """Make networks of every eta/b at two batch sizes, which networks differ by ``shift`` on average."""
 
     def make(panel: Panel) -> None:
         larger = np.array([[run["batch_size"] > 50] for run in panel.runs])
@@ -153,7 +153,7 @@ def _batch_sizes(shift: float) -> Callable[[Panel], None]:
 
 
 def _initial(seeds: int) -> Callable[[Panel], None]:
-    """Initial networks of ``seeds`` seeds whose mean index is 2 less the margin."""
+    """Make initial networks of ``seeds`` seeds whose mean index is 2 less the margin."""
 
     def make(panel: Panel) -> None:
         errors = np.linspace(0.005, 0.05, _LAYERS)
@@ -173,6 +173,26 @@ def _sweep(panel: Panel) -> None:
     panel.tails(1.8 + change * (x - x.min()) / np.ptp(x) + errors * panel.noise(_LAYERS), errors=errors)
 
 
+def _widths(slope: float) -> Callable[[Panel], None]:
+    """Make networks of six widths whose index changes by ``slope`` per doubling; those of one seed share something.
+
+    Where the number of runs is no multiple of six, the widest have fewer seeds than the others, as in a study of width.
+    """
+
+    def make(panel: Panel) -> None:
+        seeds = -(-len(panel.runs) // 6)
+        for number, run in enumerate(panel.runs):
+            run.update(
+                kind="fcn", depth=4, width=64 << number // seeds, seed=number % seeds, step_size=0.1, batch_size=50
+            )
+        shared = panel.rng.standard_normal(seeds)
+        of_seed = np.array([[shared[run["seed"]]] for run in panel.runs])
+        doublings = np.log2([[run["width"] / 64] for run in panel.runs])
+        panel.tails(_networks(panel, 1.8) + 0.02 * of_seed + slope * doublings)
+
+    return make
+
+
 def _histograms(shift: float) -> Callable[[Panel], None]:
     """Weights uniform over [0, 1) in 20 bins, and the same but for ``shift`` of them, which went from the lower half to the upper."""
 
@@ -181,14 +201,10 @@ def _histograms(shift: float) -> Callable[[Panel], None]:
         moved = np.repeat([1 - 2 * shift, 1 + 2 * shift], 10) / 20
         for series, law in (("all", np.full(20, 1 / 20)), ("stable", moved)):
             counts = panel.rng.multinomial(_WEIGHTS, law)
+            known = {"run": panel.runs[0]["run"], "layer_name": "fc0", "series": series}
             for number, count in enumerate(counts.tolist()):
-                row = {
-                    "series": series,
-                    "low": number / 20,
-                    "high": (number + 1) / 20,
-                    "density": 20 * count / _WEIGHTS,
-                }
-                panel.rows["histograms"].append({"run": panel.runs[0]["run"], "layer_name": "fc0"} | row)
+                row = {"low": number / 20, "high": (number + 1) / 20, "density": 20 * count / _WEIGHTS}
+                panel.rows["histograms"].append(known | row)
 
     return make
 
@@ -228,13 +244,15 @@ NULLS: dict[str, Null] = {
     "histogram_distance, margin": Null(
         _claim("histogram_distance", "within", **_SERIES), _histograms(_MARGIN), _MARGIN
     ),
+    "trend": Null(_claim("trend", x="width", y=_ALPHA), _widths(0)),
+    "trend, margin": Null(_claim("trend", "within", x="width", y=_VALUE, margin=0.01), _widths(0.01), 0.01),
 }
 
 
 def simulate(
     *, studies: int, permutations: int, bootstrap: int, level: float, seed: int, nulls: Mapping[str, Null] = NULLS
 ) -> Iterator[dict[str, Any]]:
-    """Rows of table ``verdicts``: how often what is said of studies of which nothing is true.
+    """Judge studies of which nothing is true: rows of table ``verdicts``, how often what is said of them.
 
     Studies have the panels of DESIGNS; twenty share their permutations and resamples, one set per number of points.
     """
@@ -245,7 +263,7 @@ def simulate(
             for index in range(first, min(first + _SHARING, studies)):
                 rng = np.random.default_rng([seed, list(NULLS).index(name), list(DESIGNS).index(design), index, 1])
                 simulated = study(nulls[name], DESIGNS[design], rng)
-                found[name, design].append(list(claims.rows({name: nulls[name].claim}, simulated, settings)))
+                found[name, design].append(list(decisions.claim_rows({name: nulls[name].claim}, simulated, settings)))
     for (name, design), rows in found.items():
         yield from _shares(name, design, nulls[name], rows)
 
@@ -265,7 +283,7 @@ def _shares(name: str, design: str, null: Null, found: list[list[dict[str, Any]]
 
 
 def study(null: Null, sizes: tuple[int, ...], rng: np.random.Generator) -> Study:
-    """A study with panels of these numbers of runs, half of them at each of two batch sizes."""
+    """Make a study with panels of these numbers of runs, half of them at each of two batch sizes."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     for number, size in enumerate(sizes):
         panel = Panel(_runs(number, size), rng)
@@ -280,7 +298,13 @@ def study(null: Null, sizes: tuple[int, ...], rng: np.random.Generator) -> Study
 def _runs(panel: int, size: int) -> list[dict[str, Any]]:
     ratios = np.repeat(np.geomspace(1e-3, 1e-1, (size + 1) // 2), 2)[:size]
     return [
-        {"run": f"p{panel}-{number}", "dataset": "simulated", "model": f"panel{panel}", "variant": "", "seed": 0}
+        {
+            "run": f"p{panel}-{number}",
+            "dataset": f"simulated{panel}",
+            "model": f"panel{panel}",
+            "variant": "",
+            "seed": 0,
+        }
         | {"batch_size": (50, 100)[number % 2], "eta_over_b": float(ratio), "status": "converged", "test_accuracy": 0.9}
         for number, ratio in enumerate(ratios)
     ]

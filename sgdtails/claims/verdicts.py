@@ -24,11 +24,32 @@ DESIGNS = {"paper": (48, 31, 18, 52, 36, 30), "demo": (12, 12, 8)}  # runs per p
 def decide(
     supports: str, *, effect: float, low: float, high: float, p_holm: float, level: float, margin: float = math.nan
 ) -> tuple[str, str]:
-    """The verdict on a claim in one panel, and one sentence why.
+    """Decide a claim in one panel.
 
-    ``positive``, ``negative``: decided if p_holm < level and the interval excludes 0, by the sign of the effect.
-    ``within``: supported if the interval lies inside (-margin, margin), contradicted if it lies outside.
-    ``above``, ``below``: supported if it lies on that side of the margin, contradicted if it lies on the other.
+    Parameters
+    ----------
+    supports : str
+        ``positive``, ``negative``: decided if p_holm < level and the interval excludes 0, by the sign of the effect.
+        ``within``: supported if the interval lies inside (-margin, margin), contradicted if it lies outside.
+        ``above``, ``below``: supported if it lies on that side of the margin, contradicted if it lies on the other.
+    effect, low, high : float
+        The effect and its interval.
+    p_holm : float
+        Its p-value, adjusted over panels.
+    level : float
+        Level of tests of signs.
+    margin : float
+        With ``within``, ``above`` and ``below``.
+
+    Returns
+    -------
+    tuple of str
+        The verdict, and one sentence why.
+
+    Examples
+    --------
+    >>> decide("positive", effect=0.5, low=0.1, high=0.8, p_holm=0.01, level=0.05)
+    ('supported', 'The effect has the claimed sign.')
     """
     interval = f"[{round(low, 9):.3g}, {round(high, 9):.3g}]"
     if math.isnan(low) or math.isnan(high) or math.isnan(effect):
@@ -47,7 +68,7 @@ def decide(
 
 
 def for_panels(supports: str, panels: int) -> float:
-    """Level of the intervals behind verdicts on a claim in so many panels (Bonferroni); a sign's p-values are adjusted instead."""
+    """Return the level of the intervals behind verdicts on a claim in so many panels (Bonferroni); a sign's p-values are adjusted instead."""
     return LEVEL if supports in SIGNS else 1 - (1 - LEVEL) / max(panels, 1)
 
 
@@ -72,7 +93,7 @@ Measured = tuple[float, Interval, float]  # effect, interval and p-value
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of claim to simulate: what supports it, and the true effects of its simulated studies by name."""
+    """Hold one kind of claim to simulate: what supports it, and the true effects of its simulated studies by name."""
 
     supports: str
     truths: Mapping[str, float]
@@ -81,7 +102,7 @@ class Rule:
 
 
 def _correlated(rho: float, size: tuple[int, ...], rng: np.random.Generator) -> tuple[Reals, Reals]:
-    """Standard normal pairs whose Spearman correlation is rho (Pearson's is 2 sin(pi rho/6))."""
+    """Draw standard normal pairs whose Spearman correlation is rho (Pearson's is 2 sin(pi rho/6))."""
     r = 2 * math.sin(math.pi * rho / 6)
     x, noise = rng.standard_normal((2, *size))
     return x, r * x + math.sqrt(1 - r * r) * noise
@@ -99,7 +120,7 @@ def _correlation(rho: float, draws: Draws, rng: np.random.Generator) -> Measured
 
 
 def _partial(rho: float, draws: Draws, rng: np.random.Generator) -> Measured:
-    """Both variables also follow a third, ordered one: uncontrolled they would correlate at 0.5 or so."""
+    """Measure two variables that both follow a third, ordered one: uncontrolled they would correlate at 0.5 or so."""
     n = len(draws.counts)
     control = np.sort(rng.standard_normal(n))
     x, y = _correlated(rho, (n,), rng)
@@ -107,14 +128,14 @@ def _partial(rho: float, draws: Draws, rng: np.random.Generator) -> Measured:
 
 
 def _clustered(rho: float, draws: Draws, rng: np.random.Generator) -> Measured:
-    """Four layers whose variables are runs' effects, correlated at rho, plus noise of a quarter of their variance."""
+    """Measure four layers whose variables are runs' effects, correlated at rho, plus noise of a quarter of their variance."""
     shared = _correlated(rho, draws.counts.shape[:1], rng)
     x, y = (part + 0.5 * rng.standard_normal((4, len(part))) for part in shared)
     return _rank(x, y, draws)
 
 
 def _difference(mean: float, draws: Draws, rng: np.random.Generator) -> Measured:
-    """Normal differences of standard deviation 1."""
+    """Measure normal differences of standard deviation 1."""
     n = len(draws.counts)
     sample = mean + rng.standard_normal(n)
     effect, null = statistics.mean_difference(sample, draws.signs)
@@ -133,14 +154,21 @@ RULES: dict[str, Rule] = {
     "threshold": Rule("above", {"above": 0.95, "at the margin": 0.8, "below": 0.3}, _correlation, margin=0.8),
 }
 _RIGHT = {
-    **{"positive": "supported", "weakly positive": "supported", "inside": "supported", "above": "supported"},
-    **{"negative": "contradicted", "weakly negative": "contradicted", "outside": "contradicted"},
-    **{"below": "contradicted", "null": "undecided", "at the margin": "undecided"},
+    "positive": "supported",
+    "weakly positive": "supported",
+    "inside": "supported",
+    "above": "supported",
+    "negative": "contradicted",
+    "weakly negative": "contradicted",
+    "outside": "contradicted",
+    "below": "contradicted",
+    "null": "undecided",
+    "at the margin": "undecided",
 }
 
 
 def simulate(*, studies: int, permutations: int, bootstrap: int, level: float, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows of table ``verdicts``: how often each rule says what in simulated studies whose truth is known.
+    """Simulate studies whose truth is known: rows of table ``verdicts``, how often each rule says what.
 
     Studies have the panels of DESIGNS and independent panels. All studies share their permutations and resamples,
     one set per panel size; data are drawn from generators seeded by (seed, rule, design, truth).
@@ -162,13 +190,13 @@ def simulate(*, studies: int, permutations: int, bootstrap: int, level: float, s
 
 
 def _measured(rule: Rule, value: float, draws: Draws, rng: np.random.Generator, panels: int) -> list[float]:
-    """Effect and p-value of one panel, its 95% interval, and the interval that a verdict is by."""
+    """Measure effect and p-value of one panel, its 95% interval, and the interval that a verdict is by."""
     effect, interval, p = rule.measure(value, draws, rng)
     return [effect, p, *interval(LEVEL), *interval(for_panels(rule.supports, panels))]
 
 
 def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], level: float) -> Iterator[dict[str, Any]]:
-    """Shares of verdicts of (studies, panels, 6) numbers of ``_measured``."""
+    """Count shares of verdicts of (studies, panels, 6) numbers of ``_measured``."""
     effect, p, low, high, *by = np.moveaxis(measured, -1, 0)
     said = np.array(
         [
@@ -182,14 +210,14 @@ def _shares(rule: Rule, truth: str, measured: Reals, panels: tuple[int, ...], le
 
 
 def holds(low: Reals, high: Reals, value: float) -> Reals:
-    """Which intervals hold a value: 1 or 0, NaN where there is no interval."""
+    """Say which intervals hold a value: 1 or 0, NaN where there is no interval."""
     return np.where(np.isnan(low + high), math.nan, (low <= value) & (value <= high))
 
 
 def shares(
     said: NDArray[np.str_], covers: Reals | None, *, right: str, panels: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
-    """Shares of verdicts (studies, panels) of which only ``right`` is true: of all panels together, then of each size.
+    """Count shares of verdicts (studies, panels) of which only ``right`` is true: of all panels together, then of each size.
 
     ``covers`` says which intervals hold the true effect, where that is known: 1 or 0, NaN where there is no interval.
     """

@@ -1,8 +1,11 @@
 """Shapes of the built-in networks, for those who need no torch."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sgdtails.config.types import Model
 
 POOL = "M"  # 2 x 2 max-pooling in a ``cnn`` list
 Shapes = dict[str, tuple[int, ...]]
@@ -43,7 +46,7 @@ def convolutional_shapes(image: tuple[int, int, int], layers: list[int | str], c
     return found | {"head": (classes, channels * height * width)}
 
 
-def layer_shapes(spec: Mapping[str, Any], image: tuple[int, int, int], classes: int) -> Shapes | None:
+def layer_shapes(spec: "Model", image: tuple[int, int, int], classes: int) -> Shapes | None:
     """Shapes of the layers of an entry of the config's ``models``, by name; None of a factory's, which only building it tells.
 
     >>> layer_shapes({"fcn": [16]}, (1, 8, 8), 10)
@@ -52,3 +55,26 @@ def layer_shapes(spec: Mapping[str, Any], image: tuple[int, int, int], classes: 
     if "fcn" in spec:
         return dict(fully_connected_shapes(math.prod(image), spec["fcn"], classes))
     return convolutional_shapes(image, spec["cnn"], classes) if "cnn" in spec else None
+
+
+def width_and_depth(model: "Model") -> dict[str, str | int | None]:
+    """Find the kind of a model, the width of its widest hidden layer and the number of its hidden layers.
+
+    Parameters
+    ----------
+    model
+        An entry of config key ``models``.
+
+    Returns
+    -------
+    dict
+        ``kind`` (fcn, cnn or factory), ``width`` and ``depth``; these are None of a factory's network, which only building it tells.
+
+    Examples
+    --------
+    >>> width_and_depth({"cnn": [16, "M", 32]})
+    {'kind': 'cnn', 'width': 32, 'depth': 2}
+    """
+    widths = model.get("fcn") or [layer for layer in model.get("cnn", ()) if isinstance(layer, int)]
+    kind = next((kind for kind in ("fcn", "cnn") if kind in model), "factory")
+    return {"kind": kind, "width": max(widths, default=None), "depth": len(widths) or None}

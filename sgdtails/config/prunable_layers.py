@@ -1,9 +1,12 @@
 """Which layers a pruning method may touch: by its kind, and by config key pruning.exempt. Imports nothing heavy: the rules read it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sgdtails.errors import unknown
+
+if TYPE_CHECKING:
+    from sgdtails.config.types import Config, Model
 
 Entries = Sequence[str | int]  # words, names of layers, or their indices from 0
 LINEAR, CONVOLUTIONAL = ("node", "row"), ("kernel", "filter", "channel")
@@ -13,9 +16,29 @@ PUBLISHED = ("first_convolution", "head")
 
 
 def names(dimensions: Mapping[str, int], entries: Entries) -> set[str]:
-    """The layers that are exempt. ``dimensions``: how many each layer's weight has, by name, in order.
+    """Find the layers that are exempt from pruning.
 
-    InputError for an entry that is no word, and neither name nor index of one of these layers.
+    Parameters
+    ----------
+    dimensions
+        How many dimensions each layer's weight has, by name, in the network's order.
+    entries
+        Config key ``pruning.exempt``: words, names of layers, or their indices from 0.
+
+    Returns
+    -------
+    set
+        Names of layers.
+
+    Raises
+    ------
+    InputError
+        An entry is neither a word nor the name or index of one of these layers.
+
+    Examples
+    --------
+    >>> sorted(names({"conv1": 4, "conv2": 4, "head": 2}, ["first_convolution", 2]))
+    ['conv1', 'head']
     """
     layers = list(dimensions)
     words = {"first_convolution": [name for name in layers[:1] if dimensions[name] > 2], "head": layers[-1:]}
@@ -27,11 +50,32 @@ def names(dimensions: Mapping[str, int], entries: Entries) -> set[str]:
     return found
 
 
-def of_model(entries: Entries, model: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> list[str | int]:
-    """The entries that concern one model's networks, of descriptions as in config key models; all for a model of one's own.
+def of_model(entries: Entries, model: "Model", others: Iterable["Model"]) -> list[str | int]:
+    """Find the entries that concern one model's networks: a layer that only another model has concerns that one only.
 
-    A layer that this model lacks and another one has concerns that one only. InputError if no model of the study has it;
-    the layers of a model of one's own are not known here.
+    Parameters
+    ----------
+    entries
+        Config key ``pruning.exempt``.
+    model
+        An entry of config key ``models``. Of a factory's network the layers are not known here: all entries concern it.
+    others
+        The models of the study.
+
+    Returns
+    -------
+    list
+        Some of ``entries``.
+
+    Raises
+    ------
+    InputError
+        No model of the study has such a layer.
+
+    Examples
+    --------
+    >>> of_model(["head", "conv1"], {"fcn": [4]}, [{"fcn": [4]}, {"cnn": [4]}])
+    ['head']
     """
     layers, known = _layers(model), [_layers(other) for other in others]
     if layers is None:
@@ -42,7 +86,29 @@ def of_model(entries: Entries, model: Mapping[str, Any], others: Iterable[Mappin
     return [entry for entry in entries if _known(entry, layers)]
 
 
-def _layers(model: Mapping[str, Any]) -> list[str] | None:
+def methods(model: "Model", pruning: "Config") -> tuple[str, ...]:
+    """Name the pruning methods for a model: those that have ratios.
+
+    Nodes and rows are of linear layers, kernels, filters and channels of convolutions; an own model may have both.
+
+    Parameters
+    ----------
+    model
+        An entry of config key ``models``.
+    pruning
+        Config key ``pruning``.
+
+    Examples
+    --------
+    >>> methods({"fcn": [4]}, dict.fromkeys(["layer_magnitude", "global_magnitude", "singular_value", "node", "row"], {"ratios": [0.5]}))
+    ('layer_magnitude', 'global_magnitude', 'singular_value', 'node', 'row')
+    """
+    structured = LINEAR if "fcn" in model else CONVOLUTIONAL if "cnn" in model else (*LINEAR, *CONVOLUTIONAL)
+    every = ("layer_magnitude", "global_magnitude", "singular_value", *structured)
+    return tuple(method for method in every if pruning[method]["ratios"])
+
+
+def _layers(model: "Model") -> list[str] | None:
     """The names of a built-in model's layers."""
     if "fcn" in model:
         return [*(f"fc{number}" for number, _ in enumerate(model["fcn"], 1)), "head"]

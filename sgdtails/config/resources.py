@@ -1,5 +1,6 @@
-"""Where the configuration files that the package comes with lie. Standard library only."""
+"""Where files that a config names lie, and those that the package comes with. Standard library only."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -20,3 +21,22 @@ def base() -> Path:
     """
     installed = _PACKAGE / "shipped"
     return installed if installed.is_dir() else _PACKAGE.parent
+
+
+def beside(path: str, folder: Path) -> Path:
+    """Look a path up in the working directory, then in another folder.
+
+    Parameters
+    ----------
+    path
+        As a config gives it.
+    folder
+        That of the Snakefile.
+
+    Examples
+    --------
+    >>> beside("no/such/file.csv", Path("/workflow")).as_posix()
+    '/workflow/no/such/file.csv'
+    """
+    # os.path.exists is false for a path that cannot exist, where Path's own raises
+    return Path(path) if os.path.exists(path) else folder / path  # noqa: PTH110

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sgdtails.config import run_ids
 from sgdtails.config.architectures import layer_shapes
+from sgdtails.config.types import Config, Model, Run, Source
 from sgdtails.errors import unknown
 
 KINDS = ("initial", "converged", "last", "average")  # of a run's weights
@@ -21,8 +21,7 @@ _PUBLIC = {"mnist": ((1, 28, 28), 10), "cifar10": ((3, 32, 32), 10), "digits": (
 _LEAST = ((1, 1, 1), 2)  # image and classes: no network of a model has fewer weights
 _LARGEST_HEADER = 10**8  # bytes: safetensors refuses larger ones
 _UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
-Config = Mapping[str, Any]
-Runs = Mapping[str, Mapping[str, Any]]
+Runs = Mapping[str, Run]
 Known = tuple[tuple[int, int, int], int]  # an image's channels, height and width; classes
 
 
@@ -126,7 +125,7 @@ def measure(config: Config, runs: Runs, study: Path) -> Size:
     return Size(len(runs), keep, most, stays, to_come, _free(study), vague, unknown)
 
 
-def network_bytes(spec: Mapping[str, Any], image: tuple[int, int, int], classes: int) -> int | None:
+def network_bytes(spec: Model, image: tuple[int, int, int], classes: int) -> int | None:
     """Bytes of the weights of an entry of the config's ``models``; None of an own one.
 
     >>> network_bytes({"fcn": [2048] * 4}, (1, 28, 28), 10)
@@ -148,7 +147,7 @@ def _counted(runs: int) -> str:
     return f"{runs:,} run{'s' * (runs > 1)}"
 
 
-def _known(source: Mapping[str, Any], prepared: Path) -> Known | None:
+def _known(source: Source, prepared: Path) -> Known | None:
     """Image and classes of a dataset: those of a public one, else what its prepared file says; None if there is none yet."""
     return _PUBLIC.get(source["kind"]) or _prepared(prepared)
 

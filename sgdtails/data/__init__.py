@@ -1,1 +1,1 @@
-"""Images: where they come from, and how batches of them reach a device."""
+"""Datasets of images: where they come from, how they are stored, how batches get to a device."""

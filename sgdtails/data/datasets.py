@@ -1,4 +1,4 @@
-"""Images as uint8 arrays: how they rest on disk, how batches of them reach a device."""
+"""Datasets of images as uint8 arrays: their files, and how batches of them get to a device."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,7 +15,25 @@ from sgdtails.runtime import devices
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Images (N, channels, height, width) uint8, labels (N,) int64, and the constants that normalise x/255."""
+    """Both splits of a dataset.
+
+    Parameters
+    ----------
+    train_images, test_images : ndarray, shape (N, channels, height, width), uint8
+        Images.
+    train_labels, test_labels : ndarray, shape (N,), int64
+        Labels from 0.
+    classes : tuple of str
+        Names of the classes.
+    mean, std : tuple of float
+        Constants per channel: a normalised pixel x is (x/255 - mean)/std.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((4, 1, 2, 3), np.uint8), np.array([0, 0, 0, 1])
+    >>> Dataset(images, labels, images, labels, ("a", "b"), (0.5,), (0.25,)).shape
+    (1, 2, 3)
+    """
 
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.int64]
@@ -28,39 +46,101 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        return self.train_images.shape[1:]
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
 
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def write(dataset: Dataset, path: str | Path, *, made_by: Mapping[str, Any] | None = None) -> None:
-    """Store a dataset as safetensors. ``made_by``: code and settings, which do not change the file's digest."""
+    """Store a dataset as safetensors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    path : str or Path
+        Where to.
+    made_by : mapping, optional
+        Code and settings that made it. They are kept in the file, and do not change its digest.
+    """
     record = {"classes": dataset.classes, "mean": dataset.mean, "std": dataset.std}
     storage.save_arrays(path, {name: getattr(dataset, name) for name in _ARRAYS}, record, made_by=made_by)
 
 
 def read(path: str | Path) -> Dataset:
-    """The dataset stored at ``path``."""
+    """Read a dataset that ``write`` has stored.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where it is.
+
+    Returns
+    -------
+    Dataset
+        The dataset.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or not a dataset's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> images, labels = np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 0, 0, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Dataset(images, labels, images, labels, ("a", "b"), (0.5,), (0.25,)), f"{folder}/d.safetensors")
+    ...     read(f"{folder}/d.safetensors").classes
+    ('a', 'b')
+    """
     arrays, record = storage.load_arrays(path)
-    fields: dict[str, Any] = {**arrays, **{key: tuple(record[key]) for key in ("classes", "mean", "std")}}
+    fields: dict[str, Any] = arrays | {key: tuple(record[key]) for key in ("classes", "mean", "std")}
     return Dataset(**fields)
 
 
-RESIDENT = (
-    2**30
-)  # bytes: float32 images up to this much are normalised once and stay so; more are normalised batch by batch
+# Bytes of float32 images that are normalised once and stay in memory. More images are normalised batch by batch.
+RESIDENT = 2**30
 
 
 class Split:
-    """One split as arrays of numpy (device None) or of torch: uint8 images, labels, and batches of them as normalised float32."""
+    """One split, which gives batches of normalised images.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, channels, height, width), uint8
+        Images.
+    labels : ndarray, shape (N,), int64
+        Their labels.
+    dataset : Dataset
+        It has the constants that normalise images.
+    device : torch.device or None
+        Where the arrays are; None for arrays of numpy.
+
+    Attributes
+    ----------
+    images, labels : array
+        As given, on the device.
+
+    Examples
+    --------
+    >>> images, labels = np.full((4, 1, 1, 1), 255, np.uint8), np.array([0, 0, 0, 1])
+    >>> split = Split(images, labels, Dataset(images, labels, images, labels, ("a", "b"), (0.5,), (0.25,)), None)
+    >>> split.batch(slice(2, 4))  # (255/255 - 0.5)/0.25 = 2
+    (array([[[[2.]]],
+    <BLANKLINE>
+    <BLANKLINE>
+           [[[2.]]]], dtype=float32), array([0, 1]))
+    """
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], dataset: Dataset, device: Any) -> None:
         # (x/255 - mean)/std in one multiplication and one subtraction
         std = np.array(dataset.std).reshape(1, -1, 1, 1)
         mean = np.array(dataset.mean).reshape(1, -1, 1, 1)
         self._scale, self._shift = (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32)
-        # By numpy, which keeps large arrays in huge pages: images are gathered from there faster than from torch's own.
+        # numpy keeps large arrays in huge pages, from which images are gathered faster than from torch's own memory.
         resident = device is not None and 4 * images.size <= RESIDENT
         self._normalised = devices.place(self._normalise(images), device) if resident else None
         arrays = (images, labels, self._scale, self._shift)
@@ -70,13 +150,34 @@ class Split:
         return len(self.labels)
 
     def batch(self, index: Any) -> tuple[Any, Any]:
-        """Normalised images and labels at ``index`` (a slice or an index array); not to be changed."""
+        """Return normalised images and labels, which callers must not change.
+
+        Parameters
+        ----------
+        index : slice or array of int
+            Which images.
+
+        Returns
+        -------
+        images : array, shape (n, channels, height, width), float32
+            Normalised images.
+        labels : array, shape (n,), int64
+            Their labels.
+        """
         if self._normalised is None:
             return self._normalise(self._at(self.images, index)), self._at(self.labels, index)
         return self._at(self._normalised, index), self._at(self.labels, index)
 
     def source(self) -> tuple[Any, Callable[[Any], Any] | None]:
-        """All images as they lie on the device, and what normalises a part of them (None: they are normalised)."""
+        """Return all images as they are stored on the device, and how to normalise some of them.
+
+        Returns
+        -------
+        images : array, shape (N, channels, height, width)
+            Normalised float32 images if there are few, else uint8 images.
+        prepare : callable or None
+            Normalises images; None if they are normalised already.
+        """
         return (self.images, self._normalise) if self._normalised is None else (self._normalised, None)
 
     @staticmethod
@@ -94,6 +195,26 @@ class Split:
 
 
 def splits(dataset: Dataset, device: Any) -> tuple[Split, Split]:
-    """Training and test split on a torch device, or as numpy arrays (device None)."""
+    """Put both splits of a dataset on a device.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset.
+    device : torch.device or None
+        Where to; None for arrays of numpy.
+
+    Returns
+    -------
+    train, test : Split
+        Training and test split.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 0, 0, 1])
+    >>> train, test = splits(Dataset(images, labels, images, labels, ("a", "b"), (0.5,), (0.25,)), None)
+    >>> len(train), len(test)
+    (4, 4)
+    """
     train = Split(dataset.train_images, dataset.train_labels, dataset, device)
     return train, Split(dataset.test_images, dataset.test_labels, dataset, device)

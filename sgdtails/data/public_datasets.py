@@ -1,11 +1,11 @@
-"""MNIST and CIFAR10 from torchvision's layout of files, whose MD5 is checked before anything in them is looked at."""
+"""MNIST and CIFAR10 from files as torchvision lays them out. Their MD5 is checked before they are parsed."""
 
 import fcntl
 import hashlib
 import io
 import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -13,7 +13,7 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -37,9 +37,31 @@ OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def mnist(name: str, root: Path, *, download: bool) -> tuple[Arrays, Arrays, tuple[str, ...]]:
-    """Training and test images (N, 1, 28, 28) with labels (N,), and the names of the classes. InputError if files are missing or damaged."""
+    """Read MNIST.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dataset in the config.
+    root : Path
+        Folder in which torchvision has its folder MNIST.
+    download : bool
+        Whether missing files may be fetched.
+
+    Returns
+    -------
+    train, test : (ndarray, ndarray)
+        Images (N, 1, 28, 28) uint8 and labels (N,) int64.
+    classes : tuple of str
+        Names of the classes.
+
+    Raises
+    ------
+    InputError
+        If files are missing or damaged.
+    """
     content = _checked(name, root, Path("MNIST", "raw"), _MNIST, download)
-    # after headers of four and of two numbers of four bytes
+    # headers are four and two numbers of four bytes
     images = [np.frombuffer(content[f"{part}-images-idx3-ubyte"], np.uint8, offset=16) for part in ("train", "t10k")]
     labels = [np.frombuffer(content[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8) for part in ("train", "t10k")]
     train, test = ((i.reshape(-1, 1, 28, 28), n.astype(np.int64)) for i, n in zip(images, labels, strict=True))
@@ -47,27 +69,49 @@ def mnist(name: str, root: Path, *, download: bool) -> tuple[Arrays, Arrays, tup
 
 
 def cifar10(name: str, root: Path, *, download: bool) -> tuple[Arrays, Arrays, tuple[str, ...]]:
-    """Training and test images (N, 3, 32, 32) with labels (N,), and the names of the classes. InputError if files are missing or damaged."""
+    """Read CIFAR10.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dataset in the config.
+    root : Path
+        Folder in which torchvision has its folder cifar-10-batches-py.
+    download : bool
+        Whether missing files may be fetched.
+
+    Returns
+    -------
+    train, test : (ndarray, ndarray)
+        Images (N, 3, 32, 32) uint8 and labels (N,) int64.
+    classes : tuple of str
+        Names of the classes.
+
+    Raises
+    ------
+    InputError
+        If files are missing or damaged.
+    """
     content = _checked(name, root, Path("cifar-10-batches-py"), _CIFAR10, download)
     parts = {file: _batch(data) for file, data in content.items()}
     test = parts.pop("test_batch")
-    train = tuple(np.concatenate(arrays) for arrays in zip(*parts.values(), strict=True))
-    return train, test, OBJECTS  # type: ignore[return-value]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts.values(), strict=True))
+    return (images, labels), test, OBJECTS
 
 
 def _checked(name: str, root: Path, folder: Path, digests: dict[str, str], download: bool) -> dict[str, bytes]:
-    """Contents by file, fetched where they are not there and that is allowed; their digests are right."""
+    """Return the contents of all files, after a check of their digests. Missing files are fetched if that is allowed."""
     paths = {file: root / folder / file for file in digests}
     if download and not all(path.exists() for path in paths.values()):
         try:
             _fetch_alone(root, folder, list(paths.values()))
         except (RuntimeError, OSError, URLError, ValueError, EOFError) as error:
-            raise _missing(name, root, inputs.reason(error)) from error
+            raise _missing(name, root, validation.reason(error)) from error
     content = {}
     for file, path in paths.items():
         if not path.exists():
             continue
-        content[file] = inputs.regular(path, f"dataset {name!r}").read_bytes()
+        content[file] = validation.regular(path, f"dataset {name!r}").read_bytes()
         if hashlib.md5(content[file], usedforsecurity=False).hexdigest() != digests[file]:
             raise InputError(
                 f"dataset {name!r}: {path} is damaged (its MD5 is not {digests[file]}); delete it, or fetch it again."
@@ -84,14 +128,14 @@ def _missing(name: str, root: Path, reason: str) -> InputError:
 
 
 def _fetch_alone(root: Path, folder: Path, wanted: list[Path]) -> None:
-    """Fetch beside the place, and move there what has come whole; one process at a time, the others find it there."""
+    """Fetch files into a folder beside their place and move them there when they are whole, one process at a time."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".fetching.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if all(path.exists() for path in wanted):
             return
         aside = root / ".fetching"
-        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
         _fetch(aside, folder)
         (root / folder).mkdir(parents=True, exist_ok=True)
         for file in (aside / folder).iterdir():
@@ -100,34 +144,33 @@ def _fetch_alone(root: Path, folder: Path, wanted: list[Path]) -> None:
 
 
 def _fetch(root: Path, folder: Path) -> None:
-    """From torchvision's addresses; the archives are checked by their MD5 before they are unpacked."""
+    """Fetch files from torchvision's addresses. Archives' MD5 is checked before they are unpacked."""
     from torchvision.datasets import CIFAR10, MNIST
     from torchvision.datasets.utils import download_and_extract_archive
 
     if folder.parts[0] == "MNIST":
         for file, md5 in MNIST.resources:
-            _first_that_works(
-                lambda mirror, file=file, md5=md5: download_and_extract_archive(
-                    mirror + file, str(root / folder), filename=file, md5=md5
-                ),
-                iter(MNIST.mirrors),
-            )
+            _from_first_mirror(MNIST.mirrors, root / folder, file, md5)
     else:
         download_and_extract_archive(CIFAR10.url, str(root), filename=CIFAR10.filename, md5=CIFAR10.tgz_md5)
 
 
-def _first_that_works(action: Any, mirrors: Iterator[str]) -> None:
+def _from_first_mirror(mirrors: Iterable[str], folder: Path, file: str, md5: str) -> None:
+    """Fetch a file from the first mirror that has it."""
+    from torchvision.datasets.utils import download_and_extract_archive
+
     last: Exception | None = None
     for mirror in mirrors:
         try:
-            return action(mirror)
+            download_and_extract_archive(mirror + file, str(folder), filename=file, md5=md5)
+            return
         except (RuntimeError, URLError) as error:
             last = error
     raise last or RuntimeError("no mirror")
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """CIFAR10 is published as pickles. Their digest is known, and of what a pickle could call, this lets numpy's arrays be made, no more."""
+    """Unpickles arrays of numpy only. CIFAR10 is published as pickles, which could call anything; their digests are known, too."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {

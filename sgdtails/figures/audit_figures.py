@@ -13,7 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sgdtails.figures.style import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, colours, ending, say, verbatim
+from sgdtails.figures.theme import (
+    BLUE,
+    GAUSSIAN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    annotate_empty,
+    escape_mathtext,
+    palette,
+    shorten_left,
+)
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -157,7 +168,7 @@ def _level(compression: Rows) -> float | None:
 
 def _short(row: Mapping[str, Any]) -> str:
     """Write the layer's number, by which audit.md has it in full, and the end of its name."""
-    return f"{row['layer']}: {ending(row['layer_name'], _LONGEST)}"
+    return f"{row['layer']}: {shorten_left(row['layer_name'], _LONGEST)}"
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:
@@ -235,9 +246,13 @@ def _accuracy(axes: Axes, rows: Rows) -> None:
     names = list(dict.fromkeys(row["measure"] for row in rows))
     for name, style in zip(names, styles, strict=False):
         line = sorted((row["pruned_ratio"], row["value"]) for row in rows if row["measure"] == name)
-        axes.plot(*zip(*line, strict=True), style, color=BLUE, markersize=2.5, linewidth=0.9, label=verbatim(name[:20]))
+        axes.plot(
+            *zip(*line, strict=True), style, color=BLUE, markersize=2.5, linewidth=0.9, label=escape_mathtext(name[:20])
+        )
     axes.set(
-        xlim=(0, 1), xlabel="entries removed", ylabel=verbatim(names[0][:24]) if len(names) == 1 else "as evaluated"
+        xlim=(0, 1),
+        xlabel="entries removed",
+        ylabel=escape_mathtext(names[0][:24]) if len(names) == 1 else "as evaluated",
     )
     if len(names) > 1:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)
@@ -261,16 +276,22 @@ def series(series: pa.Table) -> Figure:
     figure = Figure(figsize=(PAGE, 3.2), layout="constrained")
     axes = figure.subplots()
     if not rows:
-        say(axes, "no layer has a tail index")
+        annotate_empty(axes, "no layer has a tail index")
         return figure
-    for number, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
+    for number, (name, colour) in enumerate(zip(names, palette(len(names)), strict=True)):
         line = sorted((row for row in rows if row["layer_name"] == name), key=lambda row: row["step"])
         steps = [row["step"] for row in line]
         values = [min(row["alpha"], _LAST) for row in line]
         ends = np.clip([[row["alpha_low"], row["alpha_high"]] for row in line], 0, _LAST).T
         axes.fill_between(steps, *ends, color=colour, alpha=0.12, linewidth=0)
         axes.plot(
-            steps, values, "o-", color=colour, markersize=2.5, linewidth=0.9, label=f"{number}: {ending(name, 24)}"
+            steps,
+            values,
+            "o-",
+            color=colour,
+            markersize=2.5,
+            linewidth=0.9,
+            label=f"{number}: {shorten_left(name, 24)}",
         )
     axes.axhline(2.0, color=GREY, linestyle="--", linewidth=0.7, zorder=0)
     axes.set(xlabel="step", ylabel=r"tail index $\hat\alpha$ of rows", ylim=(_limit([row | {"entries_alpha": None} for row in rows]), _LAST))  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import folders
 
@@ -62,7 +62,7 @@ def _refusing(where: str) -> Iterator[None]:
     except Exception as error:
         _check_access(where, error)
         raise InputError(
-            f"{where} is not a whole tar archive, packed by gzip, bzip2, xz or not at all ({inputs.reason(error)}); fetch it again, or pack it so."
+            f"{where} is not a whole tar archive, packed by gzip, bzip2, xz or not at all ({validation.reason(error)}); fetch it again, or pack it so."
         ) from error
 
 
@@ -73,7 +73,7 @@ def _check_access(where: str, error: Exception) -> None:
         errno.EINVAL,
     ):  # these are of decompressors and of seeks
         raise InputError(
-            f"{where} cannot be read ({inputs.reason(error)}); grant access or mend that, then run again."
+            f"{where} cannot be read ({validation.reason(error)}); grant access or mend that, then run again."
         ) from error
 
 
@@ -167,7 +167,7 @@ def npz_arrays(where: str, path: Path, choices: Sequence[Sequence[str]]) -> dict
     except Exception as error:  # zipfile and numpy raise whatever they meet in a damaged file
         _check_access(where, error)
         raise InputError(
-            f"{where} is not a readable .npz file ({inputs.reason(error)}); write it again with numpy.savez."
+            f"{where} is not a readable .npz file ({validation.reason(error)}); write it again with numpy.savez."
         ) from error
     if names and not any(name.endswith(".npy") for name in files):
         raise InputError(
@@ -188,7 +188,7 @@ def _array(file: zipfile.ZipFile, name: str) -> NDArray:
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or dtype.hasobject or size != item.file_size - stream.tell():
             raise ValueError(f"{name} declares {dtype} of shape {shape}, which is not what stands there")
-        if size > inputs.memory():
+        if size > validation.memory():
             raise ValueError(f"{name} has {size:,} bytes, more than this machine's memory")
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
@@ -214,5 +214,7 @@ def picture(where: str, content: bytes, *, grey: bool, size: tuple[int, int] | N
     except MemoryError:
         raise
     except Exception as error:  # decoders raise whatever they meet in a damaged image
-        raise InputError(f"{where} is not a readable image ({inputs.reason(error)}); remove or replace it.") from error
+        raise InputError(
+            f"{where} is not a readable image ({validation.reason(error)}); remove or replace it."
+        ) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -1,15 +1,14 @@
-"""Results that are no longer what was written, found before a run relies on them; and Snakemake's notes that cannot be read.
+"""Results that are no longer what was written, found before a run relies on them.
 
 ``python -m sgdtails.io.integrity results`` (``make verify``): every result to its last bit, and whether all are there. A run's
 start looks at weights' headers only, since whoever reads weights checks the rest. What is damaged is moved aside, never
 removed; files that no rule makes are not looked at. A file that cannot be read at the moment is no damage: OSError.
 """
 
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def problem(path: Path, *, weights: bool) -> InputError | None:
     try:
         if path.suffix == ".safetensors":
             storage.load_arrays(path) if weights else storage.digest(path)
-        elif storage.read_seal(path):
+        elif storage.read_checksum(path):
             storage.read(path)
         elif path.suffix == ".parquet":
             _parse(path)
@@ -56,8 +55,8 @@ def repair(study: Path, files: Iterable[Path]) -> Iterator[str]:
         where = f"kept for that version as {kept}" if isinstance(error, storage.EarlierVersion) else f"moved to {kept}"
         yield f"{error}".removesuffix("delete it and run again.") + f"it is {where}, and made again if it is needed."
     for path in files:
-        if path.suffix == ".parquet" and path.is_file() and not storage.read_seal(path):
-            storage.seal(path)
+        if path.suffix == ".parquet" and path.is_file() and not storage.read_checksum(path):
+            storage.write_checksum(path)
 
 
 def made_by(files: Iterable[Path]) -> dict[str, Any]:
@@ -102,33 +101,9 @@ def check_room(study: Path) -> None:
             raise
 
 
-def repair_notes(snakemake: Path, validate: Callable[[Any], Any]) -> Iterator[str]:
-    """Move Snakemake's notes on files, below ``.snakemake``, aside at which it would break off. What was done.
-
-    ``validate`` raises ValueError for JSON that is no note. A file without a note counts as up to date while it is newer
-    than its inputs.
-    """
-    for path in _regular(snakemake / "metadata"):
-        try:
-            with _named(path):
-                validate(json.loads(path.read_bytes()))
-        except ValueError:
-            kept = manifest.set_aside(path, snakemake)
-            yield f"{path}, a note of Snakemake's on a file, cannot be read; it is moved to {kept}."
-    for path in _regular(snakemake / "incomplete"):
-        try:
-            json.loads(path.read_bytes())["external_jobid"]
-        except (ValueError, TypeError, KeyError):
-            path.write_text(json.dumps({"external_jobid": None}), encoding="utf-8")  # its name is what counts
-
-
 def locked(snakemake: Path) -> bool:
     """Whether a run is under way in this working directory, or was killed and its lock not yet removed."""
-    return any(_regular(snakemake / "locks"))
-
-
-def _regular(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return any(path.is_file() for path in (snakemake / "locks").rglob("*"))
 
 
 def _parse(path: Path) -> None:
@@ -176,7 +151,7 @@ def _is_result(path: Path) -> bool:
     """Whether a file that is not in a study's list is this software's: of a start that has not ended, or of an earlier config."""
     if path.suffix != ".safetensors":
         try:
-            return storage.read_seal(path) is not None
+            return storage.read_checksum(path) is not None
         except OSError:
             return True  # who reads it will say so
     place = path.parent.parent.name  # of weights: of a run, or initial ones that runs share

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from sgdtails.errors import InputError
 from sgdtails.io import storage
-from sgdtails.runtime import image
+from sgdtails.runtime import container
 
 _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 
@@ -64,7 +64,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
 def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
     """Write a table with, in its metadata, what it depends on, the libraries' versions and the container image or None."""
     libraries = {library: _version(library) for library in _LIBRARIES}
-    made_by = json.dumps({"image": image.digest(), "libraries": libraries, **provenance}, sort_keys=True)
+    made_by = json.dumps({"image": container.digest(), "libraries": libraries, **provenance}, sort_keys=True)
     table = table.replace_schema_metadata({"sgdtails": made_by})
     with storage.atomic(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True)

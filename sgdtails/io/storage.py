@@ -28,11 +28,11 @@ os.umask(_UMASK)
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path`` that takes its place, with a new digest, when the block succeeds, and else vanishes."""
     target = Path(path)
-    seal = seal_of(target)
-    with _replacing(seal) as digest, _replacing(target) as temporary:
+    checksum = checksum_file(target)
+    with _replacing(checksum) as digest, _replacing(target) as temporary:
         yield temporary
-        digest.write_text(_seal(target.name, temporary.read_bytes()), encoding="utf-8")
-        seal.unlink(missing_ok=True)  # first the old one goes, then the file comes, then the new one
+        digest.write_text(_checksum_line(target.name, temporary.read_bytes()), encoding="utf-8")
+        checksum.unlink(missing_ok=True)  # first the old one goes, then the file comes, then the new one
 
 
 @contextmanager
@@ -66,18 +66,18 @@ def _remove_abandoned(folder: Path, prefix: str, suffix: str) -> None:
                 path.unlink()
 
 
-def seal_of(path: Path) -> Path:
+def checksum_file(path: Path) -> Path:
     """The file that holds the digest of the file at ``path``, in the form of sha256sum."""
     return path.with_name(f".{path.name}.sha256")
 
 
-def seal(path: Path) -> None:
+def write_checksum(path: Path) -> None:
     """Take a file as it is, and put its digest beside it."""
-    with _replacing(seal_of(path)) as temporary:
-        temporary.write_text(_seal(path.name, path.read_bytes()), encoding="utf-8")
+    with _replacing(checksum_file(path)) as temporary:
+        temporary.write_text(_checksum_line(path.name, path.read_bytes()), encoding="utf-8")
 
 
-def _seal(name: str, data: bytes) -> str:
+def _checksum_line(name: str, data: bytes) -> str:
     return f"{hashlib.sha256(data).hexdigest()}  {name}\n"
 
 
@@ -91,16 +91,16 @@ def read(path: str | Path) -> bytes:
         raise InputError(f"{path} is no regular file; remove it and run again.")  # a pipe would be waited for
     for _ in range(2):  # another process may have replaced it in between
         data = target.read_bytes()
-        seal = read_seal(target)
-        if seal is None or seal == _seal(target.name, data):
+        line = read_checksum(target)
+        if line is None or line == _checksum_line(target.name, data):
             return data
     raise InputError(f"{path} is not what was written; delete it and run again.")
 
 
-def read_seal(path: Path) -> str | None:
+def read_checksum(path: Path) -> str | None:
     """The line with the digest of a file, or None if there is none, or none that can be read."""
     try:
-        line = seal_of(path).read_text(encoding="utf-8")
+        line = checksum_file(path).read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     return line if re.fullmatch(rf"[0-9a-f]{{64}}  {re.escape(path.name)}\n", line) else None

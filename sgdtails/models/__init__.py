@@ -1,6 +1,6 @@
-"""Networks: shapes, initial laws, the built-in ones and the user's own.
+"""Networks: the built-in ones, users' own, and initial laws.
 
-The names of ``building`` are names of this package too; it is imported when one of them is first used.
+All names of ``building`` are names of this package, too. It is imported when one of them is first used.
 """
 
 import importlib

@@ -1,13 +1,14 @@
-"""The laws of initial weights, by the names that config key ``models.<name>.init`` takes."""
+"""Laws of initial weights, by their names in config key ``models.<name>.init``."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.nn import init
 
 from sgdtails.errors import unknown
 
+Law = Callable[[Tensor], Any]  # draws a weight in place
 PUBLISHED = {"linear": "uniform_fan_in", "conv": "normal_fan_out"}
 
 
@@ -20,8 +21,8 @@ def _normal_fan_out(weight: Tensor) -> None:
     init.normal_(weight, 0.0, (2 / (weight[0, 0].numel() * len(weight))) ** 0.5)
 
 
-# For a weight (out, in, *kernel): fan_in is in * kernel size, fan_out is out * kernel size.
-LAWS: dict[str, Callable[[Tensor], Any]] = {
+# A weight (out, in, *kernel) has fan_in = in * kernel size and fan_out = out * kernel size.
+LAWS: dict[str, Law] = {
     "uniform_fan_in": _uniform_fan_in,  # U(-1/sqrt(fan_in), 1/sqrt(fan_in))
     "normal_fan_out": _normal_fan_out,  # N(0, 2/fan_out)
     "torch_default": lambda weight: init.kaiming_uniform_(weight, a=5**0.5),  # the law of uniform_fan_in
@@ -32,13 +33,42 @@ LAWS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-def of_model(name: str, spec: Mapping[str, Any]) -> dict[str, Callable[[Tensor], Any]]:
-    """What draws the weights of linear layers and of convolutions (``linear``, ``conv``) in place, for an entry of ``models``.
+class Laws(NamedTuple):
+    """Initial laws of linear layers and of convolutions, as functions that draw a weight in place."""
 
-    InputError for an unknown law.
+    linear: Law
+    conv: Law
+
+
+def of_model(name: str, spec: Mapping[str, Any]) -> Laws:
+    """Return the initial laws of a network.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, for messages.
+    spec : mapping
+        Its entry in the config's ``models``.
+
+    Returns
+    -------
+    Laws
+        The published laws where its key ``init`` names no others.
+
+    Raises
+    ------
+    InputError
+        If a law is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weight = torch.empty(50, 100)
+    >>> bool(of_model("small", {"fcn": [50]}).linear(weight) is None and weight.abs().max() <= 100**-0.5)
+    True
     """
     chosen = PUBLISHED | dict(spec.get("init", {}))
     for kind, law in chosen.items():
         if law not in LAWS:
             raise unknown("initial law", law, f"config key models.{name}.init.{kind}", LAWS)
-    return {kind: LAWS[law] for kind, law in chosen.items()}
+    return Laws(LAWS[chosen["linear"]], LAWS[chosen["conv"]])

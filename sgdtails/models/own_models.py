@@ -1,4 +1,4 @@
-"""A user's own network: built by its factory, checked, and looked through for its layers and its head."""
+"""Users' own networks: built by their factories, checked, and searched for their layers and their head."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,26 +6,47 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgdtails.config import dotted
+from sgdtails.config import plugins
 from sgdtails.errors import InputError, unknown
 
-KEPT = (  # types of buffers that the files of weights can hold
+KEPT = (  # types of tensors that files of weights can hold
     *(torch.float16, torch.float32, torch.float64),
     *(torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool),
 )
 
 
 def build(name: str, spec: Mapping[str, Any], input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The network of an entry of the config's ``models`` with a factory.
+    """Build a network by its factory.
 
-    InputError or UserCodeError, with the config key, for one that cannot be trained here, or whose head is not clear.
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    spec : mapping
+        Its entry in the config's ``models``.
+    input_shape : tuple of int
+        Channels, height and width of an image.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    nn.Module
+        The network; its attribute ``sgdtails_guard`` is the context to call it in.
+
+    Raises
+    ------
+    InputError
+        If it cannot be trained here, or its head is not clear.
+    UserCodeError
+        If the factory, or the network, raises an error.
     """
     where, path = _where(name), spec["factory"]
-    factory = dotted.load(path, where)
+    factory = plugins.load(path, where)
     module = factory(input_shape, classes, **spec.get("arguments", {}))
     if not isinstance(module, nn.Module):
         raise InputError(f"{where}: {path!r} returned {type(module).__name__}; it must return a torch.nn.Module.")
-    module.sgdtails_guard = dotted.Guard(where, path, factory)  # type: ignore[assignment]
+    module.sgdtails_guard = plugins.Guard(where, path, factory)  # type: ignore[assignment]
     with torch.no_grad():
         _check_output(_called(module, torch.zeros(2, *input_shape)), input_shape, classes, f"{where}: {path!r}")
     _check_state(module, f"{where}: {path!r}")
@@ -38,7 +59,7 @@ def _where(name: str) -> str:
 
 
 def _called(module: nn.Module, images: Tensor) -> Any:
-    """The output in evaluation mode."""
+    """Return the output in evaluation mode."""
     training = module.training
     with module.sgdtails_guard:  # type: ignore[union-attr]
         output = module.eval()(images)
@@ -73,10 +94,32 @@ def _type(tensor: Tensor) -> str:
 def layer_keys(
     name: str, spec: Mapping[str, Any], module: nn.Module, input_shape: tuple[int, ...], classes: int
 ) -> list[str]:
-    """Keys, in the module's state, of its layers: parameters of two or more dimensions, tied ones once, the head last.
+    """Return the keys of a module's layers in its state: parameters of two or more dimensions, tied ones once, the head last.
 
-    The head is what ``head`` names in the config, or else the one layer that makes the output, with a row for each class.
-    InputError if there is no such layer.
+    The head is the layer that ``head`` names in the config, or else the only layer that makes the output, with a row per class.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    spec : mapping
+        Its entry in the config's ``models``.
+    module : nn.Module
+        The network.
+    input_shape : tuple of int
+        Channels, height and width of an image.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    list of str
+        Keys in ``module.state_dict()``.
+
+    Raises
+    ------
+    InputError
+        If there is no layer, or it is not clear which one is the head.
     """
     where, path = _where(name), spec["factory"]
     found = layers(module)
@@ -101,7 +144,23 @@ def layer_keys(
 
 
 def layers(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters with two or more dimensions in the order of their definition; tied ones by their first name."""
+    """Return a module's parameters with two or more dimensions.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The module.
+
+    Returns
+    -------
+    dict of Parameter
+        In the order of their definition; tied ones once, by their first name.
+
+    Examples
+    --------
+    >>> list(layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))))
+    ['0.weight', '2.weight']
+    """
     found: dict[str, nn.Parameter] = {}
     seen = set()
     for name, parameter in module.named_parameters():
@@ -113,7 +172,7 @@ def layers(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _makers(module: nn.Module, input_shape: tuple[int, ...], found: Mapping[str, nn.Parameter]) -> set[str]:
-    """The layers that meet the images last on a way to the output, from torch's record of a pass of two images."""
+    """Return the layers that are applied last on some path from images to output, from torch's record of a pass."""
     images = torch.zeros(2, *input_shape, requires_grad=True)
     trained = {parameter: parameter.requires_grad for parameter in module.parameters()}
     for parameter in trained:
@@ -128,7 +187,7 @@ def _makers(module: nn.Module, input_shape: tuple[int, ...], found: Mapping[str,
     if output.grad_fn is None:
         return set()
     children, moving = _graph(output.grad_fn, images)
-    if output.grad_fn not in moving:  # the first part has no record, as under torch.no_grad
+    if output.grad_fn not in moving:  # the first part of the pass has no record, as under torch.no_grad
         return _weights([output.grad_fn], children, keys)
     makers, waiting, seen = set(), [output.grad_fn], set()
     while waiting:
@@ -144,13 +203,13 @@ def _makers(module: nn.Module, input_shape: tuple[int, ...], found: Mapping[str,
 
 
 def _graph(root: Any, images: Tensor) -> tuple[dict[Any, list[Any]], set[Any]]:
-    """What each operation takes its inputs from, and the operations that the images go through."""
+    """Return the inputs of each operation, and the operations that depend on the images."""
     children: dict[Any, list[Any]] = {}
     moving = set()
     waiting = [(root, False)]
     while waiting:
         node, below = waiting.pop()
-        if below:  # all that it depends on has been looked at
+        if below:  # all operations that it depends on have been visited
             if getattr(node, "variable", None) is images or any(child in moving for child in children[node]):
                 moving.add(node)
         elif node not in children:
@@ -161,7 +220,7 @@ def _graph(root: Any, images: Tensor) -> tuple[dict[Any, list[Any]], set[Any]]:
 
 
 def _weights(nodes: list[Any], children: Mapping[Any, list[Any]], keys: Mapping[int, str]) -> set[str]:
-    """The layers that operations take their inputs from."""
+    """Return the layers on which operations depend."""
     found, waiting, seen = set(), list(nodes), set()
     while waiting:
         node = waiting.pop()

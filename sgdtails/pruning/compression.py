@@ -7,43 +7,101 @@ their norms. Arrays may be numpy's or torch's, on any device; sums are float64.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from sgdtails import layers
-from sgdtails.arrays import array_namespace
+from sgdtails.arrays import Array, Row, array_namespace
 from sgdtails.errors import InputError
 from sgdtails.layers import ascending
 
-Array = Any  # numpy.ndarray or torch.Tensor
-
 
 def removed(ratio: float, n: int) -> int:
-    """How many of n terms a pruning ratio in [0, 1] removes: all but floor((1 - ratio)*n), exact for a ratio as written."""
+    """Count the terms that a pruning ratio removes: all but floor((1 - ratio)*n), exact for a ratio as written.
+
+    Parameters
+    ----------
+    ratio : float
+        Share of the terms to remove, in [0, 1].
+    n : int
+        Number of terms.
+
+    Returns
+    -------
+    int
+        Number of terms to remove.
+
+    Raises
+    ------
+    InputError
+        For a ratio outside [0, 1].
+
+    Examples
+    --------
+    >>> removed(0.9, 10), removed(0.9, 15)
+    (9, 14)
+    """
     if not 0 <= ratio <= 1:
         raise InputError(f"pruning ratio {ratio} is not in [0, 1]; give the share of terms to remove.")
     return n - math.floor((1 - Fraction(str(ratio))) * n)
 
 
 def power_sums(values: Array, norms: Sequence[float]) -> dict[float, float]:
-    """Sum of |x|^p over all values, for each p."""
+    """Sum |x|^p over all values, for each p.
+
+    Parameters
+    ----------
+    values : numpy.ndarray or torch.Tensor
+        Values, of any shape.
+    norms : sequence of float
+        The powers p.
+
+    Returns
+    -------
+    dict of float to float
+        The sum by p, in double precision.
+
+    Examples
+    --------
+    >>> power_sums(np.array([3.0, -4.0]), [1, 2])
+    {1: 7.0, 2: 25.0}
+    """
     xp = array_namespace(values)
     magnitudes = xp.abs(xp.astype(values, xp.float64))
     return {p: float(xp.sum(_power(magnitudes, p))) for p in norms}
 
 
 def relative_errors(vector: Array, p: float) -> Array:
-    """Relative lp errors of removing the k smallest of the terms (d,), k = 0...d, as float64 (d+1,), never decreasing.
+    """Compute the relative lp errors of removing the k smallest terms, ||x - x^(d-k)||_p / ||x||_p, for every k.
 
-    ||x - x^(d-k)||_p / ||x||_p for any p > 0. InputError if every term is zero, or p is not above 0.
+    Parameters
+    ----------
+    vector : numpy.ndarray or torch.Tensor
+        Terms, (d,).
+    p : float
+        The norm, above 0.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        Errors for k = 0...d, float64 (d+1,), never decreasing.
+
+    Raises
+    ------
+    InputError
+        If every term is zero, one is not finite, or p is not above 0.
+
+    Examples
+    --------
+    >>> relative_errors(np.array([4.0, 0.0, -3.0]), 2.0)
+    array([0. , 0. , 0.6, 1. ])
     """
     _check_norm(p)
     return _errors(_ordered_shares(vector), p)
 
 
 def _ordered_shares(vector: Array) -> Array:
-    """Magnitudes of the terms (d,) over the largest one, ascending, as float64: large powers would leave its range."""
+    """Return magnitudes of the terms (d,) over the largest one, ascending, as float64: large powers would leave its range."""
     xp = array_namespace(vector)
     # Sorted in the terms' own precision, which is several times faster for float32.
     ordered = xp.astype(ascending(xp.abs(vector)), xp.float64)
@@ -70,14 +128,52 @@ def _check_norm(p: float) -> None:
 
 
 def k_best(vector: Array, k: int) -> Array:
-    """The k-best-term approximation of a vector (d,): all but its k largest magnitudes set to 0 (of equals the last stay)."""
+    """Compute the k-best-term approximation of a vector.
+
+    Parameters
+    ----------
+    vector : numpy.ndarray or torch.Tensor
+        Terms, (d,).
+    k : int
+        Number of terms that stay; of equal magnitudes the last stay.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        The vector with all other terms set to 0, (d,).
+
+    Examples
+    --------
+    >>> k_best(np.array([4.0, 1.0, -3.0]), 2)
+    array([ 4.,  0., -3.])
+    """
     xp = array_namespace(vector)
     magnitudes = xp.abs(vector)
     return xp.where(mask(magnitudes, ascending(magnitudes), len(vector) - k), vector, xp.zeros_like(vector))
 
 
 def mask(magnitudes: Array, ordered: Array, count: int) -> Array:
-    """What remains, as booleans (d,), when the ``count`` smallest of the magnitudes go; of equal ones the first go first."""
+    """Mark what remains when the smallest magnitudes are removed; of equal ones the first are removed first.
+
+    Parameters
+    ----------
+    magnitudes : numpy.ndarray or torch.Tensor
+        Magnitudes, (d,).
+    ordered : numpy.ndarray or torch.Tensor
+        The same, ascending.
+    count : int
+        How many are removed.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        True for what remains, (d,).
+
+    Examples
+    --------
+    >>> mask(np.array([2.0, 1.0, 1.0]), np.array([1.0, 1.0, 2.0]), 1)
+    array([ True, False,  True])
+    """
     if count == len(ordered):
         return magnitudes < 0
     threshold = ordered[count]
@@ -91,20 +187,73 @@ def mask(magnitudes: Array, ordered: Array, count: int) -> Array:
 
 
 def allowed(errors: Array, epsilon: float) -> int:
-    """How many of the smallest terms can go at a relative error of at most epsilon >= 0, from ``relative_errors``."""
+    """Count the smallest terms that can be removed at a relative error.
+
+    Parameters
+    ----------
+    errors : numpy.ndarray or torch.Tensor
+        From ``relative_errors``, (d+1,).
+    epsilon : float
+        Largest relative error, at least 0.
+
+    Returns
+    -------
+    int
+        Number of terms.
+
+    Examples
+    --------
+    >>> allowed(np.array([0.0, 0.0, 0.6, 1.0]), 0.1)
+    1
+    """
     return int(array_namespace(errors).count_nonzero(errors <= epsilon)) - 1
 
 
 def kappa(errors: Array, epsilon: float) -> float:
-    """kappa_p(x, epsilon): the smallest kept fraction whose relative error is at most epsilon, from ``relative_errors`` (eq. D.1)."""
+    """Compute kappa_p(x, epsilon): the smallest kept fraction whose relative error is at most epsilon (paper, eq. D.1).
+
+    Parameters
+    ----------
+    errors : numpy.ndarray or torch.Tensor
+        From ``relative_errors``, (d+1,).
+    epsilon : float
+        Largest relative error, at least 0.
+
+    Returns
+    -------
+    float
+        The fraction, in [0, 1].
+
+    Examples
+    --------
+    >>> kappa(relative_errors(np.array([4.0, 0.0, -3.0, 0.0]), 2.0), 0.1)
+    0.5
+    """
     terms = len(errors) - 1
     return (terms - allowed(errors, epsilon)) / terms
 
 
 def kappa_of_rank(errors: Array, epsilon: float, shape: Sequence[int]) -> float:
-    """kappa of a matrix (m, n) that keeps its r largest singular values, r*(m+n+1)/(m*n), from their ``relative_errors``.
+    """Compute kappa of a matrix that keeps its r largest singular values: r*(m+n+1)/(m*n).
 
-    It exceeds 1 where the factors hold more numbers than the matrix.
+    Parameters
+    ----------
+    errors : numpy.ndarray or torch.Tensor
+        From ``relative_errors`` of the singular values, (min(m, n)+1,).
+    epsilon : float
+        Largest relative error, at least 0.
+    shape : sequence of int
+        Shape of the matrix, (m, n).
+
+    Returns
+    -------
+    float
+        Numbers in the factors over numbers in the matrix; above 1 where the factors hold more.
+
+    Examples
+    --------
+    >>> kappa_of_rank(np.array([0.0, 0.05, 1.0]), 0.1, (2, 10))
+    0.65
     """
     m, n = shape
     rank = round(kappa(errors, epsilon) * (len(errors) - 1))
@@ -112,7 +261,30 @@ def kappa_of_rank(errors: Array, epsilon: float, shape: Sequence[int]) -> float:
 
 
 def column_norms(sample: Array, p: float) -> Array:
-    """The lp norm of each observation of (N, d), float64 (N,): columns and kernels are compressed as the vector of them."""
+    """Compute the lp norm of each observation: columns and kernels are compressed as the vector of these.
+
+    Parameters
+    ----------
+    sample : numpy.ndarray or torch.Tensor
+        Observations, (N, d).
+    p : float
+        The norm, above 0.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        Norms, float64 (N,).
+
+    Raises
+    ------
+    InputError
+        If p is not above 0.
+
+    Examples
+    --------
+    >>> column_norms(np.array([[3.0, -4.0], [0.0, 1.0]]), 2.0)
+    array([5., 1.])
+    """
     _check_norm(p)
     xp = array_namespace(sample)
     return xp.sum(_power(xp.abs(xp.astype(sample, xp.float64)), p), axis=1) ** (1 / p)
@@ -120,10 +292,38 @@ def column_norms(sample: Array, p: float) -> Array:
 
 def per_layer(
     weights: Mapping[str, Array], *, p: Sequence[float], epsilon: Sequence[float], centring: str = "median"
-) -> Iterator[dict[str, Any]]:
-    """Rows of the table ``compression`` (less run and weights): kappa of each layer's centred entries, columns or kernels,
-    and singular values (in the Frobenius norm, p = 2, only). A structure that is its own median, such as the row of a layer
-    with one output, has no rows. InputError for a layer whose weights are all equal, or an unknown centring.
+) -> Iterator[Row]:
+    """Make the rows of table ``compression``: kappa of each layer's centred entries, columns or kernels, and singular values.
+
+    Singular values are compressed in the Frobenius norm, p = 2, only. A structure that is its own median, such as the row of a
+    layer with one output, has no rows.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray
+        Layers in order, the last one being the head.
+    p : sequence of float
+        The norms.
+    epsilon : sequence of float
+        The relative errors.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+
+    Yields
+    ------
+    dict
+        Columns of table ``compression``, without run and weights.
+
+    Raises
+    ------
+    InputError
+        For a layer whose weights are all equal, or an unknown centring.
+
+    Examples
+    --------
+    >>> rows = per_layer({"fc1": np.diag([3.0, 2.0, 1.0])}, p=[2], epsilon=[0.5])
+    >>> [(row["structure"], round(row["kappa"], 3)) for row in rows]
+    [('entries', 0.222), ('columns', 0.667), ('singular_values', 1.556)]
     """
     for index, (name, weight) in enumerate(weights.items()):
         common = {"layer": index, "layer_name": name}
@@ -133,7 +333,7 @@ def per_layer(
             raise InputError(f"layer {name!r}: {error}") from error
 
 
-def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float], centring: str) -> Iterator[dict[str, Any]]:
+def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float], centring: str) -> Iterator[Row]:
     entries = layers.centre(layers.observations(weight, "univariate"), how=centring)
     purpose, structure = ("node", "columns") if weight.ndim == 2 else ("kernel", "kernels")
     blocks = layers.centre(layers.observations(weight, purpose), how=centring)  # type: ignore[arg-type]

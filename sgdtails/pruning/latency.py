@@ -1,28 +1,53 @@
-"""What node pruning is worth on this machine: a network with zeroed columns against one without them."""
+"""What node pruning saves on this machine: a network with zeroed columns against one without them."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sgdtails.arrays import array_namespace
+from sgdtails.arrays import Array, Row, array_namespace
 from sgdtails.data.datasets import Split
-from sgdtails.pruning import methods as pruning
-from sgdtails.pruning.pruned import Columns, PrunedNetwork
+from sgdtails.pruning import methods
+from sgdtails.pruning.forms import Columns, PrunedNetwork
 from sgdtails.training import evaluation
 
 REPEATS = 5
 
 
-def rows(
-    weights: Mapping[str, Any], test: Split, *, ratios: Sequence[float], p: float, centring: str = "median"
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``latency`` (less run, dataset and model) of a fully connected network; times are the fastest of 5.
+def latency_rows(
+    weights: Mapping[str, Array], test: Split, *, ratios: Sequence[float], p: float, centring: str = "median"
+) -> Iterator[Row]:
+    """Make the rows of table ``latency`` of a fully connected network.
 
-    Every layer but the head loses columns, whichever are exempt from pruning: they go together with the rows that fed them.
+    Every layer but the head loses columns, whichever are exempt from pruning: they are removed together with the rows that fed
+    them. Times are the fastest of 5.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray or torch.Tensor
+        Layers in order, the last one being the head.
+    test : Split
+        Test images, on the device of the weights.
+    ratios : sequence of float
+        Shares of columns to remove.
+    p : float
+        Norm by which columns are compared.
+    centring : {"median", "mean", "none"}
+        What is subtracted from columns before they are compared.
+
+    Yields
+    ------
+    dict
+        Columns of table ``latency``, without run, dataset and model.
+
+    Raises
+    ------
+    InputError
+        As for ``methods.Pruner``.
     """
-    networks = pruning.sweep(weights, ratios, method="node", p=p, centring=centring)
-    for ratio, network in zip(ratios, networks, strict=True):
-        inputs, smaller = pruning.without_columns(network)
+    pruner = methods.Pruner(weights, method="node", p=p, centring=centring)
+    for ratio in ratios:
+        network = pruner.at_ratio(ratio)
+        inputs, smaller = methods.without_columns(network)
         zeroed = PrunedNetwork.unpruned({name: _zeroed(layer) for name, layer in network.layers.items()})
         small = PrunedNetwork.unpruned(smaller)
 

@@ -1,27 +1,24 @@
-"""One layer, sorted or decomposed once, so that any number of its smallest terms can be removed: entries, singular values, or
-blocks of entries (columns, rows, kernels, filters, channels).
+"""One layer, sorted or decomposed once, so that any number of its smallest terms can be removed.
 
-A plan centres the layer's observations, ranks its terms, and says what removing the first so many costs in relative error.
-Arrays are numpy's or torch's.
+Terms are entries, singular values, or blocks of entries (columns, rows, kernels, filters, channels). A plan centres the layer's
+observations, ranks its terms, and says what removing the first so many costs in relative error. Arrays are numpy's or torch's.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sgdtails import layers
-from sgdtails.arrays import array_namespace, device, to_device
+from sgdtails.arrays import AnyArray, Array, Floats, array_namespace, device, to_device
 from sgdtails.errors import InputError
-from sgdtails.pruning import compression
-from sgdtails.pruning.pruned import Columns, Factors, Layer, Masked
+from sgdtails.pruning.compression import column_norms, mask, power_sums, relative_errors
+from sgdtails.pruning.forms import Columns, Factors, Layer, Masked
 
-Array = Any  # numpy.ndarray or torch.Tensor
 NORMS = (1.0, 2.0)  # the relative errors that are reported
-Own = Callable[[NDArray, int], NDArray]  # a centred weight and how many entries to remove, to a mask of what stays
+# From a centred weight and how many entries to remove to a mask of what stays.
+Own = Callable[[AnyArray, int], AnyArray]
 
 
 class Plan:
@@ -31,36 +28,56 @@ class Plan:
     totals: Mapping[float, float]
 
     @cached_property
-    def errors(self) -> NDArray[np.float64]:
-        """Relative l2 errors of removing the k smallest terms, k = 0...terms (terms + 1,), never decreasing.
+    def errors(self) -> Floats:
+        """Relative l2 errors of removing the k smallest terms, k = 0...terms, (terms + 1,), never decreasing.
 
-        In numpy whatever the device: a GPU's running sums differ from one call to the next, and torch refuses them.
+        They are computed in numpy whatever the device: a GPU's running sums differ from one call to the next, and torch refuses them.
         """
         raise NotImplementedError
 
     def pruned(self, count: int) -> Layer:
-        """The layer without its ``count`` smallest terms."""
+        """Remove the ``count`` smallest terms of the layer."""
         raise NotImplementedError
 
 
 class Entries(Plan):
-    """Single entries, by their centred magnitude."""
+    """Single entries, by their centred magnitude.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Not used: entries and singular values have no norm to choose.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str) -> None:
         flat = layers.observations(weight, "univariate")
         self.weight, self.terms, self.centring = weight, len(flat), centring
         self.median = layers.middle(flat, centring)
         self.magnitudes = array_namespace(flat).abs(flat - self.median)
-        self.ordered = compression.ascending(self.magnitudes)
-        self.totals = _checked(name, compression.power_sums(self.ordered, NORMS))
+        self.ordered = layers.ascending(self.magnitudes)
+        self.totals = _checked(name, power_sums(self.ordered, NORMS))
 
     @cached_property
-    def errors(self) -> NDArray[np.float64]:
-        return compression.relative_errors(_numpy(self.ordered), 2.0)
+    def errors(self) -> Floats:
+        """See ``Plan``."""
+        errors: Floats = relative_errors(_numpy(self.ordered), 2.0)
+        return errors
 
     def pruned(self, count: int) -> Masked:
-        kept = compression.mask(self.magnitudes, self.ordered, count).reshape(self.weight.shape)
-        return self._masked(kept, self.terms - count, compression.power_sums(self.ordered[:count], NORMS))
+        """Remove the ``count`` smallest entries."""
+        kept = mask(self.magnitudes, self.ordered, count).reshape(self.weight.shape)
+        return self._masked(kept, self.terms - count, power_sums(self.ordered[:count], NORMS))
 
     def _masked(self, kept: Array, left: int, removed: Mapping[float, float]) -> Masked:
         return Masked(
@@ -73,31 +90,70 @@ class Entries(Plan):
 
 
 class OwnEntries(Entries):
-    """Entries, by a function of the user's."""
+    """Entries, by a function of the user's.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Not used: entries and singular values have no norm to choose.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+    own : callable
+        The function: of the centred weight and of how many entries to remove, it returns a mask of those that stay.
+    method : str
+        Its name in the config, for messages.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str, *, own: Own, method: str) -> None:
         super().__init__(name, weight, p, centring)
         self.own, self.method = own, method
 
     def pruned(self, count: int) -> Masked:
+        """Remove the ``count`` entries that the user's function chooses. InputError if it does not return a mask."""
         xp = array_namespace(self.weight)
         found = self.own(_numpy(self.weight - self.median), count)
         try:
-            mask = np.asarray(found)
-        except (TypeError, ValueError, RuntimeError):  # of ragged lists, or of a tensor that needs a gradient
-            mask = np.empty(0, dtype=object)
+            chosen = np.asarray(found)
+        except (TypeError, ValueError, RuntimeError):  # ragged lists, or a tensor that needs a gradient
+            chosen = np.empty(0, dtype=object)
         shape = tuple(self.weight.shape)
-        if mask.dtype != bool or mask.shape != shape:
+        if chosen.dtype != bool or chosen.shape != shape:
             raise InputError(
-                f"config key pruning.own.{self.method}: it gave {mask.dtype} of shape {mask.shape}; it must give booleans of the weight's shape {shape}."
+                f"config key pruning.own.{self.method}: it gave {chosen.dtype} of shape {chosen.shape}; it must give booleans of the weight's shape {shape}."
             )
-        kept = xp.asarray(mask, device=device(self.weight))
-        removed = compression.power_sums(self.magnitudes[~xp.reshape(kept, (-1,))], NORMS)
-        return self._masked(kept, int(mask.sum()), removed)
+        kept = xp.asarray(chosen, device=device(self.weight))
+        removed = power_sums(self.magnitudes[~xp.reshape(kept, (-1,))], NORMS)
+        return self._masked(kept, int(chosen.sum()), removed)
 
 
 class SingularValues(Plan):
-    """Singular values; a convolution is the matrix (out, in*kernel size)."""
+    """Singular values; a convolution is the matrix (out, in*kernel size).
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Not used: entries and singular values have no norm to choose.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str) -> None:
         matrix = layers.observations(weight, "singular_value")
@@ -114,41 +170,66 @@ class SingularValues(Plan):
         vectors = xp.flip(vectors, axis=1)
         factors = (vectors, vectors.T @ exact) if wide else (exact @ vectors, vectors.T)
         self.left, self.right = (xp.astype(factor, matrix.dtype) for factor in factors)
-        self.totals = _checked(name, compression.power_sums(self.centred, NORMS))
+        self.totals = _checked(name, power_sums(self.centred, NORMS))
 
     @cached_property
-    def errors(self) -> NDArray[np.float64]:
-        return compression.relative_errors(np.sqrt(np.maximum(_numpy(self.squares), 0)), 2.0)
+    def errors(self) -> Floats:
+        """See ``Plan``."""
+        errors: Floats = relative_errors(np.sqrt(np.maximum(_numpy(self.squares), 0)), 2.0)
+        return errors
 
     def pruned(self, count: int) -> Factors:
+        """Remove the ``count`` smallest singular values."""
         rank = self.terms - count
         left, right = self.left[:, :rank], self.right[:rank, :]
-        removed = compression.power_sums(self.centred - left @ right, NORMS)
+        removed = power_sums(self.centred - left @ right, NORMS)
         return Factors(left, right, self.median, self.shape, removed)
 
 
 class Blocks(Plan):
-    """The observations for a purpose (node, row, kernel, filter or channel), by their lp norm."""
+    """The observations for a purpose, by their lp norm.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, for messages.
+    weight : numpy.ndarray or torch.Tensor
+        The layer, (out, in) or (out, in, *kernel).
+    p : float
+        Norm by which blocks are compared.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+    purpose : {"node", "row", "kernel", "filter", "channel"}
+        What a block is.
+
+    Raises
+    ------
+    InputError
+        For weights that are not all finite, or observations that are all equal.
+    """
 
     def __init__(self, name: str, weight: Array, p: float, centring: str, *, purpose: layers.Purpose) -> None:
         self.weight, self.centring, self.purpose = weight, centring, purpose
         self.sample = layers.observations(weight, purpose)
         self.terms, self.median = len(self.sample), layers.middle(self.sample, centring)
         centred = self.sample - self.median
-        self.norms = compression.column_norms(centred, p)
-        self.ordered = compression.ascending(self.norms)
-        self.powers = {norm: compression.column_norms(centred, norm) ** norm for norm in NORMS}
+        self.norms = column_norms(centred, p)
+        self.ordered = layers.ascending(self.norms)
+        self.powers = {norm: column_norms(centred, norm) ** norm for norm in NORMS}
         xp = array_namespace(self.sample)
         self.totals = _checked(name, {norm: float(xp.sum(powers)) for norm, powers in self.powers.items()})
 
     @cached_property
-    def errors(self) -> NDArray[np.float64]:
+    def errors(self) -> Floats:
+        """See ``Plan``."""
         order = _numpy(self.norms).argsort(kind="stable")
         sums = np.cumsum(np.insert(_numpy(self.powers[2.0])[order], 0, 0.0))
-        return np.sqrt(sums / sums[-1])
+        errors: Floats = np.sqrt(sums / sums[-1])
+        return errors
 
     def pruned(self, count: int) -> Columns | Masked:
-        kept = compression.mask(self.norms, self.ordered, count)
+        """Remove the ``count`` blocks of smallest norm."""
+        kept = mask(self.norms, self.ordered, count)
         xp = array_namespace(kept)
         removed = {norm: float(xp.sum(powers[~kept])) for norm, powers in self.powers.items()}
         if self.purpose == "node":
@@ -165,7 +246,7 @@ class Blocks(Plan):
         )
 
 
-def _numpy(array: Array) -> NDArray:
+def _numpy(array: Array) -> AnyArray:
     return np.asarray(to_device(array, "cpu"))
 
 
@@ -180,7 +261,7 @@ def _checked(name: str, totals: dict[float, float]) -> dict[float, float]:
 
 
 def _centre_adds(weight: Array, purpose: layers.Purpose, centring: str) -> int:
-    """Adding the centre back, per output position.
+    """Count what adding the centre back costs, per output position.
 
     One number, or one kernel, for all: the inputs are summed, the sum goes through it and is spread over the outputs.
     One row or filter for all: every removed output is what it gives, computed once. A number per output, or a filter of one
@@ -188,7 +269,7 @@ def _centre_adds(weight: Array, purpose: layers.Purpose, centring: str) -> int:
     """
     if centring == "none":
         return 0
-    outputs, inputs, *kernel_shape = weight.shape
+    outputs, inputs, *kernel_shape = map(int, weight.shape)
     kernel = math.prod(kernel_shape) if kernel_shape else 0
     if purpose in ("row", "filter"):
         return inputs * max(kernel, 1)

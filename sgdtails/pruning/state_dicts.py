@@ -87,7 +87,7 @@ def prune(
 
 
 def _layers(state: MutableMapping[str, Any]) -> dict[str, str]:
-    """Keys of layers by the layers' names, in order. InputError if there is none, or two have one name."""
+    """Return keys of layers by the layers' names, in order. InputError if there is none, or two have one name."""
     keys = [key for key, value in state.items() if getattr(value, "ndim", 0) >= 2 and _is_floating(value)]
     names = {key.removesuffix(".weight"): key for key in keys}
     if not keys or len(names) < len(keys):
@@ -104,12 +104,12 @@ def _is_floating(value: Any) -> bool:
 
 
 def _exact(value: Any) -> Any:
-    """Give a weight in single precision where it has less, and without a gradient."""
+    """Return a weight in single precision where it has less, and without a gradient."""
     xp = array_namespace(value)
     value = value.detach() if is_torch_array(value) else value
     return xp.astype(value, xp.float32) if value.itemsize < 4 else value
 
 
 def _alike(value: Any, original: Any) -> Any:
-    """Give a pruned weight in the type of its original."""
+    """Return a pruned weight in the type of its original."""
     return array_namespace(value).astype(value, original.dtype)

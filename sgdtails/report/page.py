@@ -1,9 +1,10 @@
-"""A finished study as one page of HTML that needs nothing beside itself: no network, no other file."""
+"""A finished study as one page of HTML that opens without a network and without other files."""
 
 import base64
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pyarrow as pa
 import yaml
 
 from sgdtails.claims.verdicts import VERDICTS
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import storage
-from sgdtails.report import report_tables
+from sgdtails.report import page_tables
+from sgdtails.report.page_tables import Row
 
 CATEGORIES = {
     "paper": ("The paper's figures", "Rendered from this study's runs, or simulated where the paper's are."),
@@ -24,43 +26,170 @@ CATEGORIES = {
     ),
     "theory": ("Theory", "What the theorems promise, simulated, and a bound against this study's own networks."),
 }
-_CAPTION = {"title", "category", "shows", "read", "alt"}
 
 
-def captions(path: str | Path) -> dict[str, dict[str, str]]:
-    """Captions by figure, from a YAML file. InputError for one that lacks a text or has an unknown category."""
-    read = inputs.read_yaml(path, "captions of the report")
-    for name, caption in read.items():
-        if set(caption) - {"paper"} != _CAPTION or caption["category"] not in CATEGORIES:
+@dataclass(frozen=True)
+class Caption:
+    """The texts beside a figure.
+
+    Attributes
+    ----------
+    title : str
+        A few words.
+    category : str
+        The section of the page: a key of ``CATEGORIES``.
+    shows : str
+        What is drawn.
+    read : str
+        How to read it.
+    alt : str
+        Description for readers who do not see the picture.
+    paper : str
+        The figure of the paper that it renders; empty if there is none.
+    """
+
+    title: str
+    category: str
+    shows: str
+    read: str
+    alt: str
+    paper: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure within the page.
+
+    Attributes
+    ----------
+    name : str
+        Name of the figure.
+    caption : Caption
+        Its texts.
+    uri : str
+        The picture as a data URI.
+    width, height : int
+        Its size in pixels.
+    """
+
+    name: str
+    caption: Caption
+    uri: str
+    width: int
+    height: int
+
+
+def captions(path: str | Path) -> dict[str, Caption]:
+    """Read the captions of all figures.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A YAML file of captions by figure.
+
+    Returns
+    -------
+    dict
+        ``Caption`` by figure.
+
+    Raises
+    ------
+    InputError
+        If a caption lacks a text, has one too many, or has an unknown category.
+
+    Examples
+    --------
+    >>> captions("workflow/report/captions.yaml")["fig01"].paper
+    'Figure 1'
+    """
+    wanted = set(Caption.__annotations__) - {"paper"}
+    found: dict[str, Caption] = {}
+    for name, texts in validation.read_yaml(path, "captions of the report").items():
+        if set(texts) - {"paper"} != wanted or texts["category"] not in CATEGORIES:
             raise InputError(
-                f"{path}, {name}: a caption has {', '.join(sorted(_CAPTION))} and may have paper, its category is "
+                f"{path}, {name}: a caption has {', '.join(sorted(wanted))} and may have paper, its category is "
                 f"one of {', '.join(CATEGORIES)}; correct it there."
             )
-    return read
+        found[name] = Caption(**texts)
+    return found
 
 
-def figures(files: Iterable[str | Path], texts: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    """PNG files with their captions, as data URIs. InputError for a figure without a caption."""
-    drawn = []
+def pictures(files: Iterable[str | Path], texts: Mapping[str, Caption]) -> list[Picture]:
+    """Embed figures.
+
+    Parameters
+    ----------
+    files : iterable of str or pathlib.Path
+        PNG files, each named after its figure.
+    texts : mapping
+        ``Caption`` by figure.
+
+    Returns
+    -------
+    list of Picture
+        The figures in the same order.
+
+    Raises
+    ------
+    InputError
+        If a figure has no caption.
+
+    Examples
+    --------
+    >>> texts = captions("workflow/report/captions.yaml")
+    >>> picture = pictures(["studies/mnist-narrow/figures/fig01.png"], texts)[0]
+    >>> picture.name, picture.uri[:22]
+    ('fig01', 'data:image/png;base64,')
+    """
+    found = []
     for path in map(Path, files):
         if path.stem not in texts:
             raise InputError(f"figure {path.stem} has no caption; add one to workflow/report/captions.yaml.")
         uri, width, height = _embedded(storage.read(path))
-        drawn.append({"name": path.stem, "uri": uri, "width": width, "height": height, **texts[path.stem]})
-    return drawn
+        found.append(Picture(path.stem, texts[path.stem], uri, width, height))
+    return found
 
 
 def page(
     study: str,
     *,
     tables: Mapping[str, pa.Table],
-    training: Sequence[Mapping[str, Any]],
-    averaging: Sequence[Mapping[str, Any]],
-    drawn: Sequence[Mapping[str, Any]],
+    training: Sequence[Row],
+    averaging: Sequence[Row],
+    drawn: Sequence[Picture],
     config: Mapping[str, Any],
     templates: Path,
 ) -> str:
-    """The page as text, of tables ``runs``, ``claims`` and any others, rows of training and averaging, and ``figures``."""
+    """Write the page.
+
+    Parameters
+    ----------
+    study : str
+        The study's name.
+    tables : mapping
+        Tables by name: ``runs``, ``claims``, and any others whose provenance is listed.
+    training, averaging : sequence of mapping
+        Rows of the tables of these names, for the cost.
+    drawn : sequence of Picture
+        The figures.
+    config : mapping
+        The study's settings, which are printed.
+    templates : pathlib.Path
+        The folder of ``page.html``.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> from sgdtails.io.tables import read
+    >>> named = {name: read(f"studies/mnist-narrow/tables/{name}.parquet") for name in ("runs", "claims")}
+    >>> html = page("demo", tables=named, training=[], averaging=[], drawn=[], config={}, templates=Path("workflow/report"))
+    >>> "<title>demo: heavy tails and compressibility</title>" in html
+    True
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -72,28 +201,27 @@ def page(
     )
     runs, claims = tables["runs"].to_pylist(), tables["claims"].to_pylist()
     said = Counter(row["verdict"] for row in claims)
-    cost = report_tables.cost(training, averaging)
     sections = [
-        {"key": key, "title": title, "about": about, "figures": [f for f in drawn if f["category"] == key]}
+        {"key": key, "title": title, "about": about, "figures": [f for f in drawn if f.caption.category == key]}
         for key, (title, about) in CATEGORIES.items()
     ]
     return environment.get_template("page.html").render(
         study=study,
         status=Counter(row["status"] for row in runs),
-        runs=report_tables.runs(runs),
-        claims=report_tables.claims(claims),
+        runs=page_tables.runs(runs),
+        claims=page_tables.claims(claims),
         verdicts={verdict: said[verdict] for verdict in VERDICTS},
-        cost=cost,
+        cost=page_tables.cost(training, averaging),
         hours=sum(row["seconds"] for row in runs) / 3600,
-        paper=report_tables.PAPER,
-        provenance=report_tables.provenance(tables),
+        paper=page_tables.PAPER,
+        provenance=page_tables.provenance(tables),
         sections=[section for section in sections if section["figures"]],
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
     )
 
 
 def _embedded(png: bytes) -> tuple[str, int, int]:
-    """A picture as a data URI, in 256 colours, which these figures do not exceed visibly and which is a third of the size."""
+    """Convert a picture to a data URI in 256 colours: a third of the size, and no difference that can be seen here."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

@@ -14,9 +14,9 @@ import yaml
 from sgdtails.schemas import study_schemas as schemas
 
 BASE = Path(__file__).parents[2]
-LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-WIDEST = 40  # characters of a default
-NO_LIMIT = 10**9  # of integers: what the schema says so that none overflows
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_WIDEST = 40  # characters of a default
+_NO_LIMIT = 10**9  # of integers: what the schema says so that none overflows
 
 TABLES = """# The tables
 
@@ -42,7 +42,7 @@ runs = pandas.concat(
 or, in DuckDB, `SELECT * FROM read_parquet('results/*/tables/tails.parquet', filename = true, union_by_name = true)`.
 """
 
-CONFIG = """# The config
+_CONFIG = """# The config
 
 Made by `make docs` from `config/config.yaml` and `config/config.schema.yaml`. A file given with `--configfile` needs only the
 keys that differ; unknown keys are refused, with the nearest known one. `<name>` stands for a name of one's own.
@@ -53,7 +53,18 @@ keys that differ; unknown keys are refused, with the nearest known one. `<name>`
 
 
 def tables() -> str:
-    """docs/tables.md: a section per table, a row per column."""
+    """Write docs/tables.md.
+
+    Returns
+    -------
+    str
+        Markdown: a section per table, a row per column.
+
+    Examples
+    --------
+    >>> tables() == (BASE / "docs/tables.md").read_text(encoding="utf-8")
+    True
+    """
     parts = [TABLES]
     for name, schema in sorted(schemas.SCHEMAS.items()):
         parts.append(f"\n## {name}\n\n| column | type | unit | meaning |\n|---|---|---|---|\n")
@@ -64,7 +75,23 @@ def tables() -> str:
 
 
 def comments(text: str) -> dict[str, str]:
-    """What a commented YAML file says of each key, by dotted path: beside it, or in the lines above it."""
+    r"""Collect the comments of a YAML file.
+
+    Parameters
+    ----------
+    text : str
+        The file, whose comments stand beside a key or in the lines above it.
+
+    Returns
+    -------
+    dict
+        Comments by dotted path of the key.
+
+    Examples
+    --------
+    >>> comments("# Of one.\none: 1\ntwo:  # of two\n  three: 3")
+    {'one': 'Of one.', 'two': 'of two', 'two.three': ''}
+    """
     found: dict[str, str] = {}
     path: list[tuple[int, str]] = []
     above: list[str] = []
@@ -83,7 +110,28 @@ def comments(text: str) -> dict[str, str]:
 
 
 def keys(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Dotted paths of all keys of a JSON schema, sections before what is in them, and what the schema says of each."""
+    """List the keys of a JSON schema.
+
+    Parameters
+    ----------
+    schema : dict
+        The schema of a mapping.
+    definitions : dict
+        The definitions that it refers to.
+    path : str
+        What the paths begin with.
+
+    Yields
+    ------
+    (str, dict)
+        Dotted path and schema of each key; a section comes before its keys.
+
+    Examples
+    --------
+    >>> schema = {"properties": {"a": {"properties": {"b": {"type": "string"}}}}}
+    >>> [path for path, _ in keys(schema, {})]
+    ['a', 'a.b']
+    """
     inner = dict(schema.get("properties", {}))
     if isinstance(schema.get("additionalProperties"), dict):
         inner["<name>"] = schema["additionalProperties"]
@@ -94,7 +142,25 @@ def keys(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") ->
 
 
 def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """In words: type, choices, limits; nothing for a section."""
+    """Describe a value of the config: type, choices, limits.
+
+    Parameters
+    ----------
+    part : dict
+        Its schema.
+    definitions : dict
+        The definitions that it refers to.
+
+    Returns
+    -------
+    str
+        The description; empty for a section.
+
+    Examples
+    --------
+    >>> kind({"type": "integer", "minimum": 1}, {})
+    'integer, ≥ 1'
+    """
     part = definitions.get(str(part.get("$ref", "")).rpartition("/")[2], part)
     if "enum" in part:
         return ", ".join(map(str, part["enum"]))
@@ -108,22 +174,33 @@ def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
     name = " or ".join({"array": "list", "object": "mapping"}.get(type_, type_) for type_ in types)
     if types == ["array"]:
         return f"list of {kind(part['items'], definitions) or 'blocks'}"
-    bounds = [f"{sign} {part[key]:,}" for key, sign in LIMITS.items() if key in part and part[key] != NO_LIMIT]
+    bounds = [f"{sign} {part[key]:,}" for key, sign in _LIMITS.items() if key in part and part[key] != _NO_LIMIT]
     return ", ".join([name, *bounds])
 
 
 def config() -> str:
-    """docs/config.md: a row per key."""
+    """Write docs/config.md.
+
+    Returns
+    -------
+    str
+        Markdown: a row per key.
+
+    Examples
+    --------
+    >>> config() == (BASE / "docs/config.md").read_text(encoding="utf-8")
+    True
+    """
     text = (BASE / "config/config.yaml").read_text(encoding="utf-8")
     schema = yaml.safe_load((BASE / "config/config.schema.yaml").read_text(encoding="utf-8"))
-    definitions, remarks = schema["$defs"], comments(text)
-    rows = [CONFIG]
+    defaults, definitions, remarks = yaml.safe_load(text), schema["$defs"], comments(text)
+    rows = [_CONFIG]
     for path, part in keys(schema, definitions):
-        value: Any = yaml.safe_load(text)
+        value: Any = defaults
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         shown = "" if value is None or isinstance(value, dict) else json.dumps(value)
-        shown = f"`{shown}`" if 0 < len(shown) <= WIDEST else "" if not shown else f"`{shown[: WIDEST - 4]} …`"
+        shown = f"`{shown}`" if 0 < len(shown) <= _WIDEST else "" if not shown else f"`{shown[: _WIDEST - 4]} …`"
         meaning = remarks.get(path) or part.get("description", "")
         cells = [f"`{path}`", kind(part, definitions), shown, meaning]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
@@ -131,6 +208,7 @@ def config() -> str:
 
 
 def main() -> None:
+    """Write both pages into docs."""
     for name, page in (("tables", tables()), ("config", config())):
         (BASE / f"docs/{name}.md").write_text(page, encoding="utf-8")
 

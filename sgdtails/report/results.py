@@ -1,19 +1,26 @@
 """A study's results, for use from Python: its tables as pandas frames, and its figures."""
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sgdtails.errors import InputError, unknown
 from sgdtails.io import parquet
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import pandas as pd
     import pyarrow as pa
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcStyleType
+    from numpy.typing import NDArray
+
+    from sgdtails.figures.plot import Plot, Where
+    from sgdtails.figures.registry import Settings
 
 PAPER = "paper"  # the style of the figures that the workflow makes
 
@@ -40,13 +47,15 @@ class Study:
 
     @property
     def tables(self) -> tuple[str, ...]:
+        """Names of the tables that are there."""
         return tuple(sorted(self._files))
 
     @cached_property
     def figures(self) -> tuple[str, ...]:
-        from sgdtails.figures.plotting import FIGURES
+        """Names of the figures that can be drawn from these tables."""
+        from sgdtails.figures import registry
 
-        return tuple(name for name in FIGURES if set(_arguments(name)) <= set(self._files))
+        return tuple(name for name in registry.FIGURES if set(registry.tables_of(name)) <= set(self._files))
 
     def __getattr__(self, name: str) -> "pd.DataFrame":
         files = self.__dict__.get("_files", {})  # a copy that is being made has none yet
@@ -86,7 +95,7 @@ class Study:
         return parquet.read(self._files[name])
 
     def columns(self, name: str) -> "pd.DataFrame":
-        """Say what a table's columns are.
+        """Describe a table's columns.
 
         Parameters
         ----------
@@ -109,8 +118,8 @@ class Study:
         rows = [{"type": str(field.type)} | _described(field) for field in fields]
         return pd.DataFrame(rows, index=pd.Index([field.name for field in fields], name="column"))
 
-    def figure(self, name: str, *, style: Any = None, **settings: Any) -> "Figure":
-        """Draw a figure from the study's tables.
+    def figure(self, name: str, *, style: "RcStyleType | None" = None, **settings: "Unpack[Settings]") -> "Figure":
+        r"""Draw a whole figure from the study's tables.
 
         Parameters
         ----------
@@ -118,7 +127,7 @@ class Study:
             One of ``figures``, such as ``fig01``.
         style : str, dict or list, optional
             What ``matplotlib.style.use`` takes, or ``"paper"`` for the look of the workflow's own figures. Without it, the
-            style that is set when this is called; the figure is as much larger as its type is than the paper's.
+            style that is set when this is called; the figure is as much larger than the paper's as its titles and labels are.
         **settings
             In place of the study's own: ``index`` (a ``network_index.Index``), ``weights`` (whose accuracy figure 7 shows)
             or ``scheme`` (``ratio`` or ``error``, of pruning), where the figure has it.
@@ -131,32 +140,148 @@ class Study:
         Raises
         ------
         InputError
-            For a name that is not in ``figures``, an unknown style, or a damaged table.
+            For a name that is not in ``figures``, an unknown style or setting, or a damaged table.
+
+        Examples
+        --------
+        >>> import sgdtails
+        >>> figure = sgdtails.load("studies/mnist-narrow").figure("fig01", style="paper")
+        >>> [axes.get_title() for axes in figure.axes]
+        ['FCN4, MNIST\n$n$ = 59; 1 diverged']
         """
-        from sgdtails.figures.plotting import FIGURES
+        with _styled(style):
+            return self._plot(name, settings).figure()
+
+    def panels(self, name: str, **settings: "Unpack[Settings]") -> tuple[str, ...]:
+        """List the panels of a figure, which ``draw`` can draw one by one.
+
+        Parameters
+        ----------
+        name : str
+            One of ``figures``.
+        **settings
+            As for ``figure``.
+
+        Returns
+        -------
+        tuple of str
+            Names of panels, in reading order.
+
+        Raises
+        ------
+        InputError
+            As ``figure`` does.
+
+        Examples
+        --------
+        >>> import sgdtails
+        >>> sgdtails.load("studies/mnist-narrow").panels("fig08")
+        ('independent', 'columns', 'layer')
+        """
+        return tuple(self._plot(name, settings).panels)
+
+    @overload
+    def draw(
+        self,
+        name: str,
+        ax: "Axes | None" = None,
+        *,
+        panel: str | None = None,
+        legend: bool = True,
+        **settings: "Unpack[Settings]",
+    ) -> "Axes": ...
+
+    @overload
+    def draw(
+        self,
+        name: str,
+        ax: "Sequence[Axes] | NDArray[Any] | Mapping[str, Axes]",
+        *,
+        panel: None = None,
+        legend: bool = True,
+        **settings: "Unpack[Settings]",
+    ) -> "dict[str, Axes]": ...
+
+    def draw(
+        self,
+        name: str,
+        ax: "Where | None" = None,
+        *,
+        panel: str | None = None,
+        legend: bool = True,
+        **settings: "Unpack[Settings]",
+    ) -> "Axes | dict[str, Axes]":
+        r"""Draw a figure's panels on your own axes, in the style that is set.
+
+        Parameters
+        ----------
+        name : str
+            One of ``figures``.
+        ax : matplotlib.axes.Axes, or a sequence, array or mapping of them, optional
+            One axes: for one panel. Several: one for each of ``panels(name)``, in order. A mapping, as
+            ``pyplot.subplot_mosaic`` returns: for the panels that it names. Without it, one panel on new axes of pyplot.
+        panel : str, optional
+            The panel to draw on one axes; needed if the figure has several.
+        legend : bool
+            Whether to draw a legend in the axes, and beside them a colour bar, where the figure needs one.
+        **settings
+            As for ``figure``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes or dict
+            The axes drawn on; for several, a dict of them by panel.
+
+        Raises
+        ------
+        InputError
+            As ``figure`` does; and for an unknown panel, or more or fewer axes than panels.
+
+        Examples
+        --------
+        >>> import sgdtails
+        >>> from matplotlib.figure import Figure
+        >>> axes = Figure().subplots()
+        >>> drawn = sgdtails.load("studies/mnist-narrow").draw("fig08", axes, panel="columns")
+        >>> drawn is axes, drawn.get_ylabel()
+        (True, 'tail index $\\alpha$')
+        """
+        from matplotlib.axes import Axes
+
+        plot = self._plot(name, settings)
+        if ax is None:
+            plot.check(panel)  # before pyplot opens a window
+            from matplotlib import pyplot
+
+            ax = pyplot.subplots()[1]
+        drawn = plot.draw(ax, panel, legend=legend)
+        return ax if isinstance(ax, Axes) else drawn
+
+    def _plot(self, name: str, settings: "Settings") -> "Plot":
+        from sgdtails.figures import registry
 
         if name not in self.figures:
             raise unknown("figure", name, f"{self.path}, as far as it has tables", self.figures)
-        tables = {table: self.arrow(table) for table in _arguments(name)}
-        with _styled(style) as scale:
-            figure = FIGURES[name](**tables, **self._settings(name) | settings)
-            width, height = figure.get_size_inches()
-            figure.set_size_inches(scale * width, scale * height)
-        return figure
+        known = registry.settings_of(name)
+        for key in settings:
+            if key not in known:
+                raise unknown("setting", key, f"figure {name}", known)
+        tables = {table: self.arrow(table) for table in registry.tables_of(name)}
+        return registry.FIGURES[name](**tables, **self._settings(known) | settings)
 
-    def _settings(self, name: str) -> dict[str, Any]:
-        """What a figure needs besides tables, as far as these say what the study's config was."""
-        from sgdtails.figures.plotting import FIGURES
+    def _settings(self, wanted: Iterable[str]) -> "Settings":
+        """Find out from the tables what the study's config was, as far as a figure needs it."""
         from sgdtails.tail_index.network_index import Index
 
-        wanted = inspect.signature(FIGURES[name]).parameters
-        found: dict[str, Any] = {}
+        found: Settings = {}
         if "index" in wanted:
             made_by = parquet.record(self.arrow("runs").schema).get("settings") or {}
-            found |= {"index": Index(**made_by["index"])} if "index" in made_by else {}
+            if "index" in made_by:
+                found["index"] = Index(**made_by["index"])
         if "weights" in wanted and "pruning" in self._files:
             pruned = set(self.arrow("pruning")["weights"].to_pylist()) - {"initial"}
-            found |= {"weights": pruned.pop()} if len(pruned) == 1 else {}
+            if len(pruned) == 1:
+                found["weights"] = pruned.pop()
         return found
 
 
@@ -196,25 +321,17 @@ def load(path: str | Path) -> Study:
     return Study(folder, files)
 
 
-def _arguments(figure: str) -> list[str]:
-    """The tables that a figure is drawn from: its function's arguments, less settings."""
-    from sgdtails.figures.plotting import FIGURES
-
-    parameters = inspect.signature(FIGURES[figure]).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
-
-
 def _described(field: "pa.Field") -> dict[str, str]:
     found = field.metadata or {}
     return {key: found.get(key.encode(), b"").decode() for key in ("unit", "meaning")}
 
 
 @contextmanager
-def _styled(style: Any) -> Iterator[float]:
-    """Where a figure is drawn in a style, whose type is so many times larger than the paper's; then the style before is back."""
+def _styled(style: "RcStyleType | None") -> Iterator[None]:
+    """Set a style for a while; then the one before is back."""
     import matplotlib.style
 
-    from sgdtails.figures.style import STYLE
+    from sgdtails.figures.theme import STYLE
 
     with matplotlib.rc_context():
         if style is not None:
@@ -224,4 +341,4 @@ def _styled(style: Any) -> Iterator[float]:
                 raise InputError(
                     f"style {style!r} is none that matplotlib knows; see matplotlib.style.available."
                 ) from error
-        yield matplotlib.rcParams["font.size"] / STYLE["font.size"]
+        yield

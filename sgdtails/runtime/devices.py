@@ -3,12 +3,16 @@
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgdtails.errors import InputError
-from sgdtails.runtime import leases
+from sgdtails.runtime import gpu_locks
+
+if TYPE_CHECKING:
+    import torch
 
 _DEVICES = Path("/dev")
 
@@ -16,12 +20,12 @@ _DEVICES = Path("/dev")
 @cache
 def _lease() -> None:
     """Once a process: it would wait for itself."""
-    leases.take()
+    gpu_locks.take()
 
 
 def select(
     device: str, precision: str, threads: int
-):  # -> torch.device; torch is imported only here, after the environment is set
+) -> "torch.device":  # torch is imported only here, after the environment is set
     """The torch.device for ``auto``, ``cpu`` or ``cuda``, deterministic, at ``fp32`` or ``tf32``, on ``threads`` CPU threads.
 
     InputError if CUDA is asked for and absent.
@@ -113,7 +117,8 @@ def refuse_an_unused_gpu() -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles") or not (node := gpu_node()):
         return
     try:
-        torch.cuda.init()
+        init: Callable[[], None] = torch.cuda.init
+        init()
         reason = "it counts no GPU"
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition(". ")[0].rstrip(".")
@@ -143,7 +148,7 @@ def place(array: Any, device: Any) -> Any:
     return torch.from_numpy(array).to(device)
 
 
-def describe(device) -> str:
+def describe(device: "torch.device") -> str:
     """The device's kind, as written into ``runs.parquet``: ``cpu`` or the GPU's name."""
     import torch
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import sgdtails
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from sgdtails.errors import InputError, Interrupted, UserCodeError, out_of_memory, unrepeatable
-from sgdtails.runtime import limits
+from sgdtails.runtime import limits, progress
 
+SPEAKER = "sgdtails: "  # begins the sentence at the end of the log of a job that failed
 _MOUNTED = "/mnt/snakemake_searchpaths"  # where Snakemake puts a driver's folders into containers
 
 
@@ -26,7 +27,9 @@ def run(main: Callable[[Any], None], smk: Any) -> None:
         if hasattr(smk, "scriptdir"):
             _check_code(Path(smk.scriptdir).parents[1], smk.params.code)
         _spare_pandas()
+        progress.start(Path(smk.log[0]))
         main(smk)
+        progress.finish()
     except Exception as error:
         _say(error, log)
         sys.exit(1)
@@ -66,7 +69,7 @@ def _say(error: Exception, log: TextIO | None) -> None:
             traced, where = error, log.name if log else "above"
             sentence = f"this is an error of the program, not of its input; please report it, with {where}."
     trace = "".join(traceback.format_exception(traced)) if traced else ""
-    for stream, text in ((log, trace + "sgdtails: "), (sys.__stderr__, "sgdtails: ")):
+    for stream, text in ((log, trace + SPEAKER), (sys.__stderr__, SPEAKER)):
         with suppress(OSError):  # of a full disk
             print(f"{text}{sentence}", file=stream, flush=True)
 
@@ -80,7 +83,7 @@ def _check_code(beside: Path, planned: str) -> None:
         raise InputError(
             f"Python finds {root / 'sgdtails'} before the repository's own {package}; take {root} out of PYTHONPATH, or uninstall it."
         )
-    provenance.check(planned, root)
+    code_digest.check(planned, root)
     sys.meta_path.insert(0, _Unedited(planned, root))
 
 
@@ -93,7 +96,7 @@ class _Unedited:
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name.partition(".")[0] in self._packages:
-            provenance.check(self._planned, self._root)
+            code_digest.check(self._planned, self._root)
 
 
 class _NoPandas:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from sgdtails.schemas import audit_schemas, run_schemas, trust_schemas
+from sgdtails.schemas import audit_schemas, comparison_schemas, run_schemas, trust_schemas
 from sgdtails.schemas.run_schemas import (
     AVERAGES,
     COUNT,
@@ -69,9 +69,13 @@ SCHEMAS: dict[str, pa.Schema] = {
     **run_schemas.SCHEMAS,
     **trust_schemas.SCHEMAS,
     **audit_schemas.SCHEMAS,
+    **comparison_schemas.SCHEMAS,
     "runs": schema(
         RUN,
         *SETTINGS,
+        ("effective_step_size", REAL, "1", "eta / (1 - mu): what a gradient moves the weights by in the long run"),
+        ("train_size", COUNT, "images", "training images, as the dataset's train_size has it; null: all of them"),
+        ("kind", TEXT, "", "of the model: fcn, cnn or factory"),
         (
             "width",
             COUNT,

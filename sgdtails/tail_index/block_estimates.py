@@ -1,4 +1,4 @@
-"""Samples looked at in random orders: the published values, and the signed means that have intervals, from the same orders."""
+"""Estimates of samples from random orders: the published values, and from the same orders the signed means with their intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sgdtails.arrays import Array, Row
 from sgdtails.tail_index import mmo as tail_index
 from sgdtails.tail_index import published_estimators, signed_means, uncertainty
 from sgdtails.tail_index.mmo import CLIP
@@ -16,7 +17,27 @@ from sgdtails.tail_index.published_estimators import ALTERNATIVES
 
 @dataclass(frozen=True)
 class Settings:
-    """How tail indices are estimated; config key ``tails``, where each is explained."""
+    """How tail indices are estimated.
+
+    Parameters
+    ----------
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+    block_lengths : sequence of int
+        Block lengths K1 to aim at.
+    square_root : bool
+        True to aim at the square root of N too.
+    permutations : int
+        Random orders for the published values.
+    orders : int
+        Random orders with random signs, for the estimates with intervals.
+    robustness : bool
+        True to estimate the published variants too.
+
+    Notes
+    -----
+    Config key ``tails`` explains each.
+    """
 
     centring: str = "median"
     block_lengths: Sequence[int] = tail_index.BLOCK_LENGTHS
@@ -26,20 +47,35 @@ class Settings:
     robustness: bool = True
 
     def targets(self, n: int) -> dict[int, list[int | str]]:
-        """The block lengths of n observations, and what each was lowered from."""
+        """Return the block lengths of n observations, and what each was lowered from (``mmo.lowered_targets``)."""
         return tail_index.lowered_targets(n, self.block_lengths, square_root=self.square_root)
 
 
 class Sample:
-    """A sample (N, d) or (N,), of numpy or torch, and what random orders have shown of it.
+    """A sample, and what its random orders have shown.
 
-    ``take`` gives it in an order, which is numpy's. ``signed``: whether estimates with intervals are wanted; ``alternatives``: those of the
-    published code. ValueError if it has no tail index.
+    Parameters
+    ----------
+    values : numpy.ndarray or torch.Tensor
+        Centred observations, (N, d) or (N,).
+    settings : Settings
+        Block lengths and numbers of orders.
+    take : callable, optional
+        Function of an order (N,) that returns the sample in it; without it ``permutations.taken``.
+    signed : bool
+        True to make estimates with intervals.
+    alternatives : bool
+        True to make those of the published code.
+
+    Raises
+    ------
+    ValueError
+        If the sample has no tail index.
     """
 
     def __init__(
         self,
-        values: Any,
+        values: Array,
         settings: Settings,
         *,
         take: Callable[[Any], Any] | None = None,
@@ -58,14 +94,14 @@ class Sample:
 
     def add(
         self,
-        shuffled: Any,
+        shuffled: Array,
         places: Any,
         signs: np.random.Generator,
         *,
         published: bool,
         signed: bool,
     ) -> None:
-        """Take up what ``take`` gave, which is overwritten, for the published values, the signed means, or both."""
+        """Use one order for the published values, the signed means, or both; ``shuffled``, which ``take`` gave, is overwritten."""
         if published:
             self._published.add(shuffled)
             if self._by_blocks:
@@ -74,11 +110,11 @@ class Sample:
             self._signed.add(shuffled, places, signs)
 
     def published(self) -> float:
-        """The paper's value, unclipped: the median over orders of the median over K1."""
+        """Return the paper's value, unclipped: the median over orders of the median over K1."""
         return tail_index.aggregate(self._published.inverse)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per K1 and one of the aggregate, or that one alone: columns of table ``tails``."""
+    def rows(self) -> list[Row]:
+        """Return one row per K1 and one of the aggregate, or that one alone: columns of table ``tails``."""
         published = self.published()
         whole = {"log_norm_dispersion": self.dispersion, "alpha_published": min(published, CLIP)}
         if self._signed is None:
@@ -88,7 +124,7 @@ class Sample:
         beyond = whole["alpha_published"] == CLIP and last["alpha_high"] >= CLIP
         return [*single, last | whole | {"skewed": not (inside or beyond)}]
 
-    def _row(self, found: signed_means.Estimate) -> dict[str, Any]:
+    def _row(self, found: signed_means.Estimate) -> Row:
         alpha, low, high = tail_index.alpha_of(np.array([found.inverse, found.high, found.low])).tolist()
         k1 = found.k1
         return {
@@ -101,8 +137,8 @@ class Sample:
             "log_norm_dispersion": self.dispersion,
         }
 
-    def alternatives(self) -> list[dict[str, Any]]:
-        """Rows of the published alternatives: the median over orders of the median over K1."""
+    def alternatives(self) -> list[Row]:
+        """Return rows of the published alternatives: the median over orders of the median over K1."""
         assert self._by_blocks is not None
         values = self._by_magnitude | {"paulauskas": np.median(self._by_blocks.values, axis=1)}
         alphas = [float(np.median(values[name])) for name in ALTERNATIVES]
@@ -113,9 +149,26 @@ class Sample:
 
 
 def show(samples: Sequence[Sample], seed: Sequence[int], settings: Settings) -> None:
-    """Look at samples of one size and device in the same random orders, which come from ``seed`` and from the host.
+    """Show samples of one size and device the same random orders.
 
     The first ``settings.permutations`` orders are for the published values, the first ``settings.orders`` for signed means.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Samples of N observations each; they collect what the orders show.
+    seed : sequence of int
+        Seed of the orders and signs, which are drawn on the host.
+    settings : Settings
+        Numbers of orders.
+
+    Examples
+    --------
+    >>> sample = Sample(np.random.default_rng(0).standard_normal((200, 3)), Settings(), signed=True)
+    >>> show([sample], [0], Settings())
+    >>> *_, aggregate = sample.rows()
+    >>> bool(aggregate["alpha_low"] < 2 < aggregate["alpha_high"])
+    True
     """
     rng, signs, tracker = np.random.default_rng(seed), np.random.default_rng([*seed, 1]), signed_means.Tracker()
     for number in range(max(settings.permutations, settings.orders)):
@@ -125,6 +178,6 @@ def show(samples: Sequence[Sample], seed: Sequence[int], settings: Settings) -> 
         for sample in samples:
             shuffled = sample.take(order)
             if sample is samples[-1]:
-                del order  # as large as a sample of numbers, and so is what was taken
+                del order  # frees memory: an order is as large as a sample of single numbers
             sample.add(shuffled, places, signs, **wanted)
             del shuffled

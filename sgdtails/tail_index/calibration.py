@@ -1,24 +1,23 @@
-"""What the estimators make of samples whose law is known: bias, spread and coverage, and the readings of layers."""
+"""How estimators and tail classes fare on samples whose law is known: bias, spread and coverage, and classes of layers."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sgdtails.arrays import AnyArray, Row
 from sgdtails.errors import InputError
 from sgdtails.stable import sampling as stable
-from sgdtails.tail_index import layer_tails, readings
+from sgdtails.tail_index import classify, layer_tails
 
-Sampler = Callable[[tuple[int, int], np.random.Generator], NDArray]
+Sampler = Callable[[tuple[int, int], np.random.Generator], AnyArray]
 
 
 def _mixture(spread: float) -> Sampler:
     return lambda shape, rng: rng.standard_normal(shape) * np.exp(spread * rng.standard_normal(shape[0]))[:, None]
 
 
-# Laws whose reading is known, by name: what their layers should be read as, and how to draw one.
+# Laws of known tail class, by name: the class, and a function that draws a layer.
 LAWS: dict[str, tuple[str, Sampler]] = {
     "gaussian": ("finite-variance-like", lambda shape, rng: rng.standard_normal(shape)),
     "uniform": ("finite-variance-like", lambda shape, rng: rng.uniform(-1, 1, shape)),
@@ -33,16 +32,46 @@ LAWS: dict[str, tuple[str, Sampler]] = {
     "elliptical_1.8": ("stable-like", lambda shape, rng: stable.elliptical(1.8, *shape, rng=rng)),
 }
 # How the entries of a stable layer depend on each other within a row.
-STRUCTURES: dict[str, Callable[..., NDArray]] = {
+STRUCTURES: dict[str, Callable[..., AnyArray]] = {
     "independent": lambda alpha, shape, rng: stable.sample(alpha, shape, rng=rng),
     "elliptical": lambda alpha, shape, rng: stable.elliptical(alpha, *shape, rng=rng),
 }
 
 
-def rows(
+def calibration_rows(
     *, structure: str, shape: Sequence[int], alpha: Sequence[float], layers: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``calibration``: errors of 1/alpha over simulated stable layers of one structure and shape (N, d)."""
+) -> Iterator[Row]:
+    """Make the rows of table ``calibration``: errors of 1/alpha over simulated stable layers of one structure and shape.
+
+    Parameters
+    ----------
+    structure : str
+        How the entries of a row depend on each other, one of ``STRUCTURES``.
+    shape : sequence of int
+        Observations and their dimension, (N, d).
+    alpha : sequence of float
+        Tail indices of the laws.
+    layers : int
+        Layers simulated for each.
+    seed : int
+        Seed of all draws.
+
+    Yields
+    ------
+    dict
+        Columns of table ``calibration``.
+
+    Raises
+    ------
+    InputError
+        If layers of this shape have no tail index.
+
+    Examples
+    --------
+    >>> rows = list(calibration_rows(structure="independent", shape=[64, 4], alpha=[1.8], layers=2, seed=0))
+    >>> {row["estimator"] for row in rows} == set(layer_tails.NAMES)
+    True
+    """
     number = list(STRUCTURES).index(structure)
     for index in alpha:
         found: dict[tuple[str, int | None], list[tuple[float, float, float]]] = {}
@@ -60,11 +89,11 @@ def rows(
         yield from (common | row for row in _errors(found, index))
 
 
-def _errors(
-    found: Mapping[tuple[str, int | None], list[tuple[float, float, float]]], alpha: float
-) -> Iterator[dict[str, Any]]:
+def _errors(found: Mapping[tuple[str, int | None], list[tuple[float, float, float]]], alpha: float) -> Iterator[Row]:
     for (estimator, k1), values in found.items():
-        estimate, low, high = np.array(values, dtype=np.float64).T  # published variants have no interval: not-a-number
+        estimate, low, high = np.array(
+            values, dtype=np.float64
+        ).T  # published variants have no interval, which becomes not-a-number
         with np.errstate(divide="ignore"):
             errors = 1 / estimate - 1 / alpha  # 1/inf = 0: no tail index
         yield {
@@ -77,15 +106,36 @@ def _errors(
         }
 
 
-def confusion(*, shapes: Sequence[Sequence[int]], layers: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows of table ``confusion``: how often layers of each law and shape are read as each word."""
+def confusion_rows(*, shapes: Sequence[Sequence[int]], layers: int, seed: int) -> Iterator[Row]:
+    """Make the rows of table ``confusion``: how often layers of each law and shape get each tail class.
+
+    Parameters
+    ----------
+    shapes : sequence of sequence of int
+        Observations and their dimension, (N, d).
+    layers : int
+        Layers simulated for each law and shape.
+    seed : int
+        Seed of all draws.
+
+    Yields
+    ------
+    dict
+        Columns of table ``confusion``.
+
+    Examples
+    --------
+    >>> rows = confusion_rows(shapes=[[256, 64]], layers=2, seed=0)
+    >>> [(row["reading"], row["count"]) for row in rows if row["law"] == "gaussian"]
+    [('stable-like', 0), ('finite-variance-like', 1), ('scale-mixture-like', 0), ('undecided', 1)]
+    """
     for number, (law, (truth, draw)) in enumerate(LAWS.items()):
         for observations, dimension in shapes:
             counts: Counter[str] = Counter()
             for index in range(layers):
                 rng = np.random.default_rng([seed, number, observations, dimension, index])
                 layer = draw((observations, dimension), rng).astype(np.float32)
-                counts[readings.of_layer(layer, head=False, rng=rng)["reading"]] += 1
-            for word in readings.WORDS:
+                counts[classify.classify_layer(layer, head=False, rng=rng)["reading"]] += 1
+            for label in classify.LABELS:
                 common = {"law": law, "truth": truth, "observations": observations, "dimension": dimension}
-                yield common | {"reading": word, "count": counts[word], "layers": layers}
+                yield common | {"reading": label, "count": counts[label], "layers": layers}

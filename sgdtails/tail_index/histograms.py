@@ -1,19 +1,41 @@
-"""Figure 2's table: how the weights of one representative layer per panel are distributed."""
+"""The table of figure 2: how the weights of one representative layer per panel are distributed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from sgdtails import layers
+from sgdtails.arrays import Row
 from sgdtails.io import tables
 from sgdtails.stable import sampling as stable
 
 
-def representatives(runs: pa.Table, chosen: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One converged run per panel: the ``chosen`` one, else that whose tail index is the lower median, neither calm nor extreme."""
+def representatives(runs: pa.Table, chosen: Sequence[str] = ()) -> list[Row]:
+    """Choose one converged run per panel.
+
+    It is the ``chosen`` one, or else the run whose tail index is the lower median, neither the calmest nor the most extreme.
+
+    Parameters
+    ----------
+    runs : pyarrow.Table
+        Table ``runs``.
+    chosen : sequence of str
+        Names of runs to prefer.
+
+    Returns
+    -------
+    list of dict
+        One row of ``runs`` per panel.
+
+    Examples
+    --------
+    >>> common = {"dataset": "mnist", "model": "fcn4", "variant": "", "status": "converged", "converged": True}
+    >>> rows = [common | {"run": name, "alpha": alpha} for name, alpha in (("a", 1.9), ("b", 1.5), ("c", 1.7))]
+    >>> [row["run"] for row in representatives(pa.Table.from_pylist(rows))]
+    ['c']
+    """
     found = []
     for rows in tables.panels(tables.converged(runs)).values():
         ordered = sorted(rows, key=lambda row: row["alpha"])
@@ -21,7 +43,7 @@ def representatives(runs: pa.Table, chosen: Sequence[str] = ()) -> list[dict[str
     return found
 
 
-def rows(
+def histogram_rows(
     runs: pa.Table,
     tails: pa.Table,
     averages: Mapping[str, str],
@@ -30,11 +52,37 @@ def rows(
     seed: int,
     chosen: Sequence[str] = (),
     layer: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``histograms``; ``averages`` gives the file of averaged weights of each run.
+) -> Iterator[Row]:
+    """Make the rows of table ``histograms`` for one representative run per panel (``representatives``).
 
-    The runs are ``representatives``; the layer is the one of that name in networks that have it, else the largest.
     The stable sample has the layer's published tail index and its mean of log|w|.
+
+    Parameters
+    ----------
+    runs : pyarrow.Table
+        Table ``runs``.
+    tails : pyarrow.Table
+        Table ``tails``.
+    averages : mapping of str to str
+        Files of averaged weights, by run.
+    bins : int
+        Bins of each histogram.
+    seed : int
+        Seed of the halves and of the stable sample.
+    chosen : sequence of str
+        Names of runs to prefer.
+    layer : str, optional
+        Name of the layer; the largest one in networks that have none of this name, or without it.
+
+    Yields
+    ------
+    dict
+        Columns of table ``histograms``.
+
+    Raises
+    ------
+    InputError
+        If a file of weights is missing or damaged.
     """
     published = {(row["run"], row["layer_name"]): row["alpha_published"] for row in tables.published(tails).to_pylist()}
     for run in representatives(runs, chosen):
@@ -52,8 +100,32 @@ def rows(
 
 def densities(
     values: NDArray[np.floating], simulated: NDArray[np.floating], *, bins: int, rng: np.random.Generator
-) -> Iterator[dict[str, Any]]:
-    """Densities of two random halves of ``values``, of all of them and of ``simulated``, in common bins over the range of ``values``."""
+) -> Iterator[Row]:
+    """Compute densities of two random halves of values, of all of them, and of a simulated sample, in common bins.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Values, (n,); the bins cover their range.
+    simulated : numpy.ndarray
+        A sample to compare with, (m,).
+    bins : int
+        Number of bins.
+    rng : numpy.random.Generator
+        Source of the halves.
+
+    Yields
+    ------
+    dict
+        Series, the ends of a bin, and the density there.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> rows = list(densities(np.array([-1.0, 1.0, 0.5, 0.2]), np.zeros(4), bins=2, rng=rng))
+    >>> [row["density"] for row in rows if row["series"] == "all"]
+    [0.25, 0.75]
+    """
     reach = float(np.abs(values).max())
     edges = np.linspace(-reach, reach, bins + 1)
     shuffled = rng.permutation(values)

@@ -1,4 +1,4 @@
-"""The tables of one network's tails: every estimator on every layer, with intervals, and each layer's reading."""
+"""The tables of one network's tails: every estimator on every layer, with intervals, and each layer's tail class."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import arrays, layers
-from sgdtails.arrays import array_namespace, is_torch_array
+from sgdtails.arrays import AnyArray, Array, Row, array_namespace, is_torch_array
 from sgdtails.errors import InputError
-from sgdtails.tail_index import block_estimates, estimators, published_estimators, readings
-from sgdtails.tail_index.block_estimates import Sample, Settings
+from sgdtails.tail_index import block_estimates, classify, estimators, published_estimators
+from sgdtails.tail_index.block_estimates import Sample
+from sgdtails.tail_index.block_estimates import Settings as Settings
 from sgdtails.tail_index.permutations import index_of, taken
 
 ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"}
-# The published values of other samples and by other estimators, beside the paper's own; without intervals.
+# Estimators that give the published value of rows centred otherwise; they have no intervals.
 CENTRINGS = {"published_mean_centred": "mean", "published_uncentred": "none"}
 UNIVARIATE = "published_univariate"
 NAMES = (*ESTIMATORS, *estimators.ESTIMATORS, *CENTRINGS, UNIVARIATE, *published_estimators.NAMES)
@@ -24,21 +25,49 @@ _COLUMNS = ("k1", "k1_targets", "alpha", "alpha_low", "alpha_high", "interval_ho
 _NOTHING: dict[str, Any] = dict.fromkeys((*_COLUMNS, "log_norm_dispersion", "reason"))
 _CHUNK = 2**16  # numbers at a time
 
-Rows = Iterator[dict[str, Any]]
-Own = Mapping[str, Callable[[NDArray], Any]]  # estimators of the user's, by name
+Rows = Iterator[Row]
+Own = Mapping[str, Callable[[AnyArray], Any]]  # estimators of the user's, by name
 
 
 def per_layer(
-    weights: Mapping[str, Any], *, seed: int, settings: Settings = AS_PUBLISHED, own: Own = MappingProxyType({})
+    weights: Mapping[str, Array], *, seed: int, settings: Settings = AS_PUBLISHED, own: Own = MappingProxyType({})
 ) -> Rows:
-    """Rows of the table ``tails`` (less run and weights) for layers in order, the last one being the head.
+    """Make the rows of table ``tails`` for a network's layers.
 
     Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
     cannot take (a prime number of observations, equal weights) has a row with the reason and no values.
 
-    Weights are arrays of numpy, or torch tensors: then samples, their orders and signs, block sums and sorted magnitudes stay
-    on their device, and values are those of numpy to about seven digits. On the host stay the drawing of orders and signs, what
-    is done with means, with the largest magnitudes and with a few hundred blocks, and estimators of the user's.
+    With torch tensors, samples, their orders and signs, block sums and sorted magnitudes stay on their device, and values are
+    those of numpy to about seven digits. Orders and signs are drawn on the host; means, the largest magnitudes, a few hundred
+    blocks and the user's own estimators are worked on there too.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray or torch.Tensor
+        Layers in order, the last one being the head.
+    seed : int
+        Seed of all random orders and signs.
+    settings : Settings
+        How tail indices are estimated.
+    own : mapping of str to callable
+        Estimators of the user's, by name: functions of the centred entries, float32 (N,).
+
+    Yields
+    ------
+    dict
+        Columns of table ``tails``, without run and weights.
+
+    Raises
+    ------
+    InputError
+        For an unknown centring, or if an estimator of the user's returns something else than alpha, or alpha and its interval.
+
+    Examples
+    --------
+    >>> layers_of = {"fc1": np.random.default_rng(0).standard_normal((64, 32))}
+    >>> row = next(row for row in per_layer(layers_of, seed=0) if row["k1"] is None)
+    >>> row["layer_name"], row["estimator"], row["observations"], row["dimension"]
+    ('fc1', 'mmo_multivariate', 32, 64)
     """
     for index, (name, weight) in enumerate(weights.items()):
         head = index == len(weights) - 1
@@ -47,16 +76,46 @@ def per_layer(
 
 
 def of_layer(
-    weight: Any,
+    weight: Array,
     *,
     seed: Sequence[int] = (0,),
     head: bool = False,
     settings: Settings = AS_PUBLISHED,
     own: Own = MappingProxyType({}),
 ) -> Rows:
-    """The rows of one layer, a weight array of two or more dimensions, less its index and name.
+    """Make the rows of one layer.
 
-    First the two estimators of block sums, then their rivals on single entries, the published variants, and ``own`` last.
+    First come the two estimators of block sums, then their rivals on single entries, the published variants, and ``own`` last.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray or torch.Tensor
+        A layer, (out, in) or (out, in, *kernel).
+    seed : sequence of int
+        Seed of all random orders and signs.
+    head : bool
+        True for the last layer, whose observations are its columns.
+    settings : Settings
+        How tail indices are estimated.
+    own : mapping of str to callable
+        Estimators of the user's, by name: functions of the centred entries, float32 (N,).
+
+    Yields
+    ------
+    dict
+        Columns of table ``tails``, without run, weights and the layer's index and name.
+
+    Raises
+    ------
+    InputError
+        For an unknown centring, or if an estimator of the user's returns something else than alpha, or alpha and its interval.
+
+    Examples
+    --------
+    >>> layer = np.random.default_rng(0).standard_normal((64, 32))
+    >>> rows = list(of_layer(layer))
+    >>> {row["estimator"] for row in rows} == set(NAMES)
+    True
     """
     matrix = layers.observations(weight, "multivariate", head=head)
     xp = array_namespace(matrix)
@@ -76,7 +135,7 @@ def of_layer(
         yield _NOTHING | size_of_entries | {"estimator": name} | _by_own(name, function, np.array(arrays.host(entries)))
 
 
-def _of_rows(matrix: Any, seed: Sequence[int], settings: Settings) -> list[dict[str, Any]]:
+def _of_rows(matrix: Array, seed: Sequence[int], settings: Settings) -> list[Row]:
     name = {"estimator": "mmo_multivariate"}
     try:
         sample = Sample(layers.centre(matrix, np.float32, settings.centring), settings, signed=True)
@@ -86,8 +145,8 @@ def _of_rows(matrix: Any, seed: Sequence[int], settings: Settings) -> list[dict[
     return [name | row for row in sample.rows()]
 
 
-def _centred(matrix: Any, how: str, seed: Sequence[int], settings: Settings) -> dict[str, Any]:
-    """The paper's value of rows that are centred otherwise, from the same orders."""
+def _centred(matrix: Array, how: str, seed: Sequence[int], settings: Settings) -> Row:
+    """Return the paper's value of rows that are centred otherwise, from the same orders."""
     try:
         sample = Sample(layers.centre(matrix, np.float32, how), settings)
     except ValueError as error:
@@ -96,8 +155,8 @@ def _centred(matrix: Any, how: str, seed: Sequence[int], settings: Settings) -> 
     return sample.rows()[0]
 
 
-def _of_entries(matrix: Any, entries: Any, seed: Sequence[int], settings: Settings) -> Iterator[list[dict[str, Any]]]:
-    """Rows of ``mmo_univariate``; then those of the published univariate sample, which is looked at in the same orders."""
+def _of_entries(matrix: Array, entries: Array, seed: Sequence[int], settings: Settings) -> Iterator[list[Row]]:
+    """Yield rows of ``mmo_univariate``; then those of the published univariate sample, from the same orders."""
     name, others = {"estimator": "mmo_univariate"}, (UNIVARIATE, *published_estimators.NAMES)
     try:
         published = [_published_entries(matrix, entries, settings)] if settings.robustness else []
@@ -112,10 +171,10 @@ def _of_entries(matrix: Any, entries: Any, seed: Sequence[int], settings: Settin
         yield [{"estimator": UNIVARIATE} | sample.rows()[0], *sample.alternatives()]
 
 
-def _published_entries(matrix: Any, entries: Any, settings: Settings) -> Sample:
-    """The entries as the published code takes them: centred in each column first, then all together.
+def _published_entries(matrix: Array, entries: Array, settings: Settings) -> Sample:
+    """Build the sample of entries as the published code takes them: centred in each column first, then all together.
 
-    They differ from ``entries`` by one number per column, so a copy of them is only made for the order that is looked at.
+    They differ from ``entries`` by one number per column, so a copy of them is only made for one order at a time.
     """
     columns = layers.middle(matrix, settings.centring)
     flat = (matrix - columns).reshape(-1)
@@ -128,25 +187,52 @@ def _published_entries(matrix: Any, entries: Any, settings: Settings) -> Sample:
         shuffled, step = taken(entries, order), len(order) if is_torch_array(entries) else _CHUNK
         for start in range(0, len(order), step):
             part = order[start : start + step]
-            rows = part // len(offset)  # its remainder is slow
+            rows = part // len(offset)  # faster than %
             shuffled[start : start + step] -= taken(offset, part - rows * len(offset))
         return shuffled
 
     return Sample(flat, settings, take=take, alternatives=True)
 
 
-def per_layer_readings(weights: Mapping[str, Any], *, seed: int, centring: str = "median") -> Rows:
-    """Rows of the table ``readings`` (less run and weights), one per layer; undecided with a reason where there is none."""
+def per_layer_classes(weights: Mapping[str, Array], *, seed: int, centring: str = "median") -> Rows:
+    """Make the rows of table ``readings``: each layer's tail class.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray or torch.Tensor
+        Layers in order, the last one being the head.
+    seed : int
+        Seed of all random orders and signs.
+    centring : {"median", "mean", "none"}
+        What is subtracted from observations.
+
+    Yields
+    ------
+    dict
+        Columns of table ``readings``, without run and weights, one row per layer; undecided with a reason where a layer has no
+        tail index.
+
+    Raises
+    ------
+    InputError
+        For an unknown centring.
+
+    Examples
+    --------
+    >>> layers_of = {"fc1": np.random.default_rng(0).standard_normal((256, 64)), "head": np.ones((10, 64))}
+    >>> [(row["reading"], row["reason"]) for row in per_layer_classes(layers_of, seed=0)]
+    [('finite-variance-like', None), ('undecided', 'more than half of the observations are zero: they have no tail index')]
+    """
     for index, (name, weight) in enumerate(weights.items()):
         rng = np.random.default_rng([seed, index, len(ESTIMATORS) + 1])
         try:
-            found = readings.of_layer(weight, head=index == len(weights) - 1, rng=rng, centring=centring)
+            found = classify.classify_layer(weight, head=index == len(weights) - 1, rng=rng, centring=centring)
         except ValueError as error:
-            found = readings.NOTHING | {"reason": str(error)}
+            found = classify.NOTHING | {"reason": str(error)}
         yield {"layer": index, "layer_name": name} | found
 
 
-def _rivals(sample: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _rivals(sample: Array, rng: np.random.Generator) -> Iterator[Row]:
     try:
         found = estimators.estimates(sample, rng=rng)
     except ValueError as error:
@@ -156,11 +242,8 @@ def _rivals(sample: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
         yield {"estimator": name, "alpha": alpha, "alpha_low": low, "alpha_high": high}
 
 
-def _by_own(name: str, estimator: Callable[[NDArray], Any], sample: NDArray[np.float32]) -> dict[str, Any]:
-    """What an estimator of the user's says: alpha, or alpha and its interval; a ValueError of it is a reason for none.
-
-    InputError unless 0 < alpha < inf and 0 <= low <= high.
-    """
+def _by_own(name: str, estimator: Callable[[AnyArray], Any], sample: NDArray[np.float32]) -> Row:
+    """Return what an estimator of the user's says: alpha, or alpha and its interval; a ValueError of it is a reason for none."""
     try:
         found = estimator(sample)
     except ValueError as error:

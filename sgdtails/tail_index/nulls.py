@@ -1,13 +1,13 @@
-"""K1 profiles of a layer beside those of layers that have no heavy tail: the bands a profile has to leave."""
+"""K1 profiles of a layer beside those of layers without a heavy tail: the bands that a heavy tail has to leave."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sgdtails import layers
+from sgdtails.arrays import AnyArray, Floats, Row
 from sgdtails.io import tables
 from sgdtails.tail_index import histograms, layer_tails, signed_means
 from sgdtails.tail_index import mmo as tail_index
@@ -15,7 +15,7 @@ from sgdtails.tail_index.block_estimates import Settings
 from sgdtails.tail_index.permutations import permuted
 
 
-def rows(
+def profile_rows(
     runs: pa.Table,
     readings: pa.Table,
     files: Mapping[str, Mapping[str, str]],
@@ -23,17 +23,42 @@ def rows(
     replicates: int,
     seed: int,
     settings: Settings = layer_tails.AS_PUBLISHED,
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``profiles`` for one representative run per panel (``histograms.representatives``).
+) -> Iterator[Row]:
+    """Make the rows of table ``profiles`` for one representative run per panel (``histograms.representatives``).
 
-    ``files`` gives, by run, the files of its ``average`` and ``initial`` weights.
+    Parameters
+    ----------
+    runs : pyarrow.Table
+        Table ``runs``.
+    readings : pyarrow.Table
+        Table ``readings``.
+    files : mapping of str to mapping
+        By run, the paths of its ``average`` and ``initial`` weights.
+    replicates : int
+        Draws of each null.
+    seed : int
+        Seed of all draws.
+    settings : Settings
+        How tail indices are estimated.
+
+    Yields
+    ------
+    dict
+        Columns of table ``profiles``.
+
+    Raises
+    ------
+    InputError
+        If a file of weights is missing or damaged.
     """
-    words = {(row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"}
+    classes = {
+        (row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"
+    }
     for run in histograms.representatives(runs):
         average, initial = (layers.read(files[run["run"]][kind])[0] for kind in ("average", "initial"))
         for index, (name, weight) in enumerate(average.items()):
             common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
-            common["reading"] = words[run["run"], index]
+            common["reading"] = classes[run["run"], index]
             head = index == len(average) - 1
             found = bands(
                 weight, initial[name], head=head, replicates=replicates, seed=[seed, index], settings=settings
@@ -42,23 +67,50 @@ def rows(
 
 
 def bands(
-    weight: NDArray,
-    initial: NDArray | None,
+    weight: AnyArray,
+    initial: AnyArray | None,
     *,
     head: bool,
     replicates: int,
     seed: list[int],
     settings: Settings = layer_tails.AS_PUBLISHED,
-) -> Iterator[dict[str, Any]]:
-    """The profile of a layer and, as least, median and largest of ``replicates``, those of three nulls.
+) -> Iterator[Row]:
+    """Compute the profile of a layer, and the bands of those of three nulls.
 
-    gaussian: normal entries of the same shape; shuffled: the layer's entries in random order, which keeps their law and
-    undoes what ties a row together; initial: the layer's own initial weights, in other permutations each time, unless None.
-    A layer without a profile has no rows, nor has a null of which one draw has none (half its observations are zero).
+    ``gaussian`` has normal entries of the same shape. ``shuffled`` has the layer's entries in random order, which keeps their law and
+    undoes what ties a row together. ``initial`` has the layer's own initial weights, in other permutations each time. A layer
+    without a profile has no rows; nor has a null if one draw of it has no profile (half its observations are zero).
+
+    Parameters
+    ----------
+    weight : numpy.ndarray
+        A layer, (out, in) or (out, in, *kernel).
+    initial : numpy.ndarray or None
+        Its initial weights; None for no such null.
+    head : bool
+        True for the last layer, whose observations are its columns.
+    replicates : int
+        Draws of each null.
+    seed : list of int
+        Seed of all draws.
+    settings : Settings
+        How tail indices are estimated.
+
+    Yields
+    ------
+    dict
+        Estimator, series, K1, and the median of alpha over the draws with the least and the largest as its ends.
+
+    Examples
+    --------
+    >>> layer = np.random.default_rng(0).standard_normal((64, 16))
+    >>> rows = list(bands(layer, None, head=False, replicates=3, seed=[0]))
+    >>> sorted({row["series"] for row in rows})
+    ['gaussian', 'observed', 'shuffled']
     """
     for number, (estimator, purpose) in enumerate(layer_tails.ESTIMATORS.items()):
         rng = np.random.default_rng([*seed, number])
-        series: dict[str, tuple[int, Callable[[], NDArray]]] = {
+        series: dict[str, tuple[int, Callable[[], AnyArray]]] = {
             "observed": (1, lambda: weight),
             "gaussian": (replicates, lambda rng=rng: rng.standard_normal(weight.shape, np.float32)),  # type: ignore[misc]
             "shuffled": (replicates, lambda rng=rng: permuted(weight.ravel(), rng).reshape(weight.shape)),  # type: ignore[misc]
@@ -79,9 +131,9 @@ def bands(
 
 
 def _profiles(
-    draw: Callable[[], NDArray], purpose: Any, *, head: bool, times: int, rng: np.random.Generator, settings: Settings
-) -> tuple[list[int], NDArray[np.float64]]:
-    """K1s, and alpha of each draw at each of them: from means over signed orders, as in table ``tails``."""
+    draw: Callable[[], AnyArray], purpose: Any, *, head: bool, times: int, rng: np.random.Generator, settings: Settings
+) -> tuple[list[int], Floats]:
+    """Return the K1s, and alpha of each draw at each of them: from means over signed orders, as in table ``tails``."""
     found = []
     for _ in range(times):
         sample = layers.centre(layers.observations(draw(), purpose, head=head), np.float32, settings.centring)

@@ -15,8 +15,8 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sgdtails.arrays import Floats, Row
 from sgdtails.errors import InputError
 from sgdtails.tail_index import mmo as tail_index
 from sgdtails.tail_index import signed_means, uncertainty
@@ -24,11 +24,33 @@ from sgdtails.tail_index.estimators import ESTIMATORS, MINIMUM
 
 _NODES = 80  # of each Gauss-Legendre rule: indices in one dimension are then right to about 1e-11
 _CLUSTER = 4  # nodes t^4 gather where ||M e|| vanishes and its powers are not smooth
-Sample = NDArray[np.float64]
+Sample = Floats
 
 
 def log_moment(power: float, eta: float, batch_size: int, dimension: int = 1) -> float:
-    """log E||M e||^power, by quadrature over the chi variables sqrt(b*X) and sqrt(Y)."""
+    """Compute log E||M e||^power, by quadrature over the chi variables sqrt(b*X) and sqrt(Y).
+
+    Parameters
+    ----------
+    power : float
+        The power, at least 0.
+    eta : float
+        Step size.
+    batch_size : int
+        Batch size, b.
+    dimension : int
+        Number of weights, d.
+
+    Returns
+    -------
+    float
+        The logarithm of the moment.
+
+    Examples
+    --------
+    >>> round(log_moment(2.0, 0.5, 1), 6)  # E(1 - Z^2/2)^2 = 3/4
+    -0.287682
+    """
     from scipy.special import logsumexp
 
     logs, log_weights = _log_growth(power, eta, batch_size, dimension)
@@ -36,15 +58,57 @@ def log_moment(power: float, eta: float, batch_size: int, dimension: int = 1) ->
 
 
 def drift(eta: float, batch_size: int, dimension: int = 1) -> float:
-    """E log||M e||, the Lyapunov exponent of SGD: it has a stationary law if and only if this is negative."""
+    """Compute E log||M e||, the Lyapunov exponent of SGD: it has a stationary law if and only if this is negative.
+
+    Parameters
+    ----------
+    eta : float
+        Step size.
+    batch_size : int
+        Batch size, b.
+    dimension : int
+        Number of weights, d.
+
+    Returns
+    -------
+    float
+        The exponent.
+
+    Examples
+    --------
+    >>> drift(0.5, 1) < 0 < drift(10.0, 1)
+    True
+    """
     logs, log_weights = _log_growth(0, eta, batch_size, dimension)
     return float(logs @ np.exp(log_weights))
 
 
 def exact_index(eta: float, batch_size: int, dimension: int = 1) -> float:
-    """Tail index of the stationary law of SGD with this step size, batch size and number of weights.
+    """Compute the tail index of the stationary law of SGD.
 
-    InputError unless eta > 0, the others are at least 1, and a stationary law exists.
+    Parameters
+    ----------
+    eta : float
+        Step size, above 0.
+    batch_size : int
+        Batch size, at least 1.
+    dimension : int
+        Number of weights, at least 1.
+
+    Returns
+    -------
+    float
+        The tail index.
+
+    Raises
+    ------
+    InputError
+        For a number out of range, or if no stationary law exists.
+
+    Examples
+    --------
+    >>> round(exact_index(0.8, 1), 4)
+    1.5464
     """
     from scipy.optimize import brentq
 
@@ -67,7 +131,7 @@ def exact_index(eta: float, batch_size: int, dimension: int = 1) -> float:
 
 
 def _log_growth(power: float, eta: float, batch_size: int, dimension: int) -> tuple[Sample, Sample]:
-    """Nodes: log||M e|| and the log of their probability, for integrands that grow no faster than ||M e||^power."""
+    """Compute nodes: log||M e|| and the log of their probability, for integrands that grow no faster than ||M e||^power."""
     kink = np.sqrt(batch_size / eta)  # of sqrt(b*X), where 1 - eta*X = 0
     offset, log_weights = _chi_rule(batch_size, kink, power)
     chi = kink + offset
@@ -80,11 +144,11 @@ def _log_growth(power: float, eta: float, batch_size: int, dimension: int) -> tu
 
 
 def _chi_rule(degrees: int, kink: float, power: float) -> tuple[Sample, Sample]:
-    """Nodes, as distances from ``kink`` that are exact near it, and log weights for the chi law times chi^(2*power)."""
+    """Compute nodes, as distances from ``kink`` that are exact near it, and log weights for the chi law times chi^(2*power)."""
     from scipy.special import gammaln
 
     nodes, weights = _legendre()
-    # Nine from where the integrand peaks, its Gaussian factor leaves less than exp(-40).
+    # At a distance of nine from the peak of the integrand its Gaussian factor is below exp(-40).
     low, high = max(np.sqrt(degrees) - 9, 0.0), np.sqrt(degrees + 2 * power) + 9
     start = min(max(kink, low), high)
     parts = [part for part in (low - start, high - start) if part != 0]
@@ -97,7 +161,7 @@ def _chi_rule(degrees: int, kink: float, power: float) -> tuple[Sample, Sample]:
 
 @cache
 def _legendre() -> tuple[Sample, Sample]:
-    """Nodes and weights on (0, 1)."""
+    """Compute nodes and weights on (0, 1)."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     return (nodes + 1) / 2, weights / 2
 
@@ -112,10 +176,38 @@ def simulate(
     length: int,
     rng: np.random.Generator,
 ) -> tuple[Sample, Sample]:
-    """Last iterates and ergodic averages of independent runs of SGD, both (chains, dimension).
+    """Run independent chains of SGD.
 
     Each starts at the solution, w = 0, and draws a new batch of data and noise at each step; after ``burn_in`` steps,
     the iterates of ``length`` more are averaged.
+
+    Parameters
+    ----------
+    eta : float
+        Step size.
+    batch_size : int
+        Batch size.
+    dimension : int
+        Number of weights.
+    chains : int
+        Number of runs.
+    burn_in : int
+        Steps before averaging.
+    length : int
+        Steps that are averaged.
+    rng : numpy.random.Generator
+        Source of data and noise.
+
+    Returns
+    -------
+    last, average : numpy.ndarray
+        Last iterates and ergodic averages, (chains, dimension).
+
+    Examples
+    --------
+    >>> last, average = simulate(0.5, 5, 3, chains=8, burn_in=10, length=10, rng=np.random.default_rng(0))
+    >>> last.shape, average.shape
+    ((8, 3), (8, 3))
     """
     weights, total = np.zeros((2, chains, dimension))
     data = np.empty((batch_size, chains, dimension))
@@ -130,15 +222,45 @@ def simulate(
     return weights, total / length
 
 
-def table(
+def kesten_rows(
     *, grid: Sequence[Mapping[str, Sequence[Any]]], chains: int, parts: int, burn_in: int, length: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``kesten``: every estimate on both samples of every setting in the blocks of ``grid``.
+) -> Iterator[Row]:
+    """Make the rows of table ``kesten``: every estimate on both samples of every setting in the blocks of a grid.
 
-    A block has lists of eta, batch_size and dimension, which are multiplied out. Estimates of 1/alpha are made on
-    each of ``parts`` independent samples of chains/parts observations: alpha is from their mean, the interval from
-    their spread. Generators are seeded by (seed, setting, part).
-    InputError if a setting has no stationary law or ``parts`` does not divide ``chains`` into samples large enough.
+    Estimates of 1/alpha are made on each of ``parts`` independent samples of chains/parts observations: alpha is from their mean,
+    the interval from their spread. Generators are seeded by (seed, setting, part).
+
+    Parameters
+    ----------
+    grid : sequence of mapping
+        Blocks with lists of ``eta``, ``batch_size`` and ``dimension``, which are multiplied out.
+    chains : int
+        Runs of each setting.
+    parts : int
+        Samples that the runs make.
+    burn_in : int
+        Steps before averaging.
+    length : int
+        Steps that are averaged.
+    seed : int
+        Seed of all draws.
+
+    Yields
+    ------
+    dict
+        Columns of table ``kesten``.
+
+    Raises
+    ------
+    InputError
+        If a setting has no stationary law or ``parts`` does not divide ``chains`` into samples large enough.
+
+    Examples
+    --------
+    >>> grid = [{"eta": [0.8], "batch_size": [1], "dimension": [1]}]
+    >>> rows = list(kesten_rows(grid=grid, chains=64, parts=2, burn_in=5, length=5, seed=0))
+    >>> {round(row["alpha_true"], 4) for row in rows}
+    {1.5464}
     """
     _check_parts(chains, parts)
     settings = [
@@ -171,11 +293,33 @@ def _check_parts(chains: int, parts: int) -> None:
 
 
 def estimates(sample: Sample, *, rng: np.random.Generator) -> dict[tuple[str, int | None], Sample]:
-    """1/alpha by every estimator, (parts,), of a sample (parts, N, d), centred here by the medians of each part.
+    """Estimate 1/alpha by every estimator, after centring on the medians of each part.
 
-    Keys are the estimator and K1, None for the aggregate and for estimators that have none. Univariate
-    estimators see the N*d numbers of a part, as they see the entries of a weight matrix, in random order: numbers of
+    Univariate estimators see the N*d numbers of a part, as they see the entries of a weight matrix, in random order: numbers of
     one vector are dependent and would share blocks (Paulauskas' estimate was 2.9 at an index of 1.03).
+
+    Parameters
+    ----------
+    sample : numpy.ndarray
+        Samples, (parts, N, d).
+    rng : numpy.random.Generator
+        Source of random orders and signs.
+
+    Returns
+    -------
+    dict of tuple to numpy.ndarray
+        1/alpha (parts,) by estimator and K1; K1 is None for the aggregate and for estimators that have none.
+
+    Raises
+    ------
+    ValueError
+        If a part has no tail index.
+
+    Examples
+    --------
+    >>> found = estimates(np.random.default_rng(0).standard_normal((2, 200, 1)), rng=np.random.default_rng(1))
+    >>> found["mmo_univariate", None].round(1)
+    array([0.5, 0.5])
     """
     vectors = sample - np.median(sample, axis=1, keepdims=True)
     flat = sample.reshape(len(sample), -1)
@@ -183,11 +327,11 @@ def estimates(sample: Sample, *, rng: np.random.Generator) -> dict[tuple[str, in
     found = _mohammadi("mmo_univariate", flat, rng)
     if sample.shape[2] > 1:
         found |= _mohammadi("mmo_multivariate", vectors, rng)
-    return found | {(name, None): np.asarray(estimator(flat)) for name, estimator in ESTIMATORS.items()}
+    return found | {(name, None): estimator(flat).inverse for name, estimator in ESTIMATORS.items()}
 
 
 def _mohammadi(name: str, sample: Sample, rng: np.random.Generator) -> dict[tuple[str, int | None], Sample]:
-    """1/alpha at each K1, the mean over signed orders, and its median over K1, as in table ``tails``."""
+    """Estimate 1/alpha at each K1, the mean over signed orders, and its median over K1, as in table ``tails``."""
     lengths = tail_index.block_lengths(sample.shape[1])
     inverse = np.array([signed_means.profile(part, rng=rng, lengths=lengths) for part in sample])
     found: dict[tuple[str, int | None], Sample] = {
@@ -198,9 +342,25 @@ def _mohammadi(name: str, sample: Sample, rng: np.random.Generator) -> dict[tupl
 
 
 def interval(inverse: Sample) -> dict[str, float]:
-    """alpha from the mean of independent estimates of 1/alpha, (parts,), with a 95% t-interval."""
+    """Compute alpha from the mean of independent estimates of 1/alpha, with a 95% t-interval.
+
+    Parameters
+    ----------
+    inverse : numpy.ndarray
+        Estimates of 1/alpha, (parts,).
+
+    Returns
+    -------
+    dict of str to float
+        ``alpha_low``, ``alpha`` and ``alpha_high``; the interval is everything if an estimate failed in one part.
+
+    Examples
+    --------
+    >>> interval(np.array([0.5, 0.5, 0.5]))
+    {'alpha_low': 2.0, 'alpha': 2.0, 'alpha_high': 2.0}
+    """
     middle = inverse.mean()
-    low, high = -np.inf, np.inf  # of an estimate that failed in one part: everything
+    low, high = -np.inf, np.inf  # if the estimate failed in one part
     if np.isfinite(middle):
         _, low, high = uncertainty.mean_interval(inverse)
     ends = np.array([high, middle, low])

@@ -2,72 +2,190 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sgdtails.arrays import array_namespace, to_device
+from sgdtails.arrays import Array, Floats, Row, array_namespace, to_device
 from sgdtails.config import prunable_layers
 from sgdtails.data.datasets import Split
-from sgdtails.pruning import methods as pruning
-from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.pruning import methods
+from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.training.evaluation import batches
 
-Weights = Mapping[str, Any]  # numpy.ndarray or torch.Tensor
+Weights = Mapping[str, Array]
 
 
 def layer_bound(norms: Sequence[float], errors: Sequence[float], reach: float) -> float:
-    """(C.1): B*(prod(1 + eps_l) - 1)*prod||w_l||, for layer norms ||w_l||, relative errors eps_l and images of norm at most B."""
+    """Compute (C.1): B*(prod(1 + eps_l) - 1)*prod||w_l||.
+
+    Parameters
+    ----------
+    norms : sequence of float
+        Norm ||w_l|| of each layer.
+    errors : sequence of float
+        Relative error eps_l of each layer.
+    reach : float
+        The largest norm of an image, B.
+
+    Returns
+    -------
+    float
+        The largest distance of outputs.
+
+    Examples
+    --------
+    >>> round(layer_bound([1.0, 2.0], [0.1, 0.1], 3.0), 6)
+    1.26
+    """
     growth = math.expm1(sum(math.log1p(error) for error in errors))
     return reach * growth * math.prod(norms)
 
 
 def network_bound(norm: float, error: float, layers: int, reach: float) -> float:
-    """(C.2): B*((1 + eps)^L - 1)*(R/sqrt(L))^L, for a network of norm at most R whose layers all move by eps at most."""
+    """Compute (C.2): B*((1 + eps)^L - 1)*(R/sqrt(L))^L.
+
+    Parameters
+    ----------
+    norm : float
+        Norm of the network, at most R.
+    error : float
+        The largest relative error of a layer, eps.
+    layers : int
+        Number of layers, L.
+    reach : float
+        The largest norm of an image, B.
+
+    Returns
+    -------
+    float
+        The largest distance of outputs.
+
+    Examples
+    --------
+    >>> round(network_bound(2.0, 0.1, 4, 3.0), 4)
+    1.3923
+    """
     return reach * math.expm1(layers * math.log1p(error)) * (norm / math.sqrt(layers)) ** layers
 
 
 def layer_norms(weights: Weights) -> list[float]:
-    """||w_l|| of each layer, of the weights as they are, not centred."""
+    """Compute ||w_l|| of each layer, of the weights as they are, not centred.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray or torch.Tensor
+        Layers in order.
+
+    Returns
+    -------
+    list of float
+        Norms.
+
+    Examples
+    --------
+    >>> layer_norms({"fc1": np.array([[3.0, 4.0]])})
+    [5.0]
+    """
     return [_norm(_exact(weight)) for weight in weights.values()]
 
 
 def distances(weights: Weights, moved: Weights) -> list[float]:
-    """||w^_l - w_l|| of each layer; 0 at once for a layer that is the same array in both."""
+    """Compute ||w^_l - w_l|| of each layer; 0 at once for a layer that is the same array in both.
+
+    Parameters
+    ----------
+    weights, moved : mapping of str to numpy.ndarray or torch.Tensor
+        Layers in order, before and after.
+
+    Returns
+    -------
+    list of float
+        Distances.
+
+    Examples
+    --------
+    >>> distances({"fc1": np.array([[3.0, 4.0]])}, {"fc1": np.array([[3.0, 0.0]])})
+    [4.0]
+    """
     pairs = ((moved[name], weight) for name, weight in weights.items())
     return [0.0 if after is before else _norm(_exact(after) - _exact(before)) for after, before in pairs]
 
 
-def logits(network: Callable[[Any], Any], split: Split) -> NDArray[np.float64]:
-    """What a network that maps images to logits gives for each image of a split (N, classes)."""
+def logits(network: Callable[[Array], Array], split: Split) -> Floats:
+    """Compute the logits of each image of a split.
+
+    Parameters
+    ----------
+    network : callable
+        Function that maps images to logits, (N, classes).
+    split : Split
+        Images.
+
+    Returns
+    -------
+    numpy.ndarray
+        Logits, float64 (N, classes).
+    """
     return np.concatenate([_numpy(network(images)) for images, _ in batches(split)])
 
 
 def reach(split: Split) -> float:
-    """B: the largest Euclidean norm of an image as the network sees it."""
+    """Compute B: the largest Euclidean norm of an image as the network sees it.
+
+    Parameters
+    ----------
+    split : Split
+        Images.
+
+    Returns
+    -------
+    float
+        The norm.
+    """
     return max(_largest_norm(images) for images, _ in batches(split))
 
 
-def rows(
+def perturbation_rows(
     weights: Weights,
     split: Split,
     *,
     ratios: Iterable[float],
     centring: str = "median",
     exempt: prunable_layers.Entries = prunable_layers.PUBLISHED,
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``perturbation`` (less run, dataset, model and weights): one per ratio of layer-wise magnitude pruning.
+) -> Iterator[Row]:
+    """Make the rows of table ``perturbation``: one per ratio of layer-wise magnitude pruning.
 
-    B, and the largest distance of outputs, are over the images of the split. Weights and split are numpy's or on one torch
-    device. ``centring``, ``exempt`` and InputError: as for ``pruning.Pruner``.
+    B, and the largest distance of outputs, are over the images of the split.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray or torch.Tensor
+        Layers in order, the last one being the head.
+    split : Split
+        Images, on the device of the weights.
+    ratios : iterable of float
+        Shares of entries to remove.
+    centring : {"median", "mean", "none"}
+        What is subtracted from entries before they are compared.
+    exempt : sequence of str or int
+        Layers left alone (``methods.Pruner``).
+
+    Yields
+    ------
+    dict
+        Columns of table ``perturbation``, without run, dataset, model and weights.
+
+    Raises
+    ------
+    InputError
+        As for ``methods.Pruner``.
     """
-    ratios = list(ratios)
     largest, norms = reach(split), layer_norms(weights)
     norm = math.hypot(*norms)
     before = logits(PrunedNetwork.unpruned(weights).chain, split)
-    networks = pruning.sweep(weights, ratios, method="layer_magnitude", centring=centring, exempt=exempt)
-    for ratio, pruned in zip(ratios, networks, strict=True):
+    pruner = methods.Pruner(weights, method="layer_magnitude", centring=centring, exempt=exempt)
+    for ratio in ratios:
+        pruned = pruner.at_ratio(ratio)
         moves = distances(weights, pruned.weights())
         errors = [move / length for move, length in zip(moves, norms, strict=True)]
         measured = float(np.linalg.norm(logits(pruned.chain, split) - before, axis=1).max())
@@ -87,19 +205,19 @@ def rows(
         }
 
 
-def _exact(array: Any) -> Any:
+def _exact(array: Array) -> Array:
     xp = array_namespace(array)
     return xp.astype(array, xp.float64)
 
 
-def _norm(array: Any) -> float:
+def _norm(array: Array) -> float:
     return float(array_namespace(array).linalg.vector_norm(array))
 
 
-def _largest_norm(images: Any) -> float:
+def _largest_norm(images: Array) -> float:
     xp = array_namespace(images)
     return float(xp.max(xp.linalg.vector_norm(xp.reshape(images, (len(images), -1)), axis=1)))
 
 
-def _numpy(array: Any) -> NDArray[np.float64]:
+def _numpy(array: Array) -> Floats:
     return np.asarray(to_device(array, "cpu"), dtype=np.float64)

@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sgdtails import layers
-from sgdtails.arrays import to_device
+from sgdtails.arrays import AnyArray, Array, Floats, Row, to_device
 from sgdtails.data.datasets import Split
 from sgdtails.pruning import compression
-from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.stable import sampling as stable
 from sgdtails.theory.bounds import Setting, Statement, theorem_5, theorem_7
+from sgdtails.theory.corollary import StableLayers, corollary_1
 from sgdtails.theory.perturbation import logits, reach
-from sgdtails.theory.stable_bound import StableLayers, corollary_1
 
-Weights = Mapping[str, NDArray]
+Weights = Mapping[str, AnyArray]
 NOT_A_CHAIN = "the bounds speak of fully connected networks only"
 NOT_STABLE = "tail indices outside (1, 2), where Corollary 1 does not apply: layers {}"
 _EVALUATED = ("log10_radius", "log10_lipschitz", "log10_margin", "margin_risk", "log10_gap", "log10_bound", "vacuous")
@@ -25,36 +25,85 @@ _CONSTANTS = ("epsilon_kappa", "p_epsilon", "failure", "images_over_log_needed")
 _STABLE = ("alpha", "alpha_highest", "log10_scale")
 
 
-def rows(
+@dataclass(frozen=True)
+class Constants:
+    """What the bounds need and a network does not say.
+
+    Parameters
+    ----------
+    epsilon : float
+        Relative error to which each layer is pruned.
+    delta : float
+        Probability that ||w|| exceeds R(delta).
+    uncompressed : float
+        Probability that a trained network is not compressible.
+    tau : float
+        Margin.
+    radius : float
+        R(delta) over ||w||.
+    """
+
+    epsilon: float
+    delta: float
+    uncompressed: float
+    tau: float
+    radius: float
+
+
+def bounds_rows(
     weights: Weights,
     splits: tuple[Split, Split],
     *,
     alphas: Sequence[float],
     fully_connected: bool,
     test_error: float,
-    epsilon: float,
-    delta: float,
-    uncompressed: float,
-    tau: float,
-    radius: float,
+    constants: Constants,
     device: Any = None,
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``bounds`` (less run, dataset, model and weights): one for each statement.
+) -> Iterator[Row]:
+    """Make the rows of table ``bounds``, one for each statement.
 
-    ``weights`` are numpy's arrays by layer, the last one the head; ``splits`` training and test images, in numpy or on the
-    torch ``device`` that evaluates networks; ``alphas`` one tail index per layer; ``test_error`` is reported for networks that
-    are not evaluated here, those that are not fully connected. R(delta), a quantile over training sets and trainings, is taken
-    as ``radius`` times ||w||. Every training image counts for the risk at a margin: the bounds hold for no smaller sample.
+    R(delta), a quantile over training sets and trainings, is taken as a multiple of ||w||. Every training image counts for the risk
+    at a margin: the bounds hold for no smaller sample.
+
+    Parameters
+    ----------
+    weights : mapping of str to numpy.ndarray
+        Layers in order, the last one being the head.
+    splits : tuple of Split
+        Training and test images, in numpy or on the torch device.
+    alphas : sequence of float
+        Tail index of each layer.
+    fully_connected : bool
+        True if the network is a chain of linear layers: only such are evaluated.
+    test_error : float
+        Reported for networks that are not evaluated.
+    constants : Constants
+        What the bounds need besides.
+    device : torch.device, optional
+        Where networks are evaluated; without it in numpy.
+
+    Yields
+    ------
+    dict
+        Columns of table ``bounds``, without run, dataset, model and weights.
+
+    Raises
+    ------
+    InputError
+        If a number is outside its range.
     """
-    kappas = [_kappa(weight, epsilon) for weight in weights.values()]
+    kappas = [_kappa(weight, constants.epsilon) for weight in weights.values()]
     norm = math.sqrt(sum(float(np.sum(np.square(w, dtype=np.float64))) for w in weights.values()))
     setting = Setting(
         images=len(splits[0]),
         sizes=tuple(weight.size for weight in weights.values()),
         kappas=tuple(kappas),
         reach=max(reach(split) for split in splits),
-        **{"epsilon": epsilon, "tau": tau, "delta": delta, "uncompressed": uncompressed},
-        log_radius=math.log(radius * norm),
+        epsilon=constants.epsilon,
+        tau=constants.tau,
+        delta=constants.delta,
+        uncompressed=constants.uncompressed,
+        log_radius=math.log(constants.radius * norm),
     )
     if fully_connected:
         found = _evaluated(weights, splits, setting, alphas, device)
@@ -67,23 +116,37 @@ def rows(
         yield {"statement": name, "network": "pruned" if pruned else "trained"} | _common(used, norm) | error | row
 
 
-def margins(network: Callable[[Any], Any], split: Split) -> NDArray[np.float64]:
-    """The logit of each image's class less the largest other logit (N,); a network maps images to logits (N, classes)."""
+def margins(network: Callable[[Array], Array], split: Split) -> Floats:
+    """Compute the logit of each image's class less the largest other logit.
+
+    Parameters
+    ----------
+    network : callable
+        Function that maps images to logits, (N, classes).
+    split : Split
+        Images and labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        Margins, (N,).
+    """
     found = logits(network, split)
     own = np.arange(len(split)), np.asarray(to_device(split.labels, "cpu"))
     right = found[own]
     found[own] = -np.inf
-    return right - found.max(axis=1)
+    differences: Floats = right - found.max(axis=1)
+    return differences
 
 
-def _kappa(weight: NDArray, epsilon: float) -> float:
-    """kappa of the weights as they are: the theorems prune towards 0, not towards a median as table ``compression`` does."""
+def _kappa(weight: AnyArray, epsilon: float) -> float:
+    """Compute kappa of the weights as they are: the theorems prune towards 0, not towards a median as table ``compression`` does."""
     return compression.kappa(compression.relative_errors(weight.ravel(), 2.0), epsilon)
 
 
 def _evaluated(
     weights: Weights, splits: tuple[Split, Split], setting: Setting, alphas: Sequence[float], device: Any
-) -> Iterator[tuple[str, Setting, dict[str, Any]]]:
+) -> Iterator[tuple[str, Setting, Row]]:
     train, test = splits
     network = PrunedNetwork.unpruned(layers.placed(weights, device))
     ordered = np.sort(margins(network.chain, train))
@@ -106,15 +169,15 @@ def _evaluated(
     yield "theorem_7", setting, _row(setting, theorem_7(setting), ordered) | error
 
 
-def _pruned(weights: Weights, kappas: Sequence[float]) -> dict[str, NDArray]:
-    """Each layer's k-best-term approximation, k = kappa_l*d_l."""
+def _pruned(weights: Weights, kappas: Sequence[float]) -> dict[str, AnyArray]:
+    """Compute each layer's k-best-term approximation, k = kappa_l*d_l."""
     return {
         name: compression.k_best(weight.ravel(), round(kappa * weight.size)).reshape(weight.shape)
         for (name, weight), kappa in zip(weights.items(), kappas, strict=True)
     }
 
 
-def _common(setting: Setting, norm: float) -> dict[str, Any]:
+def _common(setting: Setting, norm: float) -> Row:
     return {
         "images": setting.images,
         "parameters": setting.parameters,
@@ -130,8 +193,8 @@ def _common(setting: Setting, norm: float) -> dict[str, Any]:
     }
 
 
-def _row(setting: Setting, bound: Statement, ordered: NDArray[np.float64]) -> dict[str, Any]:
-    """What a statement says; ``ordered`` are the margins of the training images, ascending."""
+def _row(setting: Setting, bound: Statement, ordered: Floats) -> Row:
+    """Fill in what a statement says; ``ordered`` are the margins of the training images, ascending."""
     log_of_largest = math.log(ordered[-1]) if ordered[-1] > 0 else -math.inf
     risk = 1.0
     if bound.log_margin < log_of_largest:  # else every margin is at most gamma, which may be beyond float64
@@ -154,8 +217,8 @@ def _row(setting: Setting, bound: Statement, ordered: NDArray[np.float64]) -> di
     }
 
 
-def _missing(setting: Setting, reason: str, *, unmet: str) -> dict[str, Any]:
-    """A statement that says nothing of this network, and why."""
+def _missing(setting: Setting, reason: str, *, unmet: str) -> Row:
+    """Fill in a statement that says nothing of this network, and why."""
     return dict.fromkeys((*_EVALUATED, *_CONSTANTS, *_STABLE)) | {"unmet": unmet, "reason": reason}
 
 

@@ -3,21 +3,20 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sgdtails.arrays import Floats, Row
 from sgdtails.pruning import compression
 from sgdtails.stable import sampling as stable
-from sgdtails.stable.stable_limits import columns_limit, entries_kappa, entries_limit, singular_values_limit
+from sgdtails.stable.limits import columns_limit, entries_kappa, entries_limit, singular_values_limit
 
 LAYERS = (0.8, 0.9, 1.0)  # tail indices of the layers of Theorem 2 (ii), as shares of the largest
-Errors = NDArray[np.float64]
+Errors = Floats
 Found = dict[tuple[str, str, float | None, float], float]  # theorem, quantity, kappa, p: value
 
 
-def rows(
+def theorem_rows(
     *,
     alpha: Sequence[float],
     kappa: Sequence[float],
@@ -28,11 +27,44 @@ def rows(
     draws: int,
     band: Sequence[float],
     seed: int,
-) -> Iterator[dict[str, Any]]:
-    """Rows of table ``theorems``: per theorem, tail index, size, kept fraction and norm, the mean over draws and a band.
+) -> Iterator[Row]:
+    """Make the rows of table ``theorems``: per theorem, tail index, size, kept fraction and norm, the mean over draws and a band.
 
-    ``entries`` are sizes of vectors, ``widths`` of square matrices, ``band`` two quantiles over the draws. Each point has
-    a generator of its own, so that a point added to the grid changes no other.
+    Each point has a generator of its own, so that a point added to the grid changes no other.
+
+    Parameters
+    ----------
+    alpha : sequence of float
+        Tail indices.
+    kappa : sequence of float
+        Kept fractions.
+    p : sequence of float
+        Norms.
+    epsilon : float
+        Relative error of Proposition 8.
+    entries : sequence of int
+        Sizes of vectors.
+    widths : sequence of int
+        Sizes of square matrices.
+    draws : int
+        Samples of each size.
+    band : sequence of float
+        Two quantiles over the draws.
+    seed : int
+        Seed of all draws.
+
+    Yields
+    ------
+    dict
+        Columns of table ``theorems``.
+
+    Examples
+    --------
+    >>> rows = theorem_rows(
+    ...     alpha=[1.8], kappa=[0.5], p=[1.0], epsilon=0.1, entries=[100], widths=[10], draws=2, band=[0.1, 0.9], seed=0
+    ... )
+    >>> sorted({row["theorem"] for row in rows})
+    ['proposition_8', 'theorem_2_global', 'theorem_2_layers', 'theorem_3', 'theorem_4']
     """
     experiments: tuple[tuple[Callable[..., Found], Sequence[int]], ...] = (
         (_vector, entries),
@@ -65,7 +97,25 @@ def rows(
 
 
 def kept_error(errors: Errors, kappa: float) -> float:
-    """The relative error of keeping floor(kappa*d) of d terms, from ``compression.relative_errors``."""
+    """Look up the relative error of keeping floor(kappa*d) of d terms.
+
+    Parameters
+    ----------
+    errors : numpy.ndarray
+        From ``compression.relative_errors``, (d+1,).
+    kappa : float
+        Kept fraction.
+
+    Returns
+    -------
+    float
+        The error.
+
+    Examples
+    --------
+    >>> kept_error(np.array([0.0, 0.2, 1.0]), 0.5)
+    0.2
+    """
     terms = len(errors) - 1
     return float(errors[terms - math.floor(Fraction(str(kappa)) * terms)])  # exact, as compression.removed is
 
@@ -73,7 +123,7 @@ def kept_error(errors: Errors, kappa: float) -> float:
 def _vector(
     alpha: float, size: int, kappas: Sequence[float], norms: Sequence[float], epsilon: float, rng: np.random.Generator
 ) -> Found:
-    """Theorem 2 (i) and Proposition 8 on one vector of independent entries: all layers together."""
+    """Simulate Theorem 2 (i) and Proposition 8 on one vector of independent entries: all layers together."""
     vector = stable.sample(alpha, size, rng=rng)
     found: Found = {}
     for p in norms:
@@ -87,7 +137,7 @@ def _vector(
 def _layers(
     alpha: float, size: int, kappas: Sequence[float], norms: Sequence[float], epsilon: float, rng: np.random.Generator
 ) -> Found:
-    """Theorem 2 (ii): the largest relative error of three layers of one size, whose largest tail index is alpha."""
+    """Simulate Theorem 2 (ii): the largest relative error of three layers of one size, whose largest tail index is alpha."""
     layers = [stable.sample(share * alpha, size, rng=rng) for share in LAYERS]
     found: Found = {}
     for p in norms:
@@ -100,8 +150,10 @@ def _layers(
 def _matrix(
     alpha: float, size: int, kappas: Sequence[float], norms: Sequence[float], epsilon: float, rng: np.random.Generator
 ) -> Found:
-    """Theorems 3 and 4 on one square matrix. The eigenvalues of its sample covariance are squared singular values, so
-    their norm is p/2; its normalisation cancels in a relative error.
+    """Simulate Theorems 3 and 4 on one square matrix.
+
+    The eigenvalues of its sample covariance are squared singular values, so their norm is p/2; its normalisation cancels in a
+    relative error.
     """
     matrix = stable.sample(alpha, (size, size), rng=rng)
     found: Found = {}
@@ -119,7 +171,7 @@ def _matrix(
 
 
 def _limit(theorem: str, quantity: str, kappa: float | None, p: float, *, alpha: float, epsilon: float) -> float | None:
-    """What a quantity tends to as the size grows: 0 where the theorem says so, None where it is silent and we cannot tell."""
+    """Compute the limit of a quantity as the size grows: 0 where the theorem says so, None where it is silent and we cannot tell."""
     if kappa is None:
         return entries_kappa(alpha, epsilon, p)
     if theorem == "theorem_2_layers":

@@ -1,1 +1,1 @@
-"""SGD to the stop rule, ergodic averages, checkpoints."""
+"""Training to the stop rule, ergodic averages, checkpoints."""

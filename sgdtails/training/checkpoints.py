@@ -1,8 +1,8 @@
-"""How far a run has come, on disk: found again by what it depends on, locked against a second process, checked when read.
+"""Checkpoints on disk: one folder per run and digest of its settings, a lock per run, a check of each file that is read.
 
-A checkpoint lies where Snakemake does not look, ``checkpoints/<stage>/<run>/<digest>/``, with a digest of the settings and
-the code; so one of other settings or other code is never taken for this one's. The last two are kept: a damaged one falls
-back to the one before.
+Checkpoints are in ``checkpoints/<stage>/<run>/<digest>/``, of which Snakemake knows nothing. The digest covers settings and
+code, so a run never resumes from a checkpoint of other settings or other code. The last two checkpoints are kept: if the
+newest is damaged, the one before is used.
 """
 
 import fcntl
@@ -21,16 +21,37 @@ from numpy.typing import NDArray
 from sgdtails.errors import InputError
 from sgdtails.io import storage
 
-Arrays = dict[str, NDArray]
+Arrays = dict[str, NDArray[Any]]
+Checkpoint = tuple[Arrays, dict[str, Any]]  # arrays, and a record that JSON can hold
 _KEY = re.compile(r"[0-9a-f]{16}")
-_CHECKPOINT = re.compile(r"[0-9]{8,}\.safetensors|\.sgdtails-[0-9]{8,}-.{8}\.safetensors")  # whole, or abandoned
+_CHECKPOINT = re.compile(r"[0-9]{8,}\.safetensors|\.sgdtails-[0-9]{8,}-.{8}\.safetensors")  # whole, or cut off
 
 
-class Checkpoints:
-    """The checkpoints of one run in one stage (``train`` or ``average``) below ``folder``."""
+class CheckpointStore:
+    """The checkpoints of one run in one stage.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's folder of checkpoints.
+    stage : str
+        ``train`` or ``average``.
+    run : str
+        Name of the run.
+    depends : mapping
+        All that the run's results depend on, as JSON has it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = CheckpointStore(Path(folder), "train", "a", depends={"code": "1"})
+    ...     store.save({}, {"iteration": 20})
+    ...     store.load()
+    ({}, {'iteration': 20})
+    """
 
     def __init__(self, folder: Path, stage: str, run: str, *, depends: Mapping[str, Any]) -> None:
-        """``depends`` is all that the run's results depend on, as JSON has it."""
         self._depends = dict(depends)
         self.key = hashlib.sha256(json.dumps(self._depends, sort_keys=True).encode()).hexdigest()[:16]
         self._run = folder / stage / run
@@ -39,7 +60,7 @@ class Checkpoints:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by one process at a time, to the end of the block; the kernel lets go of it however the process ends."""
+        """Hold the run's lock, which one process at a time can have. The kernel frees it however the process ends."""
         while True:
             self._lock.parent.mkdir(parents=True, exist_ok=True)
             with self._lock.open("a") as file:
@@ -49,15 +70,26 @@ class Checkpoints:
                     print(f"waiting for another process that works on {self._run.name}", file=sys.stderr, flush=True)
                     fcntl.flock(file, fcntl.LOCK_EX)
                 if not _is(file.fileno(), self._lock):
-                    continue  # its last holder has removed it
+                    continue  # the process that had the lock has removed the file
                 try:
                     yield
                 finally:
                     self._lock.unlink(missing_ok=True)
                 return
 
-    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
-        """Arrays and record of the newest checkpoint that is whole, or None."""
+    def load(self) -> Checkpoint | None:
+        """Read the newest checkpoint that is not damaged.
+
+        Returns
+        -------
+        Checkpoint or None
+            Arrays and record; None if there is no checkpoint of these settings and this code.
+
+        Raises
+        ------
+        OSError
+            If a checkpoint cannot be read now, as when a mount is gone: an older one would repeat work.
+        """
         for path in reversed(self._files()):
             try:
                 arrays, record = storage.load_arrays(path)
@@ -73,7 +105,7 @@ class Checkpoints:
         return None
 
     def record(self) -> dict[str, Any]:
-        """The record of the newest checkpoint, whose arrays are not read; empty without one that can be read."""
+        """Return the record of the newest readable checkpoint without its arrays; an empty one if there is none."""
         for path in reversed(self._files()):
             try:
                 return storage.read_record(path)
@@ -81,24 +113,24 @@ class Checkpoints:
                 continue
         return {}
 
-    def save(self, arrays: Mapping[str, NDArray], record: Mapping[str, Any]) -> None:
-        """Write a checkpoint beside the last one, and remove those before that."""
+    def save(self, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
+        """Write a checkpoint, keep the one before it, and remove older ones."""
         files = self._files()
         number = int(files[-1].stem) + 1 if files else 0
         record = {"depends": self._depends, **record}
-        # Not read back: a damaged one falls back to the one before, and a process asked to end has seconds.
+        # Not read back after writing: a process that is asked to end has seconds, and the checkpoint before is there.
         storage.save_arrays(self.folder / f"{number:08d}.safetensors", arrays, record, read_back=False)
         for path in files[:-1]:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the run's checkpoints in this stage, those of other settings and code too, and nothing else that lies there."""
+        """Remove the run's checkpoints in this stage, also those of other settings and code. Other files there stay."""
         for folder in self._run.glob("*"):
             if _KEY.fullmatch(folder.name) and folder.is_dir():
                 for path in [*folder.glob("*.safetensors"), *folder.glob(".sgdtails-*.safetensors")]:
                     if _CHECKPOINT.fullmatch(path.name):
                         path.unlink(missing_ok=True)
-                with suppress(OSError):  # somebody's file is in it
+                with suppress(OSError):  # it holds a file of the user's
                     folder.rmdir()
         with suppress(OSError):
             self._run.rmdir()

@@ -1,85 +1,60 @@
-"""Plain SGD, w <- w - eta * mean gradient over a batch (paper, eq. 2.2), until it converges, diverges or is out of budget.
+"""Plain SGD, w <- w - eta * mean gradient over a batch (paper, eq. 2.2), until a run converges, diverges or has used its budget.
 
-Several runs of one network, dataset and batch size train in one process, side by side in the slots of lanes.
+Several runs of one network, dataset and batch size train in one process, side by side as replicas of engines.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sgdtails.data.datasets import Split
-from sgdtails.errors import InputError, Interrupted
+from sgdtails.errors import Interrupted
 from sgdtails.runtime import devices
 from sgdtails.runtime.progress import Progress
 from sgdtails.training import evaluation
-from sgdtails.training.engines.lanes import Lane, State, interleave
-from sgdtails.training.engines.updates import weights
-from sgdtails.training.evaluation import Network, batches, stoppable
-from sgdtails.training.gates import Gate, Stop
-
-R = TypeVar("R", contravariant=True)
-
-
-@lru_cache(maxsize=16)  # runs of one seed that are equally far share it
-def permutation(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of n images in an epoch, (n,), not to be changed: a function of (seed, epoch) alone, the same on every device."""
-    return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(n))
-
-
-class Order:
-    """Which images each step sees: a new permutation each epoch, an incomplete last batch left out.
-
-    InputError if a batch is larger than the data.
-    """
-
-    def __init__(self, n: int, batch_size: int, seed: int) -> None:
-        if batch_size > n:
-            raise InputError(
-                f"batch_size {batch_size} is larger than the training set of {n} images; lower it in the run table."
-            )
-        self._n, self._batch_size, self._seed = n, batch_size, seed
-        self._steps = n // batch_size  # of an epoch
-        self._drawn: dict[int, Tensor] = {}  # by epoch
-
-    def take(self, start: int, steps: int) -> Tensor:
-        """Indices of the images of ``steps`` steps from step ``start`` on, (steps, batch size)."""
-        parts = [torch.empty(0, self._batch_size, dtype=torch.int64)]
-        while steps > 0:
-            epoch, position = divmod(start, self._steps)
-            part = self._batches(epoch)[position : position + steps]
-            parts.append(part)
-            start, steps = start + len(part), steps - len(part)
-        return torch.cat(parts)
-
-    def draw_ahead(self, start: int, steps: int) -> None:
-        """Draw what ``take`` will ask for, two epochs at most: it costs no time where a device is at work meanwhile."""
-        epoch = start // self._steps
-        for each in range(epoch, min(epoch + 1, (start + steps - 1) // self._steps) + 1):
-            self._batches(each)
-
-    def _batches(self, epoch: int) -> Tensor:
-        if epoch not in self._drawn:
-            kept = {each: batches for each, batches in self._drawn.items() if each == epoch - 1}
-            order = permutation(self._n, self._seed, epoch)[: self._steps * self._batch_size]
-            self._drawn = kept | {epoch: order.view(-1, self._batch_size)}
-        return self._drawn[epoch]
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.checkpointer import Checkpointer, ResumableRun
+from sgdtails.training.convergence import ConvergenceCheck, max_input_norm
+from sgdtails.training.engines.base import Engine, State, interleave
+from sgdtails.training.engines.sgd import weights_only
+from sgdtails.training.evaluation import Network, stoppable
+from sgdtails.training.settings import Row, Stop
 
 
 @dataclass
-class Run:
-    """One run: what it is, and how far it has come.
+class Run(ResumableRun):
+    """One run in training.
 
-    ``gated`` is the iteration of the last gate that was decided. ``state`` is what a slot held when that was last asked for,
-    None while it holds a newer one, and at the end the weights. ``outcome``, the ``TRAINED`` columns of its row and its
-    device, is there when it has ended.
+    Parameters
+    ----------
+    name : str
+        The run's id.
+    step_size : float
+        The step size eta.
+    seed : int
+        Seed of the initial weights and of the order of images.
+    iteration : int
+        SGD steps so far.
+    gated : int
+        Iteration of the last gate that has been decided.
+    state : dict of ndarray, optional
+        What the engine has last returned; None while a replica holds newer weights. At the end, the weights.
+    history : list of dict
+        Rows of the run's history.
+    seconds : float
+        Wall time, shared between runs that train side by side.
+    outcome : dict, optional
+        When the run has ended, the ``run_schemas.TRAINED`` columns of its row, and its device.
     """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("state",)
+    FIELDS: ClassVar[tuple[str, ...]] = ("iteration", "gated", "history", "seconds", "outcome")
 
     name: str
     step_size: float
@@ -87,18 +62,26 @@ class Run:
     iteration: int = 0
     gated: int = -1
     state: State | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
     seconds: float = 0.0
-    outcome: dict[str, Any] | None = None
-
-    def release(self) -> None:
-        """Let go of the arrays."""
-        self.state = None
+    outcome: Row | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all runs of a job share; ``initial`` gives the weights that runs of a seed begin with, which stay as they are."""
+    """The data and settings that all runs of a job share.
+
+    Parameters
+    ----------
+    train, test : Split
+        The images on the device.
+    batch_size : int
+        Images per step.
+    stop : Stop
+        The stop rule.
+    initial : callable
+        Returns the initial weights for a seed; they are not changed.
+    """
 
     train: Split
     test: Split
@@ -107,168 +90,180 @@ class Task:
     initial: Callable[[int], State]
 
 
-class Keeper(Protocol[R]):
-    """Who looks after runs while they train."""
-
-    interrupted: bool  # end at the next piece of work
-
-    def due(self) -> bool:
-        """Whether it is time to save."""
-
-    def save(self, run: R) -> None:
-        """A run whose state is up to date."""
-
-    def ended(self, run: R) -> None:
-        """A run that has its outcome; what it holds is not used any more."""
-
-
 @dataclass
-class _Slot:
+class _Replica:
     run: Run
-    order: Order
-    gate: Gate
+    sampler: BatchSampler
+    check: ConvergenceCheck
 
 
-class Fleet:
-    """Runs that train side by side in lanes."""
+class Trainer:
+    """Trains runs side by side.
 
-    def __init__(self, lanes: Sequence[Lane], task: Task, keeper: Keeper[Run], progress: Progress) -> None:
-        self._lanes, self._task, self._keeper, self._progress = lanes, task, keeper, progress
-        self._slots: list[list[_Slot]] = [[] for _ in lanes]
-        self._reach = largest_norm(task.train)
+    Parameters
+    ----------
+    engines : sequence of Engine
+        They take the SGD steps.
+    task : Task
+        What the runs share.
+    checkpointer : Checkpointer
+        Saves the runs.
+    progress : Progress
+        Prints how far they are.
+    """
+
+    def __init__(
+        self, engines: Sequence[Engine], task: Task, checkpointer: Checkpointer[Run], progress: Progress
+    ) -> None:
+        self._engines, self._task, self._checkpointer, self._progress = engines, task, checkpointer, progress
+        self._replicas: list[list[_Replica]] = [[] for _ in engines]
+        self._max_input_norm = max_input_norm(task.train)
 
     def train(self, runs: Iterable[Run]) -> None:
-        """Train runs to the stop rule, smallest step size first; a slot whose run has ended takes the next one.
+        """Train runs to the stop rule, smallest step size first. A replica whose run has ended takes the next run.
 
-        A run that diverges is a result, not an error: its values that are not finite are None. Interrupted as soon as the
-        keeper says so.
+        A run that diverges is a result, not an error: its values that are not finite are None.
+
+        Parameters
+        ----------
+        runs : iterable of Run
+            The runs.
+
+        Raises
+        ------
+        Interrupted
+            If the checkpointer asks for it; the runs are saved.
         """
         waiting = deque(sorted(runs, key=lambda run: (run.step_size, run.seed)))
         self._charged = time.perf_counter()
         while self._fill(waiting):
             try:
-                self._gates(self._window())
+                self._decide(self._step_to_gates())
             except Interrupted:
                 self._save()
                 raise
-            if self._keeper.due():
+            if self._checkpointer.due():
                 self._save()
 
     def _charge(self) -> None:
-        """Share out the time since this was last done among the runs in the slots."""
+        """Share the time since the last call among the runs in training."""
         now = time.perf_counter()
-        runs = [slot.run for _, _, slot in self._places()]
+        runs = [replica.run for _, _, replica in self._places()]
         for run in runs:
             run.seconds += (now - self._charged) / len(runs)
         self._charged = now
 
-    def _places(self) -> Iterator[tuple[Lane, int, _Slot]]:
-        for lane, slots in zip(self._lanes, self._slots, strict=True):
-            for index, slot in enumerate(slots):
-                yield lane, index, slot
+    def _places(self) -> Iterator[tuple[Engine, int, _Replica]]:
+        for engine, replicas in zip(self._engines, self._replicas, strict=True):
+            for index, replica in enumerate(replicas):
+                yield engine, index, replica
 
     def _fill(self, waiting: deque[Run]) -> bool:
-        """Put waiting runs into free slots; whether any slot is in use."""
-        for lane, slots in zip(self._lanes, self._slots, strict=True):
-            while waiting and len(slots) < lane.slots:
+        """Load waiting runs into unused replicas. Return whether any replica is in use."""
+        for engine, replicas in zip(self._engines, self._replicas, strict=True):
+            while waiting and len(replicas) < engine.replicas:
                 run = waiting.popleft()
                 task = self._task
-                with lane.scope():
-                    order = Order(len(task.train), task.batch_size, run.seed)
-                    lane.put(len(slots), run.state or task.initial(run.seed), run.step_size, run.seed)
+                with engine.scope():
+                    sampler = BatchSampler(len(task.train), task.batch_size, run.seed)
+                    engine.put(len(replicas), run.state or task.initial(run.seed), run.step_size, run.seed)
                     run.state = None
-                    slots.append(_Slot(run, order, Gate(task.train, task.stop, self._reach)))
-        return any(self._slots)
+                    check = ConvergenceCheck(task.train, task.stop, self._max_input_norm)
+                    replicas.append(_Replica(run, sampler, check))
+        return any(self._replicas)
 
     def _at_gate(self, run: Run) -> bool:
-        """Whether it has come to a gate that is not decided yet: also to that before its first step."""
+        """Return whether a run is at a gate that is not decided yet. The first gate is before the first step."""
         return run.iteration % self._task.stop.gate == 0 and run.gated != run.iteration
 
-    def _window(self) -> dict[str, Tensor]:
-        """Step every lane to its next gate, lanes piece by piece in turn so that their streams run at once; a look at each gate."""
+    def _step_to_gates(self) -> dict[str, Tensor]:
+        """Step each engine to its next gate, in turn so that their streams run at once; make the runs' quick checks there."""
         gate = self._task.stop.gate
         work, stepping = [], []
-        for lane, slots in zip(self._lanes, self._slots, strict=True):
-            if slots and not any(self._at_gate(slot.run) for slot in slots):
-                steps = min(gate - slot.run.iteration % gate for slot in slots)
-                orders = [slot.order.take(slot.run.iteration, steps) for slot in slots]
-                work.append((lane, torch.stack(orders, dim=1)))
-                stepping.append(slots)
-        for slots, done in zip(stepping, interleave(work, lambda: self._keeper.interrupted), strict=True):
-            for slot in slots:
-                slot.run.iteration += done
-        if self._keeper.interrupted:
+        for engine, replicas in zip(self._engines, self._replicas, strict=True):
+            if replicas and not any(self._at_gate(replica.run) for replica in replicas):
+                steps = min(gate - replica.run.iteration % gate for replica in replicas)
+                indices = [replica.sampler.take(replica.run.iteration, steps) for replica in replicas]
+                work.append((engine, torch.stack(indices, dim=1)))
+                stepping.append(replicas)
+        for replicas, done in zip(stepping, interleave(work, lambda: self._checkpointer.interrupted), strict=True):
+            for replica in replicas:
+                replica.run.iteration += done
+        if self._checkpointer.interrupted:
             raise Interrupted
-        looks = {}
-        for lane, index, slot in self._places():
-            if self._at_gate(slot.run) and not self._task.stop.full(slot.run.iteration):
-                with lane.scope():
-                    looks[slot.run.name] = slot.gate.look(self._network(lane, index), lane.growth(index))
-        for _, _, slot in self._places():
-            slot.order.draw_ahead(slot.run.iteration, gate)
-        return looks
+        checks = {}
+        for engine, index, replica in self._places():
+            if self._at_gate(replica.run) and not self._task.stop.needs_full_pass(replica.run.iteration):
+                with engine.scope():
+                    bound = engine.lipschitz_bound(index)
+                    checks[replica.run.name] = replica.check.quick_check(self._network(engine, index), bound)
+        for _, _, replica in self._places():
+            replica.sampler.prefetch(replica.run.iteration, gate)
+        return checks
 
-    def _gates(self, looks: dict[str, Tensor]) -> None:
-        """Decide at each gate, with one wait for all that was queued; runs that have ended leave their slots."""
-        found = dict(zip(looks, _read(list(looks.values())), strict=True))
-        for lane, slots in zip(self._lanes, self._slots, strict=True):
-            for index in reversed(range(len(slots))):
-                run, gate = slots[index].run, slots[index].gate
+    def _decide(self, checks: dict[str, Tensor]) -> None:
+        """Decide at each gate, after one wait for all quick checks. Runs that have ended free their replicas."""
+        found = dict(zip(checks, _read(list(checks.values())), strict=True))
+        for engine, replicas in zip(self._engines, self._replicas, strict=True):
+            for index in reversed(range(len(replicas))):
+                run, check = replicas[index].run, replicas[index].check
                 if not self._at_gate(run):
                     continue
-                with lane.scope():
-                    if run.name in found and gate.proof(self._network(lane, index), found[run.name]):
+                with engine.scope():
+                    if run.name in found and check.extend(self._network(engine, index), found[run.name]):
                         self._progress.report(run.name, run.iteration)
                     else:
-                        self._judge(lane, index, slots[index])
+                        self._judge(engine, index, replicas[index])
                 run.gated = run.iteration
                 if run.outcome:
                     self._charge()
-                    with lane.scope():
-                        self._vacate(lane, slots, index)
-                    self._keeper.ended(run)
+                    with engine.scope():
+                        self._vacate(engine, replicas, index)
+                    self._checkpointer.ended(run)
 
-    def _judge(self, lane: Lane, index: int, slot: _Slot) -> None:
-        """The full pass: a row of the history where one is due; if the run has ended, its weights and outcome."""
-        run, task, network = slot.run, self._task, self._network(lane, index)
-        whole = lane.finite(index)  # velocities are finite then, too: they have been added to the weights
-        nll, accuracy = slot.gate.pass_over(network)
+    def _judge(self, engine: Engine, index: int, replica: _Replica) -> None:
+        """Make the full pass, and a row of the history if one is due. If the run ends here, set its weights and outcome."""
+        run, task, network = replica.run, self._task, self._network(engine, index)
+        whole = engine.finite(index)  # velocities are finite then, too: they have been added to the weights
+        nll, accuracy = replica.check.full_pass(network)
         sound = bool(whole)
         status = task.stop.status(run.iteration, nll, accuracy, sound)
         self._progress.report(run.name, run.iteration, NLL=nll, accuracy=accuracy)
-        if not status and not task.stop.full(run.iteration):
+        if not status and not task.stop.needs_full_pass(run.iteration):
             return
         test_nll, test_accuracy = evaluation.evaluate(network, task.test) if sound else (None, None)
         measured = {
-            **{"train_nll": number(nll), "train_accuracy": accuracy},
-            **{"test_nll": number(test_nll), "test_accuracy": test_accuracy},
+            "train_nll": finite_or_none(nll),
+            "train_accuracy": accuracy,
+            "test_nll": finite_or_none(test_nll),
+            "test_accuracy": test_accuracy,
         }
         run.history.append({"iteration": run.iteration, **measured})
         if status:
-            run.state = weights(lane.get(index))
-            ended = {"status": status, "iterations": run.iteration, "device": devices.describe(lane.device)}
+            run.state = weights_only(engine.get(index))
+            ended = {"status": status, "iterations": run.iteration, "device": devices.describe(engine.device)}
             run.outcome = ended | measured
 
-    def _network(self, lane: Lane, index: int) -> Network:
-        return stoppable(lane.network(index), lambda: self._keeper.interrupted)
+    def _network(self, engine: Engine, index: int) -> Network:
+        return stoppable(engine.network(index), lambda: self._checkpointer.interrupted)
 
     @staticmethod
-    def _vacate(lane: Lane, slots: list[_Slot], index: int) -> None:
-        """Free a slot; the last one in use moves there, and what is left behind is zero, so that nothing infinite lingers."""
-        last = len(slots) - 1
+    def _vacate(engine: Engine, replicas: list[_Replica], index: int) -> None:
+        """Free a replica: the last one in use moves there, and the place of the last one is cleared."""
+        last = len(replicas) - 1
         if index != last:
-            lane.move(last, index)
-            slots[index] = slots[last]
-        lane.clear(last)
-        slots.pop()
+            engine.move(last, index)
+            replicas[index] = replicas[last]
+        engine.clear(last)
+        replicas.pop()
 
     def _save(self) -> None:
         self._charge()
-        for lane, index, slot in self._places():
-            with lane.scope():
-                slot.run.state = lane.get(index)
-            self._keeper.save(slot.run)
-            slot.run.state = None
+        for engine, index, replica in self._places():
+            with engine.scope():
+                replica.run.state = engine.get(index)
+            self._checkpointer.save(replica.run)
+            replica.run.state = None
 
 
 def _read(tensors: list[Tensor]) -> list[list[float]]:
@@ -276,20 +271,26 @@ def _read(tensors: list[Tensor]) -> list[list[float]]:
         return []
     if tensors[0].is_cuda:
         torch.cuda.synchronize()  # they come from several streams
-    return torch.stack(tensors).tolist()
+    found: list[list[float]] = torch.stack(tensors).tolist()
+    return found
 
 
-@torch.no_grad()
-def largest_norm(split: Split) -> float:
-    """The largest Euclidean norm of a normalised image."""
-    return max(float(torch.linalg.vector_norm(images.flatten(1), dim=1).max()) for images, _ in batches(split))
+def finite_or_none(value: float | None) -> float | None:
+    """Return a value if it is a finite number, else None.
 
+    Parameters
+    ----------
+    value : float, optional
+        The value.
 
-def finite(state: State) -> bool:
-    """Whether every number in it is finite."""
-    return all(np.isfinite(value).all() for value in state.values())
+    Returns
+    -------
+    float or None
+        The value, or None.
 
-
-def number(value: float | None) -> float | None:
-    """The value, or None where it is not a finite number."""
+    Examples
+    --------
+    >>> finite_or_none(0.5), finite_or_none(np.inf)
+    (0.5, None)
+    """
     return value if value is not None and np.isfinite(value) else None

@@ -11,7 +11,7 @@ from sgdtails.audit import accuracy
 from sgdtails.audit import layers as audit
 from sgdtails.audit.layer import bands, compressibility, dead, estimates, label
 from sgdtails.errors import InputError, UserCodeError
-from sgdtails.figures import audit_figures, plotting
+from sgdtails.figures import audit_figures, registry, theme
 from sgdtails.io import tables
 from sgdtails.schemas import audit_schemas
 from sgdtails.stable import sampling as stable
@@ -140,7 +140,7 @@ def test_stable_and_gaussian_layers_are_read_as_what_they_are(known):
     assert rows["gaussian"]["dtype"] == "bfloat16"
     assert rows["stable_conv"]["observations"] == 64 * 64
     kappa = {(row["layer_name"], row["structure"]): row["kappa"] for row in known[1]["audit_compression"]}
-    assert 1 - kappa["gaussian", "entries"] == pytest.approx(plotting.GAUSSIAN, abs=0.005)
+    assert 1 - kappa["gaussian", "entries"] == pytest.approx(theme.GAUSSIAN, abs=0.005)
     assert 1 - kappa["stable", "entries"] > 0.6
     assert ("stable_conv", "kernels") in kappa
 
@@ -279,7 +279,7 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     assert written.pop("skipped").column("reason").to_pylist() == ["a vector"]
     assert "read as a safetensors file: 5 layers" in text
     assert "Left out: 1 as a vector;" in text
-    plotting.render("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
+    registry.save("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
     assert (tmp_path / "audit.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -147,7 +147,7 @@ def test_sparse_tensors_are_dense_if_they_fit(layout, monkeypatch):
     weight = torch.randn(80, 70).relu()
     state = {"fc.weight": weight.to_sparse(layout=layout)}
     close(layers(state)["fc"], weight)
-    monkeypatch.setattr("sgdtails.config.inputs.memory", lambda: 2**10)
+    monkeypatch.setattr("sgdtails.config.validation.memory", lambda: 2**10)
     assert layers(state)["fc"].reason == "sparse: as a dense matrix it would take 0.0 GiB"
 
 

@@ -6,16 +6,18 @@ import torch
 from scipy import stats
 
 from benchmarks import checkpoints, grid_cost, iterations, planning, pruning, roofline, training
-from sgdtails.config import grid
+from sgdtails.config import run_table
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
+    return loaders.load("digits", {"kind": "digits"}, root="nowhere", download=False)
 
 
 @pytest.mark.parametrize("method", pruning.METHODS)
@@ -45,16 +47,16 @@ def test_the_report_has_a_line_per_method_and_their_sum():
     assert lines[-1] == "| all | | 2.0 | 6.0 | 4.0 | 12.0 | 3.0 | | | |"
 
 
-@pytest.mark.parametrize(("spec", "slots"), [({"fcn": [16, 16]}, 1), ({"fcn": [16, 16]}, 3), ({"cnn": [4, "M"]}, 1)])
-def test_both_ways_of_training_take_the_same_steps(dataset, spec, slots):
+@pytest.mark.parametrize(("spec", "replicas"), [({"fcn": [16, 16]}, 1), ({"fcn": [16, 16]}, 3), ({"cnn": [4, "M"]}, 1)])
+def test_both_ways_of_training_take_the_same_steps(dataset, spec, replicas):
     train, _ = data.splits(dataset, torch.device("cpu"))
     found = []
     for way in (training.ours, training.plain):
-        steps, states = way(spec, train, 50, slots)
+        steps, states = way(spec, train, 50, replicas)
         steps(3)
         steps(30)  # into a second epoch
         found.append(states())
-    assert len(found[0]) == slots
+    assert len(found[0]) == replicas
     for one, other in zip(*found, strict=True):
         for name, value in one.items():
             np.testing.assert_allclose(value, other[name], atol=1e-6)
@@ -155,7 +157,7 @@ def test_the_paper_s_grid_has_a_line_per_panel(config):
 
 def test_a_planned_table_has_exactly_so_many_runs(config):
     for runs in (1, 7, 301, 2150):
-        found = grid.read_runs(planning.rows(runs), datasets=["mnist", "cifar10"], models=config["models"])
+        found = run_table.read_runs(planning.rows(runs), datasets=["mnist", "cifar10"], models=config["models"])
         assert len(found) == runs  # all of them different
     assert {row["model"] for row in found.values()} == set(config["models"])
 

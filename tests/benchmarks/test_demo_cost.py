@@ -8,6 +8,8 @@ import pytest
 from benchmarks import demo_cost
 from benchmarks.table_differences import compare, key_of
 
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
+
 BURN = "import time; [sum(range(1000)) for _ in iter(lambda: time.process_time() < 0.3, False)]"
 
 

@@ -5,12 +5,13 @@ import sys
 import pytest
 import torch
 
-from benchmarks import gpu_check, gpu_fleet_checks, gpu_machine_checks, gpu_step_checks
+from benchmarks import gpu_check, gpu_machine_checks, gpu_step_checks, gpu_training_checks
 from sgdtails.io import parquet
 from sgdtails.runtime import devices
-from sgdtails.training import gates
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import fully_connected
+from sgdtails.training import convergence, trainer
+from sgdtails.training.engines import stacked_mlp
+
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_steps_and_analyses_pass_on_the_cpu(tmp_path, monkeypatch, capsys):
     assert status == 0
     assert {check for check, _ in by_status(rows, "passed")} == {
         *gpu_step_checks.CHECKS,
-        *gpu_fleet_checks.ANALYSES,
+        *gpu_training_checks.ANALYSES,
         "settings",
     }
     assert by_status(rows, "skipped") == {("the lease", ""), ("peaks", "")}
@@ -69,15 +70,15 @@ def test_trainings_pass_on_the_cpu(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(gpu_check, "BOTH", (kind,))
     if kind == "cnn":  # the rest takes seconds, and the same way
         for name in ("gates against full passes", "interruption", "interruption of averages"):
-            monkeypatch.delitem(gpu_fleet_checks.TRAININGS, name)
+            monkeypatch.delitem(gpu_training_checks.TRAININGS, name)
         monkeypatch.setattr(gpu_check, "stages", lambda: {"trainings": _of_kind(kind)})
     status, rows = run(tmp_path)
     assert status == 0
-    assert by_status(rows, "passed") == {(name, kind) for name in gpu_fleet_checks.TRAININGS}
+    assert by_status(rows, "passed") == {(name, kind) for name in gpu_training_checks.TRAININGS}
 
 
 def _of_kind(kind):
-    return [(name, kind, check) for name, check in gpu_fleet_checks.TRAININGS.items()]
+    return [(name, kind, check) for name, check in gpu_training_checks.TRAININGS.items()]
 
 
 def test_times_are_measured(tmp_path, monkeypatch):
@@ -90,7 +91,7 @@ def test_times_are_measured(tmp_path, monkeypatch):
 
 def test_a_wrong_gradient_fails_and_the_others_go_on(tmp_path, monkeypatch):
     of_stages(monkeypatch, "steps")
-    monkeypatch.setattr(fully_connected, "_relu_backward", lambda below, inputs, threshold: below)
+    monkeypatch.setattr(stacked_mlp, "_relu_backward", lambda below, inputs, threshold: below)
     monkeypatch.setitem(gpu_step_checks.CHECKS, "a check that stops", lambda bench, kind: 1 // 0)
     status, rows = run(tmp_path)
     assert status == 1
@@ -111,17 +112,17 @@ def bench():
 def test_proofs_that_are_none_and_slots_that_are_mixed_up_are_found(monkeypatch):
     sound = bench()
     with monkeypatch.context() as patch:
-        patch.setattr(gates.Gate, "proves", lambda self, found: True)
-        assert gpu_fleet_checks.gates(sound, "fcn").status == "failed"
+        patch.setattr(convergence.ConvergenceCheck, "proves", lambda self, found: True)
+        assert gpu_training_checks.checks(sound, "fcn").status == "failed"
 
-    def careless(lane, slots, index):
-        lane.put(index, lane.get(len(slots) - 1), 0.01)  # another step size
-        slots[index] = slots[-1]
-        slots.pop()
+    def careless(engine, replicas, index):
+        engine.put(index, engine.get(len(replicas) - 1), 0.01)  # another step size
+        replicas[index] = replicas[-1]
+        replicas.pop()
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Fleet, "_vacate", staticmethod(careless))
-        assert gpu_fleet_checks.refills(sound, "fcn").status == "failed"
+        patch.setattr(trainer.Trainer, "_vacate", staticmethod(careless))
+        assert gpu_training_checks.refills(sound, "fcn").status == "failed"
 
 
 def test_a_stage_that_hangs_or_dies_keeps_what_it_has_found(tmp_path, monkeypatch):

@@ -19,6 +19,8 @@ from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow("no part of the library or the workflow")
+
 NOTHING = {"ratios": []}
 TINY = {
     "runs": [
@@ -135,7 +137,7 @@ def test_a_deadline_leaves_rows_of_what_is_finished(tmp_path, here, capsys):
     assert "fcn6-digits-b50-lr0.3-s0" not in analysed
     assert stages(folder)["fcn6-digits-b50-lr0.3-s0"] == "waiting"
     assert study(folder, here) == 0
-    assert sum(kind == "train" for kind, _ in here.made) == 2  # one of each fleet
+    assert sum(kind == "train" for kind, _ in here.made) == 2  # one of each group
     assert study(straight, here) == 0
     assert weights(folder) == weights(straight)
 
@@ -152,7 +154,7 @@ def test_too_few_seconds_for_one_run(tmp_path, here, capsys):
         assert f"SECONDS is {seconds}; give" in capsys.readouterr().err
 
 
-def test_a_fleet_that_fails_does_not_stop_the_next(tmp_path, here, capsys):
+def test_a_group_that_fails_does_not_stop_the_next(tmp_path, here, capsys):
     folder = tmp_path / "study"
     runs = [{"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.3, "seed": 0}, TINY["runs"][1]]
     more = {"datasets": {"root": str(tmp_path / "nowhere"), "download": False}}
@@ -247,17 +249,17 @@ def test_without_a_gpu_it_is_skipped(tmp_path, capsys, monkeypatch):
 
 def test_the_papers_study_begins_with_its_first_panel():
     plan = Plan(read_config(None, None, "cuda"), Path("nowhere"))
-    fleets = plan.fleets
-    assert sum(len(fleet.runs) for fleet in fleets) == len(plan.runs) == 215
-    assert [(fleet.name, len(fleet.runs)) for fleet in fleets[:3]] == [
+    groups = plan.groups
+    assert sum(len(group.runs) for group in groups) == len(plan.runs) == 215
+    assert [(group.name, len(group.runs)) for group in groups[:3]] == [
         *[("fcn4-mnist-b50-0", 38), ("fcn4-mnist-b100-1", 14), ("fcn6-mnist-b50-2", 23)],
     ]
-    cnn = [fleet for fleet in fleets if fleet.name.startswith("cnn-mnist-b50")]
-    assert [len(fleet.runs) for fleet in cnn] == [8, 4]
-    rates = [[plan.runs[run]["step_size"] for run in fleet.runs] for fleet in cnn]
+    cnn = [group for group in groups if group.name.startswith("cnn-mnist-b50")]
+    assert [len(group.runs) for group in cnn] == [8, 4]
+    rates = [[plan.runs[run]["step_size"] for run in group.runs] for group in cnn]
     assert min(rates[0]) >= max(rates[1])
     assert {plan.precision(run) for run in cnn[0].runs} == {"tf32"}
-    assert {plan.precision(run) for run in fleets[0].runs} == {"fp32"}
+    assert {plan.precision(run) for run in groups[0].runs} == {"fp32"}
 
 
 def test_an_interrupted_study_goes_on_from_its_checkpoints(tmp_path, here):
@@ -267,10 +269,10 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tmp_path, here):
     endless = TINY | {"stop": stop, "runs": TINY["runs"][1:], "checkpoint_minutes": 0.001}
     file.write_text(yaml.safe_dump(endless))
     plan = Plan(read_config(str(file), None, "cpu"), folder)
-    here(plan, "dataset", plan.fleets[0].name)
+    here(plan, "dataset", plan.groups[0].name)
     command = [sys.executable, "-m", "benchmarks.gpu_study", "1e6", "--device", "cpu", "--configfile", str(file)]
     driver = subprocess.Popen([*command, "--folder", str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    (checkpoints,) = plan.store("train", plan.runs, plan.fleets[0]).values()
+    (checkpoints,) = plan.store("train", plan.runs, plan.groups[0]).values()
     while not checkpoints.record().get("iteration"):
         assert driver.poll() is None
         time.sleep(0.1)

@@ -11,11 +11,10 @@ import pytest
 import yaml
 from scipy.stats import binom
 
-from sgdtails.claims import claim_quantities, claims_file, claims_report, verdicts
-from sgdtails.claims import decisions as claims
-from sgdtails.claims.claim_evidence import Settings
-from sgdtails.claims.claim_quantities import Study
-from sgdtails.config import planning
+from sgdtails.claims import decisions, definitions, markdown, quantities, verdicts
+from sgdtails.claims.evidence import Settings
+from sgdtails.claims.study import Study
+from sgdtails.config import config_schema
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, tables
 from sgdtails.schemas.study_schemas import SCHEMAS
@@ -23,7 +22,7 @@ from sgdtails.tail_index.network_index import Index
 from tests.conftest import ROOT, script
 
 SETTINGS = Settings(permutations=1999, bootstrap=500, level=0.05, fewest=5, seed=0)
-CLAIMS = claims_file.read(ROOT / "config/claims.yaml")
+CLAIMS = definitions.read(ROOT / "config/claims.yaml")
 LAYERS, HEAD = 4, 3
 DEFAULT, UNCLIPPED = Index(), Index(value="alpha")
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
@@ -109,7 +108,7 @@ def histograms(truth, shift=0.3):
 
 def said(of, settings=SETTINGS, chosen=None):
     wanted = CLAIMS if chosen is None else {name: CLAIMS[name] for name in chosen}
-    return {row["claim"]: row for row in claims.rows(wanted, of, settings)}
+    return {row["claim"]: row for row in decisions.claim_rows(wanted, of, settings)}
 
 
 SIGNED = (
@@ -276,10 +275,10 @@ def test_area_is_the_integral_of_the_curve():
     run = of.runs.to_pylist()[0]
     ratios, accuracies = of.curves["node"]["r0"]
     slope = (accuracies[-1] - accuracies[0]) / (ratios[-1] - ratios[0])
-    found = claim_quantities.area(of, run, method="node", low=0.55, high=0.95)
+    found = quantities.area(of, run, method="node", low=0.55, high=0.95)
     assert found == pytest.approx(1 + slope * 0.75)
-    assert claim_quantities.area(of, run, method="node", low=-0.1, high=1.0) is None
-    assert claim_quantities.area(of, run, method="kernel", low=0.0, high=1.0) is None
+    assert quantities.area(of, run, method="node", low=-0.1, high=1.0) is None
+    assert quantities.area(of, run, method="kernel", low=0.0, high=1.0) is None
 
 
 DECISIONS = [
@@ -314,11 +313,11 @@ def test_the_rule(supports, effect, interval, p, verdict):
 def test_a_margin_is_held_against_all_panels_of_a_claim_together():
     """Two panels, each of them clear of the margin by less than what two of them need."""
     of = study(1, noise=0.02, seed=5)
-    (near,) = claims.rows({"a": NEAR}, of, SETTINGS)
+    (near,) = decisions.claim_rows({"a": NEAR}, of, SETTINGS)
     claim = NEAR | {"margin": near["effect_high"] + 1e-4}
-    (one,) = claims.rows({"a": claim}, of, SETTINGS)
+    (one,) = decisions.claim_rows({"a": claim}, of, SETTINGS)
     doubled = replace(of, **{name: twice(getattr(of, name)) for name in ("runs", "tails")})
-    rows = list(claims.rows({"a": claim}, doubled, SETTINGS))
+    rows = list(decisions.claim_rows({"a": claim}, doubled, SETTINGS))
     assert (one["verdict"], [row["verdict"] for row in rows]) == ("supported", ["undecided"] * 2)
     assert [(row["effect_low"], row["effect_high"]) for row in rows] == [(one["effect_low"], one["effect_high"])] * 2
     assert all(row["reason"].endswith("It is widened for 2 panels.") for row in rows)
@@ -411,7 +410,7 @@ ENTRY = {"statement": "s", "where": "w", "kind": "rank_correlation", "supports":
 )
 def test_what_a_file_of_claims_may_not_say(change, message):
     with pytest.raises(InputError) as error:
-        claims_file.checked({"a": ENTRY | change}, "f")
+        definitions.checked({"a": ENTRY | change}, "f")
     assert message in str(error.value)
 
 
@@ -456,7 +455,7 @@ def test_claims_of_what_the_study_does_not_compute(config, entry, message):
     config["tails"]["own"] = {"mine": "a.b"}
     config["pruning"]["own"] = {"random": {"function": "a.b", "ratios": [0.5]}}
     with pytest.raises(InputError) as error:
-        claims_file.checked({"a": entry}, "f", planning.computed(config))
+        definitions.checked({"a": entry}, "f", config_schema.computed(config))
     assert message in str(error.value)
 
 
@@ -466,44 +465,44 @@ def test_claims_of_what_the_config_adds(config):
     config["compression"]["p"] = [2.0, 3.0]
     entry = ENTRY | {"x": {"of": "alpha", "estimator": "mine"}, "y": CURVE | {"method": "random"}}
     content = {"a": entry, "b": OF_LAYERS | {"p": 3, "supports": "above", "margin": -0.5}}
-    assert claims_file.checked(content, "f", planning.computed(config)) == content
+    assert definitions.checked(content, "f", config_schema.computed(config)) == content
 
 
 def test_two_claims_of_one_name():
     copies = ENTRY | {"for_each": {"method": ["node"]}}
     with pytest.raises(InputError, match="claim 'a' of f: there is a claim 'a_node' already"):
-        claims_file.checked({"a_node": ENTRY, "a": copies}, "f")
+        definitions.checked({"a_node": ENTRY, "a": copies}, "f")
 
 
 def test_the_claims_of_the_paper_fit_every_shipped_study(config):
-    assert claims_file.read(ROOT / "config/claims.yaml", planning.computed(config)) == CLAIMS
+    assert definitions.read(ROOT / "config/claims.yaml", config_schema.computed(config)) == CLAIMS
 
 
 def test_a_kind_without_quantities_names_its_value():
     entry = {key: ENTRY[key] for key in ("statement", "where", "supports")} | {"kind": "initial_index"}
-    assert claims_file.checked({"a": entry | {"value": "alpha"}}, "f")["a"]["value"] == "alpha"
+    assert definitions.checked({"a": entry | {"value": "alpha"}}, "f")["a"]["value"] == "alpha"
     with pytest.raises(InputError, match="unknown value 'alhpa' in claim 'a' of f: did you mean 'alpha'"):
-        claims_file.checked({"a": entry | {"value": "alhpa"}}, "f")
+        definitions.checked({"a": entry | {"value": "alhpa"}}, "f")
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"a": "text"}])
 def test_a_file_that_holds_no_claims(content):
     with pytest.raises(InputError):
-        claims_file.checked(content, "f")
+        definitions.checked(content, "f")
 
 
 def test_a_missing_or_damaged_file_of_claims(tmp_path):
     with pytest.raises(InputError, match=r"config key claims.path: cannot read .*none.yaml"):
-        claims_file.read(tmp_path / "none.yaml")
+        definitions.read(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(InputError, match=r"bad.yaml' is not YAML"):
-        claims_file.read(tmp_path / "bad.yaml")
+        definitions.read(tmp_path / "bad.yaml")
 
 
 def test_one_claim_per_value():
     entry = ENTRY | {"statement": "{method}!", "for_each": {"method": ["node", "kernel"]}}
     entry["y"] = entry["y"] | {"method": "{method}"}
-    found = claims_file.checked({"a": entry}, "f")
+    found = definitions.checked({"a": entry}, "f")
     assert list(found) == ["a_node", "a_kernel"]
     assert (found["a_kernel"]["statement"], found["a_kernel"]["y"]["method"]) == ("kernel!", "kernel")
 
@@ -521,7 +520,7 @@ def test_the_job_writes_both_tables(tmp_path, config):
         claims = source
 
     settings = {key: value for key, value in config["claims"].items() if key != "simulations"}
-    settings["computed"] = planning.computed(config)
+    settings["computed"] = config_schema.computed(config)
     settings["weights"] = "last"
     settings["index"] = config["index"]
     smk = SimpleNamespace(
@@ -540,8 +539,8 @@ def test_the_job_writes_both_tables(tmp_path, config):
 
 
 def test_every_line_of_the_report_has_the_same_cells():
-    rows = list(claims.rows(CLAIMS, study(1, error=0.01), SETTINGS))
-    lines = [line for line in claims_report.markdown(rows, level=0.05).splitlines() if line.startswith("|")]
+    rows = list(decisions.claim_rows(CLAIMS, study(1, error=0.01), SETTINGS))
+    lines = [line for line in markdown.text_of(rows, level=0.05).splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
     assert sum("FCN4" in line or "| all |" in line for line in lines) == len(rows)
     assert all(row["reason"] for row in rows)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from sgdtails.claims import claim_quantities, claims_file, simulated_studies
-from sgdtails.claims.claim_kinds import KINDS
+from sgdtails.claims import definitions, simulated_studies, standard_errors
+from sgdtails.claims.kinds import KINDS
 from sgdtails.claims.simulated_studies import NULLS
 
 SETTINGS = {"permutations": 499, "bootstrap": 300, "level": 0.05, "seed": 0}
@@ -14,7 +14,7 @@ SETTINGS = {"permutations": 499, "bootstrap": 300, "level": 0.05, "seed": 0}
 def test_every_kind_of_claim_is_simulated_as_a_file_could_state_it():
     assert {null.claim["kind"] for null in NULLS.values()} == set(KINDS)
     assert len(
-        claims_file.checked({f"n{number}": null.claim for number, null in enumerate(NULLS.values())}, "f")
+        definitions.checked({f"n{number}": null.claim for number, null in enumerate(NULLS.values())}, "f")
     ) == len(NULLS)
 
 
@@ -31,7 +31,7 @@ def test_what_is_not_true_is_seldom_decided(name):
 @pytest.mark.parametrize("name", ["paired_difference of distances, columns", "paired_difference, one initial network"])
 def test_errors_that_runs_share_do_not_average_out(name, monkeypatch):
     """Were runs taken as independent of each other, such studies would be decided most of the time."""
-    monkeypatch.setattr(claim_quantities, "shared_shifts", lambda *_, bootstrap, seed: np.zeros(bootstrap))
+    monkeypatch.setattr(standard_errors, "shared_shifts", lambda *_, bootstrap, seed: np.zeros(bootstrap))
     rows = simulated_studies.simulate(studies=12, nulls={name: NULLS[name]}, **SETTINGS)
     assert next(row["any_wrong"] for row in rows if row["n"] is None) > 0.25
 

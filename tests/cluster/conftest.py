@@ -80,7 +80,7 @@ class Driver:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def succeeded(self, seconds: float = 1200) -> bool:
+    def succeeded(self, seconds: float = 3600) -> bool:
         """Whether it ends well within this time; it is killed if it does not end."""
         try:
             return self._process.wait(seconds) == 0

@@ -127,7 +127,7 @@ class Slurm:
         for daemon in reversed(self._daemons.values()):
             daemon.terminate()
             try:
-                daemon.wait(10)
+                daemon.wait(60)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
@@ -159,8 +159,8 @@ class Slurm:
             )
 
 
-def wait(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
-    """What ``condition()`` is as soon as it is true; TimeoutError naming ``what`` was waited for."""
+def wait(condition: Callable[[], T], what: str, seconds: float = 900) -> T:
+    """What ``condition()`` is as soon as it is true; TimeoutError naming ``what`` was waited for. Nothing takes so long, even on a busy machine."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:

@@ -15,6 +15,9 @@ from tests.cluster.conftest import FILES, STUDY, TABLES, targets
 from tests.cluster.slurm import Slurm, wait
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow(
+    "daemons of SLURM, which look after jobs every few seconds; the study through it and without it"
+)
 TIMED = ("runs", "training", "averaging", "latency")  # tables with columns of seconds
 
 
@@ -56,7 +59,7 @@ def started(slurm: Slurm, seen: list[str]) -> str:
         return [job for job, comment in slurm.jobs("running").items() if rule(comment) == "train" and job not in seen]
 
     while True:
-        wait(found, "a training job", 120)
+        wait(found, "a training job")
         time.sleep(1)
         if jobs := found():
             seen.append(jobs[0])
@@ -79,10 +82,10 @@ def disturb(slurm: Slurm) -> None:
     slurm.kill_node()
     time.sleep(3)
     slurm.start_node()
-    wait(lambda: slurm.field(late, "JobState") == "TIMEOUT", "the time limit", 150)
+    wait(lambda: slurm.field(late, "JobState") == "TIMEOUT", "the time limit")
     assert slurm.field(cancelled, "JobState") == "CANCELLED"
     assert slurm.field(requeued, "Restarts") == "1"
-    again = wait(lambda: later_jobs_like(slurm, cancelled), "the second attempt at the cancelled job", 240)
+    again = wait(lambda: later_jobs_like(slurm, cancelled), "the second attempt at the cancelled job")
     # twice the 12 hours and the 2,000 MB of the first
     assert [slurm.field(job, "TimeLimit") for job in again] == ["1-00:00:00"]
     assert "mem=4000M" in (slurm.field(again[0], "TRES") or "")
@@ -107,7 +110,7 @@ def test_nothing_that_happens_on_a_cluster_changes_a_byte(local, cluster):
     second = cluster.drive(STUDY, *targets())
     assert second.succeeded(), second.log.read_text()
     # Those of the first driver, one of them requeued, may still run, and write what is there already.
-    wait(lambda: not slurm("squeue", "-h"), "the last jobs to end", 180)
+    wait(lambda: not slurm("squeue", "-h"), "the last jobs to end")
     assert compared(local, cluster.folder / "results/cluster") == FILES
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sgdtails.config import containers
 from sgdtails.errors import InputError
-from sgdtails.runtime import image
+from sgdtails.runtime import container
 from tests.conftest import ROOT
 
 
@@ -80,12 +80,12 @@ def test_inside_an_image_only_its_own_modules_and_the_repository_are_searched(tm
     own = [entry for entry in sys.path if entry.startswith((f"{sys.prefix}/lib", f"{sys.base_prefix}/lib"))]
     monkeypatch.setattr(sys, "path", [str(tmp_path), *own, str(ROOT), "/mnt/snakemake_searchpaths/item_3"])
     before = list(sys.path)
-    image.isolate()
+    container.isolate()
     assert sys.path == before  # this is no image
-    assert image.digest() is None
-    monkeypatch.setattr(image, "_DIGEST", tmp_path / "sgdtails-image")
+    assert container.digest() is None
+    monkeypatch.setattr(container, "_DIGEST", tmp_path / "sgdtails-image")
     (tmp_path / "sgdtails-image").write_text("0123\n")
-    image.isolate()
+    container.isolate()
     assert sys.path == [*own, str(ROOT)]
     assert len(own) >= 2
-    assert image.digest() == "0123"
+    assert container.digest() == "0123"

@@ -57,7 +57,7 @@ def test_everything_that_jobs_import_is_pinned(pins):
     distributions = packages_distributions()
     imported = set()
     for file in [*ROOT.glob("sgdtails/**/*.py"), *ROOT.glob("workflow/scripts/*.py")]:
-        if file.name in ("grid.py", "containers.py"):  # of the Snakefile alone
+        if file.name in ("config_schema.py", "containers.py"):  # of the Snakefile alone
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):

@@ -5,7 +5,7 @@ from sgdtails import layers
 from sgdtails.config import prunable_layers
 from sgdtails.errors import InputError
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import convolutional, network
+from tests.pruning.networks import at_ratios, convolutional, network
 
 FCN4, FCN6, CNN, OWN = {"fcn": [8] * 4}, {"fcn": [8] * 6}, {"cnn": [4, "M", 8, 8, "M"]}, {"factory": "a.b"}
 
@@ -27,7 +27,7 @@ def test_exempt_layers_are_left_whole(exempt, prunable):
     assert layers.prunable(weights, "layer_magnitude", exempt) == prunable
     assert layers.prunable(weights, "node", exempt) == [name for name in prunable if name == "head"]
     if prunable:
-        pruned = next(pruning.sweep(weights, [1], method="layer_magnitude", exempt=exempt))
+        pruned = pruning.Pruner(weights, method="layer_magnitude", exempt=exempt).at_ratio(1)
         assert pruned.pruned == set(prunable)
         assert pruned.pruned_ratio == 1
         assert pruned.parameters_left == sum(w.size for name, w in weights.items() if name not in prunable)
@@ -45,7 +45,7 @@ def test_the_published_layers_are_the_default():
 def test_a_pruned_head_acts_as_its_dense_weights(method):
     weights = network(dtype=np.float64)
     x = np.random.default_rng(0).standard_normal((5, 12))
-    for pruned in pruning.sweep(weights, [0, 0.5, 1], method=method, exempt=[]):
+    for pruned in at_ratios(weights, [0, 0.5, 1], method=method, exempt=[]):
         assert "head" in pruned.pruned
         hidden, dense = x, pruned.weights()
         for name in ("fc1", "fc2"):

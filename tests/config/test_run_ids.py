@@ -1,5 +1,5 @@
 from sgdtails.config import run_ids
-from tests.config.test_grid import runs
+from tests.config.test_run_table import runs
 from tests.conftest import PLAIN
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgdtails.config import architectures, grid, study_size
+from sgdtails.config import architectures, config_schema, run_table, study_size
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.models import building as models
@@ -75,9 +75,9 @@ def test_where_those_lie_that_are_not_kept(config):
 
 @pytest.mark.parametrize("keep", ["some", True, None])
 def test_the_schema_knows_what_can_be_kept(config, schema, keep):
-    grid.validate(config | {"weights": {"keep": "none"}}, schema)
+    config_schema.validate(config | {"weights": {"keep": "none"}}, schema)
     with pytest.raises(InputError, match="weights"):
-        grid.validate(config | {"weights": {"keep": keep}}, schema)
+        config_schema.validate(config | {"weights": {"keep": keep}}, schema)
 
 
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 5, 9), (1, 1, 1)])
@@ -95,7 +95,9 @@ def test_an_own_network_has_no_shapes_before_it_is_built():
 
 def test_the_papers_study(config, tmp_path, free):
     """Each run's networks three times; the initial ones once per network and dataset: it has one seed."""
-    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    runs = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     sizes = {panel: 4 * parameters for panel, parameters in TABLE_1.items()}
     once, each = sum(sizes.values()), sum(sizes[run["model"], run["dataset"]] for run in runs.values())
     found = measured(config, runs, tmp_path)

@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.container.conftest import execute, install
 
+pytestmark = pytest.mark.slow("builds an image, or runs a study in one")
+
 # Apptainer's own options for debootstrap.
 BASE = ("--variant=minbase", "--exclude=openssl,udev,debconf-i18n,e2fsprogs", "--include=python3-venv,ca-certificates")
 

@@ -12,6 +12,8 @@ INSIDE = ("--sdm", "apptainer")
 ORIGINS = """
 import pathlib, pkgutil, importlib, sys
 import sgdtails, sklearn.datasets, torchvision, matplotlib.pyplot, pyarrow.parquet, scipy.stats, snakemake.script
+
+pytestmark = pytest.mark.slow("builds an image, or runs a study in one")
 for module in pkgutil.iter_modules(sgdtails.__path__):
     importlib.import_module(f"sgdtails.{module.name}")
 files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
@@ -25,7 +27,7 @@ def test_every_module_comes_from_the_image_or_the_repository(image, tmp_path):
     binds = ("--bind", f"{ROOT}:/repository", "--bind", f"{tmp_path}:/host", "--pwd", "/repository")
     options = ("--contain", "--no-home", *binds, "--env", "PYTHONPATH=/host")
     files = execute(image, "python", "-c", ORIGINS, options=options).splitlines()
-    assert "/repository/sgdtails/runtime/image.py" in files
+    assert "/repository/sgdtails/runtime/container.py" in files
     assert len(files) > 1000
     allowed = ("/repository/sgdtails/", "/opt/sgdtails/", "/usr/lib/python3", "/usr/local/lib/python3")
     assert [file for file in files if not file.startswith(allowed)] == []

@@ -1,8 +1,12 @@
 """Inside the image and through a real SLURM: the tables of a local run without either."""
 
+import pytest
+
 from tests.cluster.conftest import STUDY, Cluster, slurm  # noqa: F401  (a fixture)
 from tests.container.conftest import add_image, compare, contents
 from tests.workflow.conftest import Workflow
+
+pytestmark = pytest.mark.slow("builds an image, or runs a study in one")
 
 CUT = STUDY | {
     "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 10, "step_size": [0.1, 1e6], "seed": 0}],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails.data import contents, sources
+from sgdtails.data import contents, loaders
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage
@@ -54,7 +54,7 @@ def prepared(folder, name):
 
 
 def prepare(folder, name, root, digest, code="this"):
-    dataset = sources.load(name, KINDS[name] | {"test_fraction": 0.5}, root=root, download=False)
+    dataset = loaders.load(name, KINDS[name] | {"test_fraction": 0.5}, root=root, download=False)
     made_from = {"name": name, "source": KINDS[name], "contents": digest}
     data.write(dataset, prepared(folder, name), made_by={"code": code, "settings": made_from})
 
@@ -162,17 +162,17 @@ def test_checksums(root, current):
         with pytest.raises(InputError, match=message):
             current("pets", root, **settings)
         with pytest.raises(InputError, match=message):
-            sources.load("pets", source, root=root, download=False)
+            loaders.load("pets", source, root=root, download=False)
 
 
 def test_the_home_folder(root, current, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
     assert current("cells", "~") == current("cells", root)
     assert current("cells", "elsewhere", path="~/cells.npz") == current("cells", root)
-    loaded = sources.load("cells", KINDS["cells"] | {"test_fraction": 0.5}, root="~", download=False)
+    loaded = loaders.load("cells", KINDS["cells"] | {"test_fraction": 0.5}, root="~", download=False)
     assert loaded.shape == (1, 4, 4)
     with pytest.raises(InputError, match=f"not found whole under datasets.root = {root}/data"):
-        sources.load("mnist", {"kind": "mnist"}, root="~/data", download=False)
+        loaders.load("mnist", {"kind": "mnist"}, root="~/data", download=False)
 
 
 def test_sources_without_a_path(current):

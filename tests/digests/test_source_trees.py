@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from tests.conftest import ROOT
 
 MODULE = '''"""Doc."""
@@ -78,7 +78,7 @@ def tree(tmp_path):
 
 
 def digest(tree, *modules):
-    return provenance.code_digest([tree / "script.py"], modules, tree, LEFT_OUT)
+    return code_digest.of_files([tree / "script.py"], modules, tree, LEFT_OUT)
 
 
 def replaced(text, old, new):
@@ -294,8 +294,8 @@ def module(root, name):
     return found
 
 
-def digests(root, left_out=provenance.LEFT_OUT):
-    return {name: provenance.code_digest([root / "workflow/scripts" / name], [], root, left_out) for name in SCRIPTS}
+def digests(root, left_out=code_digest.LEFT_OUT):
+    return {name: code_digest.of_files([root / "workflow/scripts" / name], [], root, left_out) for name in SCRIPTS}
 
 
 def test_one_sentence_after_another_is_reworded_and_nothing_runs_again(copy):
@@ -303,17 +303,17 @@ def test_one_sentence_after_another_is_reworded_and_nothing_runs_again(copy):
     assert len(set(before.values())) == len(before)
     for name, old, new in [
         ("jobs", "this is an error of the program", "this is a fault of the program"),
-        ("leases", "waiting for a GPU", "waiting until a GPU is free"),
+        ("gpu_locks", "waiting for a GPU", "waiting until a GPU is free"),
         ("progress", "it/s", "steps/s"),
         ("run_schemas", "wall time of training", "time of training"),
         ("run_schemas", '"nat"', '"nats"'),
         ("trust_schemas", "slope of mean log norm", "the slope of the mean log norm"),
         ("devices", "it uses {found}.", "so {found} are used."),
-        ("stages", "cannot be read back as it was written", "reads back as something else"),
+        ("resume", "cannot be read back as it was written", "reads back as something else"),
         ("storage", "or it is damaged", "or it has been damaged"),
         ("contents", "to see whether they have changed", "for changes"),
-        ("gates", "One run's look at its training set.", "One run looks at its training set."),
-        ("gates", "_REPRESENTABLE", "_IN_RANGE"),
+        ("convergence", "One run's convergence check on its training set.", "Checks the convergence of one run."),
+        ("convergence", "_REPRESENTABLE", "_IN_RANGE"),
         ("storage", "_replacing", "_in_place_of"),
     ]:
         path = module(copy, name)
@@ -327,7 +327,7 @@ def test_an_edit_of_a_number_runs_again_what_depends_on_it(copy):
     before = digests(copy)
     for name, old, new, some, others in [
         (
-            "gates",
+            "convergence",
             "_REPRESENTABLE = 1e30",
             "_REPRESENTABLE = 1e29",
             {"train.py", "average.py"},
@@ -381,5 +381,5 @@ def test_all_modules_can_move(copy, tmp_path):
         target.write_text(ast.unparse(moved))
     for package in ("sgdtails", "sgdtails/room"):
         (tmp_path / package / "__init__.py").write_text("")
-    left_out = frozenset(f"sgdtails.room.{names[name]}" for name in provenance.LEFT_OUT)
+    left_out = frozenset(f"sgdtails.room.{names[name]}" for name in code_digest.LEFT_OUT)
     assert digests(tmp_path, left_out) == digests(copy)

@@ -169,7 +169,7 @@ def content(path: Path) -> object:
 
 
 def _is_note(path: Path) -> bool:
-    return path.is_file() and path.parts[path.parts.index(".snakemake") + 1] in ("metadata", "incomplete")
+    return path.is_file() and path.parts[path.parts.index(".snakemake") + 1] == "metadata"
 
 
 def _members(folder: Path) -> list[psutil.Process]:

@@ -2,8 +2,12 @@
 
 import random
 
+import pytest
+
 from tests.faults.harness import TARGETS
 from tests.faults.keep import Keep, soak
+
+pytestmark = pytest.mark.slow("starts of Snakemake after each thing that a user may do")
 
 
 def test_planted_files_survive_whatever_is_done(undisturbed, tmp_path, capsys):

@@ -16,6 +16,8 @@ from sgdtails.io import integrity
 from tests.conftest import PLAIN, ROOT
 from tests.faults.harness import Study, content
 
+pytestmark = pytest.mark.slow("a study of its own, and starts of Snakemake beside each kind of failure")
+
 CODES = {5: "Input/output error", 28: "No space left on device"}
 RUN, INITIAL = "fcn4-digits-b50-lr0.1-s0", "fcn4-digits-s0"
 OUTPUTS = f"study/runs/{RUN}"

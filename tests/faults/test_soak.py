@@ -6,6 +6,8 @@ import pytest
 
 from tests.faults.harness import TARGETS, Study, disturb, soak
 
+pytestmark = pytest.mark.slow("a study that is killed, damaged and begun again until it is whole")
+
 
 def test_killed_and_damaged_at_random_it_ends_with_the_same_bytes(undisturbed, tmp_path, capsys):
     study = Study(tmp_path / "study", 1, random.Random("short"))

@@ -20,9 +20,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgdtails.claims import claims_file
-from sgdtails.config import batches, grid, inputs, run_ids, source_settings
-from sgdtails.data import sources
+from sgdtails.claims import definitions
+from sgdtails.config import batches, config_schema, run_ids, run_table, source_settings, validation
+from sgdtails.config.types import Run
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import archives, storage
 from sgdtails.training import checkpoints
@@ -61,13 +62,15 @@ def merged(base: dict, over: dict) -> dict:
     return both
 
 
-def study(config: Any) -> dict[str, grid.Run]:
+def study(config: Any) -> dict[str, Run]:
     """All that the Snakefile does with a config before it makes rules of it; what passes must be fit for these."""
-    grid.validate(config, SCHEMA)
+    config_schema.validate(config, SCHEMA)
     json.dumps(config, allow_nan=False)
     for name, source in config["datasets"]["sources"].items():
         source_settings.check(name, source)
-    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    runs = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     for run, row in runs.items():
         run_ids.steps(run)
         batches.runs_per_job(config["runs_per_job"], config["models"][row["model"]], gpu=True)
@@ -78,8 +81,8 @@ def config(data: bytes) -> None:
     path = _file("config.yaml", data)
 
     def read() -> None:
-        content = inputs.read_yaml(path, "a config")
-        inputs.plain(content, "a config")  # before it is merged, which recurses
+        content = validation.read_yaml(path, "a config")
+        validation.plain(content, "a config")  # before it is merged, which recurses
         if isinstance(content, dict):
             study(merged(BASE, content))
 
@@ -88,25 +91,25 @@ def config(data: bytes) -> None:
 
 def runs(data: bytes) -> None:
     path = _file("runs.csv", data)
-    checked(lambda: grid.read_runs(str(path), datasets=["digits"], models=["fcn4"]))
+    checked(lambda: run_table.read_runs(str(path), datasets=["digits"], models=["fcn4"]))
 
 
 def claims(data: bytes) -> None:
     path = _file("claims.yaml", data)
-    checked(lambda: claims_file.read(path))
+    checked(lambda: definitions.read(path))
 
 
 def npz(data: bytes) -> None:
     path = _file("images.npz", data)
     source = {"kind": "npz", "path": path.name, "test_fraction": 0.5}
-    checked(lambda: sources.load("x", source, root=FOLDER, download=False))
+    checked(lambda: loaders.load("x", source, root=FOLDER, download=False))
 
 
 def tar(data: bytes) -> None:
     path = _file("images.tar", data)
     channels = {"mean": [0.5] * 3, "std": [0.5] * 3}  # those of single-coloured images would be refused
     source = {"kind": "folder", "path": path.name, "test_fraction": 0.5, **channels}
-    checked(lambda: sources.load("x", source, root=FOLDER, download=False))
+    checked(lambda: loaders.load("x", source, root=FOLDER, download=False))
 
 
 def npy(data: bytes) -> None:
@@ -141,7 +144,7 @@ def arrays(data: bytes) -> None:
 
 def checkpoint(data: bytes) -> None:
     """Damaged or not what it should be: then there is none."""
-    store = checkpoints.Checkpoints(FOLDER / "checkpoints", "train", "run", depends={"code": "c"})
+    store = checkpoints.CheckpointStore(FOLDER / "checkpoints", "train", "run", depends={"code": "c"})
     store.remove()
     store.save(ARRAYS, {"iteration": 1})
     (path,) = (FOLDER / "checkpoints").rglob("*.safetensors")
@@ -187,7 +190,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 def _stored() -> bytes:
-    store = checkpoints.Checkpoints(FOLDER / "seed", "train", "run", depends={"code": "c"})
+    store = checkpoints.CheckpointStore(FOLDER / "seed", "train", "run", depends={"code": "c"})
     store.save(ARRAYS, {"iteration": 1})
     (path,) = (FOLDER / "seed").rglob("*.safetensors")
     data = path.read_bytes()

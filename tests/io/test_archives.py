@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgdtails.config import inputs
-from sgdtails.data import sources
+from sgdtails.config import validation
+from sgdtails.data import loaders
 from sgdtails.errors import InputError
 from sgdtails.io import archives
 
@@ -205,7 +205,7 @@ def test_arrays_larger_than_the_memory(tmp_path, monkeypatch):
     path = npz(tmp_path, images=npy((2**20,), content=bytes(2**20)), labels=npy((1,), content=b"1"))
     assert set(arrays(path)) == {"images", "labels"}
     assert path.stat().st_size < 5000
-    monkeypatch.setattr(inputs, "memory", lambda: 2**20 - 1)
+    monkeypatch.setattr(validation, "memory", lambda: 2**20 - 1)
     with pytest.raises(InputError, match="more than this machine's memory"):
         arrays(path)
 
@@ -257,11 +257,11 @@ def test_images_that_take_more_than_the_memory(tmp_path, monkeypatch):
                 tmp_path / "pets" / label / f"{number}.png"
             )
     settings = {"kind": "folder", "path": "pets"}
-    monkeypatch.setattr(inputs, "memory", lambda: 2 * 10 * 8 * 8 * 3)  # and as much again to write them
-    assert sources.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
-    monkeypatch.setattr(inputs, "memory", lambda: 2 * 10 * 8 * 8 * 3 - 1)
+    monkeypatch.setattr(validation, "memory", lambda: 2 * 10 * 8 * 8 * 3)  # and as much again to write them
+    assert loaders.load("x", settings, root=tmp_path, download=False).shape == (3, 8, 8)
+    monkeypatch.setattr(validation, "memory", lambda: 2 * 10 * 8 * 8 * 3 - 1)
     with pytest.raises(InputError, match=r"more than this machine's memory; set a smaller datasets.sources.x.size"):
-        sources.load("x", settings, root=tmp_path, download=False)
+        loaders.load("x", settings, root=tmp_path, download=False)
 
 
 def test_what_is_no_tar_or_no_npz_is_called_by_its_name(tmp_path):

@@ -172,14 +172,14 @@ def test_a_bit_in_the_midst_of_weights_is_found_where_all_is_read(study, capsys)
 
 @pytest.mark.parametrize("lost", [None, b"", b"\xff\xfe", b"0" * 64 + b"  another.md\n"])
 def test_without_a_digest_figures_are_made_again_and_tables_get_one(study, lost):
-    for seal in study.rglob("*.sha256"):
+    for checksum in study.rglob("*.sha256"):
         if lost is None:
-            seal.unlink()
+            checksum.unlink()
         else:
-            seal.write_bytes(lost)
+            checksum.write_bytes(lost)
     assert len(list(integrity.repair(study, results(study)))) == 4
     (table,) = study.rglob("tails.parquet")
-    assert storage.read_seal(table)
+    assert storage.read_checksum(table)
     assert results(study) == sorted([*study.rglob("*.parquet"), *study.rglob("*.safetensors")])
 
 
@@ -190,7 +190,7 @@ def test_a_table_of_another_program_does_not_become_a_result(study):
     (said,) = integrity.repair(study, [path])
     assert "is a table of another program" in said
     assert (study / ".damaged/tables/runs.parquet").read_bytes() == before
-    assert not storage.seal_of(path).exists()
+    assert not storage.checksum_file(path).exists()
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_list_that_is_damaged_or_not_ours(study, data, capsys):
     path = study / manifest.NAME
     path.write_bytes(data)
     if data:
-        storage.seal_of(path).unlink()
+        storage.checksum_file(path).unlink()
     status, lines = verified(study, capsys)
     assert status == 1
     assert str(path) in lines[0]
@@ -390,26 +390,6 @@ def test_what_made_a_dataset_is_not_in_its_digest(tmp_path):
     for name in "ab":
         storage.save_arrays(tmp_path / name, {"w": np.ones(2)}, {}, made_by={"code": name})
     assert storage.digest(tmp_path / "a") == storage.digest(tmp_path / "b")
-
-
-def test_notes_that_cannot_be_read_are_moved_aside_and_marks_stay(tmp_path):
-    def validate(note):
-        if not isinstance(note, dict):
-            raise ValueError
-
-    whole, broken, no_note, mark = (
-        tmp_path / name for name in ("metadata/a", "metadata/b", "metadata/@/c", "incomplete/d")
-    )
-    for path, data in ((whole, b"{}"), (broken, b'{"rule": "\xff'), (no_note, b"3"), (mark, b'{"external')):
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_bytes(data)
-    said = list(integrity.repair_notes(tmp_path, validate))
-    assert len(said) == 2
-    assert whole.exists()
-    assert not broken.exists()
-    assert not no_note.exists()
-    assert (tmp_path / ".damaged/metadata/@/c").read_bytes() == b"3"
-    assert json.loads(mark.read_text()) == {"external_jobid": None}
 
 
 def test_a_lock_is_seen(tmp_path):

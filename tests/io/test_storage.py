@@ -34,7 +34,7 @@ def test_a_table_with_any_bit_flipped_or_cut_off_anywhere_is_refused(tmp_path, s
 def test_a_table_without_a_digest_is_read_if_its_pages_are_whole(tmp_path):
     path = tmp_path / "t.parquet"
     write(path)
-    storage.seal_of(path).unlink()
+    storage.checksum_file(path).unlink()
     assert parquet.read(path).equals(TABLE)
     data = bytearray(path.read_bytes())
     data[100] ^= 1  # in the first page
@@ -85,7 +85,7 @@ def _write_and_wait(path, ready, go):
     with storage.atomic(path) as temporary:
         temporary.write_bytes(b"slow")
         ready.set()
-        go.wait(60)
+        go.wait(600)
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_that_writes_there(tmp_path):
@@ -106,7 +106,7 @@ def test_what_a_living_process_writes_is_not_removed(tmp_path):
     path, ready, go = tmp_path / "t.md", context.Event(), context.Event()
     process = context.Process(target=_write_and_wait, args=(path, ready, go))
     process.start()
-    assert ready.wait(10)
+    assert ready.wait(600)
     with storage.atomic(path) as temporary:
         temporary.write_bytes(b"fast")
     assert storage.read(path) == b"fast"

@@ -100,7 +100,8 @@ def test_a_run_that_diverges_while_averaged_has_diverged(tmp_path):
     assert [tables.accuracy_of(row, "average") for row in rows] == [0.9, None, None]
     assert {tables.accuracy_of(row, "converged") for row in rows} == {0.7}
     assert {row["seconds"] for row in rows} == {3.0}
-    shapes = {None: {"width": None, "depth": None}}
+    shapes = {None: {"kind": None, "width": None, "depth": None}}
+    rows = [row | {"step_size": 0.1, "momentum": 0.0} for row in rows]
     whole = network_index.with_index(rows, [], Index(), shapes)
     assert all(set(row) == set(tables.SCHEMAS["runs"].names) for row in whole)
 
@@ -124,7 +125,7 @@ def test_a_networks_index_is_over_the_aggregates_of_its_layers(tmp_path):
     ]
     tables.write("tails", rows, tmp_path / "t", provenance={})
     shapes = {"m": {"width": 8, "depth": 2}}
-    runs = [{"run": run, "model": "m"} for run in "abc"]
+    runs = [{"run": run, "model": "m", "dataset": "d", "step_size": 0.01, "momentum": 0.9} for run in "abc"]
 
     def found(**index):
         return [row["alpha"] for row in network_index.with_index(runs, [tmp_path / "t"], Index(**index), shapes)]
@@ -135,10 +136,11 @@ def test_a_networks_index_is_over_the_aggregates_of_its_layers(tmp_path):
     assert found(estimator="mmo_univariate")[0] == pytest.approx(1.3)
     assert found(value="alpha", exempt=["head"])[0] == pytest.approx(1.8)
     assert found(value="alpha", exempt=["fc0"])[0] == pytest.approx(2.2)
-    row = next(network_index.with_index(runs, [tmp_path / "t"], Index(estimator="mmo_univariate"), shapes))
-    assert row == runs[0] | {"width": 8, "depth": 2, "alpha": pytest.approx(1.3), "mean_alpha": 2.0} | {
-        "mean_alpha_published": pytest.approx(1.9)
-    }
+    index, sizes = Index(estimator="mmo_univariate"), {"d": 1000}
+    row = next(network_index.with_index(runs, [tmp_path / "t"], index, shapes, sizes))
+    known = {"width": 8, "depth": 2, "train_size": 1000, "effective_step_size": 0.1}
+    alphas = {"alpha": pytest.approx(1.3), "mean_alpha": 2.0, "mean_alpha_published": pytest.approx(1.9)}
+    assert row == runs[0] | known | alphas
 
 
 def test_atomic_leaves_the_old_file_when_the_new_one_fails(tmp_path):

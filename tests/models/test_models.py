@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtails.config import architectures, grid
+from sgdtails.config import architectures, config_schema
 from sgdtails.errors import InputError
 from sgdtails.models import building as models
 from sgdtails.models import initial_laws
@@ -113,14 +113,14 @@ def test_the_config_knows_the_initial_laws_and_names_the_nearest(config, schema)
     spec = {"fcn": [4], "init": {"linear": "kaiming_norml"}}
     message = "unknown .* 'kaiming_norml' in config key models.fcn4.init.linear: did you mean 'kaiming_normal'"
     with pytest.raises(InputError, match=message):
-        grid.validate(config | {"models": {"fcn4": spec}}, schema)
+        config_schema.validate(config | {"models": {"fcn4": spec}}, schema)
     with pytest.raises(InputError, match=message):
         models.build("fcn4", DIGITS, 10, {"fcn4": spec})
     with pytest.raises(InputError, match="unknown key 'convs' in config key models.cnn.init: did you mean 'conv'"):
-        grid.validate(config | {"models": {"cnn": {"cnn": [4], "init": {"convs": "xavier_normal"}}}}, schema)
+        config_schema.validate(config | {"models": {"cnn": {"cnn": [4], "init": {"convs": "xavier_normal"}}}}, schema)
     own = {"factory": "a.b", "init": {"linear": "xavier_normal"}}
     with pytest.raises(InputError, match="models.own.init does not go together with factory; remove one of them"):
-        grid.validate(config | {"models": {"own": own}}, schema)
+        config_schema.validate(config | {"models": {"own": own}}, schema)
 
 
 def test_a_seed_is_a_network_and_leaves_the_global_generator_alone():

@@ -12,16 +12,16 @@ from torch import nn
 
 from sgdtails import layers
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
+from sgdtails.data import loaders
 from sgdtails.errors import InputError, UserCodeError
 from sgdtails.io import storage, tables
 from sgdtails.models import building as models
 from sgdtails.models import own_models
+from sgdtails.pruning import evaluate
 from sgdtails.pruning import methods as pruning
-from sgdtails.pruning import prunability
 from sgdtails.runtime import jobs
 from sgdtails.tail_index import layer_tails
-from sgdtails.training.engines import modules
+from sgdtails.training.engines.module import ModuleEngine
 from tests.conftest import PLAIN, Files, script
 
 SHAPE = (1, 8, 8)
@@ -204,7 +204,7 @@ def study(tmp_path_factory):
     def file(name):
         return str(folder / name)
 
-    data.write(sources.load("digits", {"kind": "digits"}, root=folder, download=False), file("digits.safetensors"))
+    data.write(loaders.load("digits", {"kind": "digits"}, root=folder, download=False), file("digits.safetensors"))
     run = "own-digits-b50-lr0.1-s0"
     spec = {"factory": f"{__name__}.net", "arguments": {"tied": True}}
     row = {"dataset": "digits", "model": "own", "batch_size": 50} | PLAIN
@@ -234,7 +234,7 @@ def study(tmp_path_factory):
     trained = Files(trained=weights["last"], average=weights["average"])
     job("tails", tails | {"weights": "last"}, trained, tails=parquet("tails"), readings=parquet("readings"))
     tables = {name: file(f"initial/own-digits-s0/{name}.parquet") for name in ("tails", "readings", "compression")}
-    compression = {"p": [2.0], "epsilon": [0.1]}
+    compression = {"centring": "median", "p": [2.0], "epsilon": [0.1]}
     job("compression", compression, Files(initial=weights["initial"]), compression=tables.pop("compression"))
     job("tails", tails, Files(initial=weights["initial"]), **tables)
     trained = Files(trained=weights["average"])
@@ -267,10 +267,10 @@ def test_tied_layers_are_pruned_together_and_counted_once(study):
     assert pruned["parameters_left"] == 12 * 10
     model = models.build("own", SHAPE, 10, {"own": {"factory": f"{__name__}.net", "arguments": {"tied": True}}})
     split = data.splits(data.read(study / "digits.safetensors"), torch.device("cpu"))[1]
-    evaluate = prunability.module(model, {"test": split})
+    measure = evaluate.module(model, {"test": split})
     weights = layers.weights(models.state(model), ["first.weight", "inner.weight", "out.weight"])
     table = model.table.clone()
-    next(prunability.rows(weights, evaluate, method="layer_magnitude", ratios=[1], p=2.0, positions={}))
+    next(evaluate.pruning_rows(weights, measure, evaluate.Sweep("layer_magnitude", [1]), positions={}))
     assert model.inner.weight is model.again.weight
     assert len(model.again.weight.unique()) == 1
     assert torch.equal(model.table, table)
@@ -378,14 +378,14 @@ def test_what_a_network_raises_is_one_sentence_with_its_line(tmp_path, capsys, f
 
     def main(smk):
         model = models.build("own", SHAPE, 10, {"own": spec})
-        lane = modules.Module(model, torch.zeros(4, *SHAPE), torch.zeros(4, dtype=torch.int64), batch_size=2)
-        lane.advance(torch.zeros(1, 1, 2, dtype=torch.int64))
+        engine = ModuleEngine(model, torch.zeros(4, *SHAPE), torch.zeros(4, dtype=torch.int64), batch_size=2)
+        engine.advance(torch.zeros(1, 1, 2, dtype=torch.int64))
 
     log, sentence = ended(main, tmp_path, capsys)
     sentence_of = f"sgdtails: config key models.own: {__name__}.{factory} raised {said}{HERE}; correct it there.\n"
     assert re.fullmatch(sentence_of, sentence), sentence
     assert "Traceback" in log
-    assert "dotted.py" not in log.splitlines()[-2]
+    assert "plugins.py" not in log.splitlines()[-2]
 
 
 def ended(main, folder, capsys):
@@ -446,7 +446,7 @@ def test_modules_that_cannot_be_imported(tmp_path, monkeypatch, request, text, s
 
 
 def test_memory_that_runs_out_is_no_error_of_the_network():
-    """So that training goes on with fewer slots."""
+    """So that training goes on with fewer replicas."""
     model = models.build("own", SHAPE, 10, {"own": {"factory": f"{__name__}.net"}})
     with pytest.raises(torch.OutOfMemoryError), models.guard(model):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -469,7 +469,9 @@ def test_own_estimators_and_pruning_methods(tmp_path, capsys):
     weight = np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32)
 
     def estimated(name):
-        own = script("tails").dotted.load_all({"mine": f"{__name__}.{name}"}, "config key tails.own", [], (ValueError,))
+        own = script("tails").plugins.load_all(
+            {"mine": f"{__name__}.{name}"}, "config key tails.own", [], (ValueError,)
+        )
         return [row for row in layer_tails.of_layer(weight, own=own) if row["estimator"] == "mine"]
 
     assert [row["reason"] for row in estimated("too_few")] == ["too few"]
@@ -493,4 +495,4 @@ def test_own_functions_that_give_no_numbers():
         list(layer_tails.of_layer(np.eye(6, 4, dtype=np.float32), own={"mine": of_torch}))
     weights = {"a": np.arange(6.0).reshape(2, 3), "head": np.ones((2, 2))}
     with pytest.raises(InputError, match="config key pruning.own.mine: it gave object .* it must give booleans"):
-        list(pruning.sweep(weights, [0.5], method="mine", own=ragged))
+        pruning.Pruner(weights, method="mine", own=ragged).at_ratio(0.5)

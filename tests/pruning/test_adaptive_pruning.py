@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from sgdtails import layers
-from sgdtails.claims.claim_quantities import Study
+from sgdtails.claims.study import Study
 from sgdtails.errors import InputError
 from sgdtails.io import tables
 from sgdtails.pruning import compression
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import convolutional, network
+from tests.pruning.networks import convolutional, network
 
 EPSILONS = [0.01, 0.1, 0.3, 0.6, 0.95]
 LINEAR = ("layer_magnitude", "singular_value", "node", "row")

@@ -8,7 +8,7 @@ from sgdtails import layers
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import RATIOS, convolutional, network, reference
+from tests.pruning.networks import RATIOS, convolutional, network, reference
 
 CENTRES = {"median": np.median, "mean": np.mean, "none": lambda sample, axis: 0 * sample[0]}
 METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node", "row", "kernel", "filter", "channel")
@@ -66,7 +66,7 @@ def test_unknown_centring_names_the_nearest():
 @pytest.mark.parametrize("method", METHODS)
 def test_removed_terms_become_the_centre(method, how):
     weights = case(method)
-    for name, dense in next(pruning.sweep(weights, [1], method=method, centring=how)).weights().items():
+    for name, dense in pruning.Pruner(weights, method=method, centring=how).at_ratio(1).weights().items():
         if name not in ("conv1", "head"):
             sample = layers.observations(weights[name], purpose(method))
             after = layers.observations(dense, purpose(method))
@@ -80,7 +80,7 @@ def test_costs_and_errors(method, how):
     weights = case(method)
     for ratio in RATIOS:
         pruned, medians = (
-            next(pruning.sweep(weights, [ratio], method=method, centring=each)) for each in (how, "median")
+            pruning.Pruner(weights, method=method, centring=each).at_ratio(ratio) for each in (how, "median")
         )
         dense = pruned.weights()
         for name in pruned.pruned:
@@ -110,7 +110,7 @@ def test_a_centre_is_blind_to_a_shift_and_none_is_not(method):
     weights = case(method)
     shifted = {name: weight + 0.5 for name, weight in weights.items()}
     for how in layers.CENTRINGS:
-        one, other = (next(pruning.sweep(each, [0.5], method=method, centring=how)) for each in (weights, shifted))
+        one, other = (pruning.Pruner(each, method=method, centring=how).at_ratio(0.5) for each in (weights, shifted))
         same = all(np.allclose(other.weights()[name] - 0.5, dense, atol=1e-9) for name, dense in one.weights().items())
         assert same == (how != "none")
 

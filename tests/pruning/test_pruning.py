@@ -5,39 +5,18 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sgdtails import layers
-from sgdtails.config import architectures
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
 from sgdtails.pruning import methods as pruning
-from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.pruning.forms import PrunedNetwork
 from tests.conftest import ROOT
+from tests.pruning.networks import RATIOS, at_ratios, convolutional, network, reference
 
 FCN_METHODS = ("layer_magnitude", "global_magnitude", "singular_value", "node")
-RATIOS = [0, 0.1, 0.35, 0.5, 0.75, 0.9, 1]
-
-
-def network(widths=(12, 20, 15, 5), dtype=np.float32, seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = architectures.fully_connected_shapes(widths[0], widths[1:-1], widths[-1])
-    return {name: rng.standard_t(3, shape).astype(dtype) for name, shape in shapes.items()}
-
-
-def convolutional(seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = {"conv1": (6, 1, 3, 3), "conv2": (8, 6, 3, 3), "conv3": (7, 8, 3, 3), "head": (5, 28)}
-    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
-
-
-def reference(weights, x):
-    """Outputs of a fully connected network, in the plainest way."""
-    *hidden, head = weights.values()
-    for weight in hidden:
-        x = np.maximum(x @ weight.T, 0)
-    return x @ head.T
 
 
 def centred(weight, purpose):
@@ -74,11 +53,13 @@ def test_layer_magnitude_removes_the_promised_number_of_smallest_entries(case):
 def test_every_method_on_any_shape(case, method, p):
     weights, ratio = case
     purpose = {"singular_value": "singular_value", "node": "node"}.get(method, "univariate")
-    if any(not centred(weights[name], purpose).any() for name in list(weights)[:-1]):
+    names = layers.prunable(weights, method)  # not those of a single observation
+    assume(names)
+    if any(not centred(weights[name], purpose).any() for name in names):
         with pytest.raises(InputError, match="observations are equal"):  # one row or column is its own median
-            next(pruning.sweep(weights, [ratio], method=method, p=p))
+            pruning.Pruner(weights, method=method, p=p).at_ratio(ratio)
         return
-    pruned = next(pruning.sweep(weights, [ratio], method=method, p=p))
+    pruned = pruning.Pruner(weights, method=method, p=p).at_ratio(ratio)
     dense = pruned.weights()
     for name, weight in weights.items():
         assert dense[name].shape == weight.shape
@@ -94,7 +75,7 @@ def test_every_method_on_any_shape(case, method, p):
 
 @pytest.mark.parametrize("method", FCN_METHODS)
 def test_errors_and_costs_are_monotone_and_the_ends_are_exact(method):
-    pruned = list(pruning.sweep(network(), RATIOS, method=method))
+    pruned = at_ratios(network(), RATIOS, method=method)
     for norm in pruning.NORMS:
         errors = [each.relative_error(norm) for each in pruned]
         assert errors == sorted(errors) or method == "singular_value"
@@ -111,7 +92,7 @@ def test_errors_and_costs_are_monotone_and_the_ends_are_exact(method):
 def test_ratio_one_leaves_the_medians_alone(method):
     weights = network()
     purpose = {"singular_value": "singular_value", "node": "node"}.get(method, "univariate")
-    for name, dense in pruning.sweep(weights, [1], method=method).__next__().weights().items():
+    for name, dense in pruning.Pruner(weights, method=method).at_ratio(1).weights().items():
         if name != "head":
             median = np.median(layers.observations(weights[name], purpose), axis=0)
             expected = median[:, None] if method == "node" else median
@@ -195,7 +176,7 @@ def test_the_norm_decides_which_column_is_small():
 def test_convolutions_spare_the_first_layer_and_the_head():
     weights = convolutional()
     for method in ("layer_magnitude", "global_magnitude", "singular_value", "kernel"):
-        pruned = next(pruning.sweep(weights, [0.5], method=method))
+        pruned = pruning.Pruner(weights, method=method).at_ratio(0.5)
         assert pruned.pruned == {"conv2", "conv3"}
         np.testing.assert_array_equal(pruned.weights()["conv1"], weights["conv1"])
     assert layers.prunable(weights, "node") == []
@@ -258,7 +239,7 @@ def test_torch_arrays_give_the_same_networks(method):
     weights = convolutional() if method == "kernel" else network(dtype=np.float64)
     tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
     for one, other in zip(
-        pruning.sweep(weights, RATIOS, method=method), pruning.sweep(tensors, RATIOS, method=method), strict=True
+        at_ratios(weights, RATIOS, method=method), at_ratios(tensors, RATIOS, method=method), strict=True
     ):
         for name, dense in other.weights().items():
             assert isinstance(dense, torch.Tensor)
@@ -271,7 +252,7 @@ def test_weights_are_not_changed():
     weights = network()
     before = {name: weight.copy() for name, weight in weights.items()}
     for method in FCN_METHODS:
-        for pruned in pruning.sweep(weights, RATIOS, method=method):
+        for pruned in at_ratios(weights, RATIOS, method=method):
             pruned.chain(np.ones((2, 12), np.float32))
     for name, weight in weights.items():
         np.testing.assert_array_equal(weight, before[name])
@@ -282,7 +263,7 @@ def test_layers_of_equal_weights(method):
     weights = network()
     weights["fc2"] = np.full_like(weights["fc2"], 0.3)
     with pytest.raises(InputError, match="layer 'fc2'"):
-        next(pruning.sweep(weights, [0.5], method=method))
+        pruning.Pruner(weights, method=method).at_ratio(0.5)
 
 
 def test_bad_input():
@@ -292,7 +273,7 @@ def test_bad_input():
     with pytest.raises(InputError, match="give p > 0"):
         pruning.node(weights, 0.5, p=0)
     with pytest.raises(InputError, match="did you mean 'kernel'"):
-        next(pruning.sweep(weights, [0.5], method="kernels"))
+        pruning.Pruner(weights, method="kernels").at_ratio(0.5)
     weights["fc1"][0, 0] = np.inf
     with pytest.raises(InputError, match="layer 'fc1'"), np.errstate(invalid="ignore"):
         pruning.layer_magnitude(weights, 0.5)
@@ -301,9 +282,9 @@ def test_bad_input():
 def test_errors_are_the_same_to_the_last_digit_in_every_process():
     """Sums over layers must not follow the order of a set of names, which Python changes from process to process."""
     code = (
-        "from tests.pruning.test_pruning import *\n"
-        "pruned = list(pruning.sweep(network((12, 20, 15, 18, 16, 14, 5)), RATIOS, method='node'))\n"
-        "print([each.relative_error(p).hex() for each in pruned for p in pruning.NORMS])"
+        "from tests.pruning.networks import *\n"
+        "pruned = at_ratios(network((12, 20, 15, 18, 16, 14, 5)), RATIOS, method='node')\n"
+        "print([each.relative_error(p).hex() for each in pruned for p in methods.NORMS])"
     )
     found = {
         subprocess.run(
@@ -313,7 +294,7 @@ def test_errors_are_the_same_to_the_last_digit_in_every_process():
             stdout=subprocess.PIPE,
             check=True,
         ).stdout
-        for seed in range(4)
+        for seed in (1, 2)
     }
     assert len(found) == 1
 
@@ -333,7 +314,7 @@ def test_an_own_method(place):
     shapes = ((4, 2, 3, 3), (5, 4, 3, 3), (7, 20), (3, 7))
     weights = {n: place(rng.normal(size=shape).astype(np.float32)) for n, shape in zip(names, shapes, strict=True)}
     for ratio in (0.0, 0.3, 1.0):
-        own = next(pruning.sweep(weights, [ratio], method="mine", own=smallest))
+        own = pruning.Pruner(weights, method="mine", own=smallest).at_ratio(ratio)
         ours = pruning.layer_magnitude(weights, ratio)
         for name, weight in ours.weights().items():
             np.testing.assert_array_equal(np.asarray(own.weights()[name]), np.asarray(weight))
@@ -348,4 +329,4 @@ def test_what_an_own_method_may_not_give(gives):
     with pytest.raises(
         InputError, match=r"config key pruning.own.mine: it gave .*; it must give booleans of the weight's"
     ):
-        next(pruning.sweep(weights, [0.5], method="mine", own=gives))
+        pruning.Pruner(weights, method="mine", own=gives).at_ratio(0.5)

@@ -7,13 +7,13 @@ from torch.nn.functional import conv2d
 
 from sgdtails import layers
 from sgdtails.pruning import methods as pruning
-from tests.pruning.test_pruning import RATIOS, convolutional, network
+from tests.pruning.networks import RATIOS, at_ratios, convolutional, network
 
 HEAD = {"head": np.ones((2, 5))}
 
 
 def pruned(weights, method, ratio, **how):
-    return next(pruning.sweep(weights, [ratio], method=method, **how))
+    return pruning.Pruner(weights, method=method, **how).at_ratio(ratio)
 
 
 def conv(x, weight):
@@ -107,7 +107,7 @@ def test_relations_between_structures(ratio, p):
 def test_torch_arrays_and_the_ends(method):
     weights = network(dtype=np.float64) if method == "row" else convolutional()
     tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
-    sweeps = (pruning.sweep(each, RATIOS, method=method) for each in (weights, tensors))
+    sweeps = (at_ratios(each, RATIOS, method=method) for each in (weights, tensors))
     for ratio, one, other in zip(RATIOS, *sweeps, strict=True):
         for name, dense in other.weights().items():
             np.testing.assert_allclose(dense, one.weights()[name], atol=1e-12)

@@ -19,13 +19,7 @@ def test_every_column_and_every_key_or_its_section_has_a_meaning():
     assert not [row for row in columns if row.endswith("|  |")]
     rows = [line.split(" | ") for line in reference.config().splitlines() if line.startswith("| `")]
     meanings = {row[0].strip("| `"): row[-1].strip(" |") for row in rows}
-    tops = {
-        "datasets",
-        "datasets.sources.<name>",
-        "models.<name>",
-        "tails",
-        "pruning",
-    }  # their keys speak for themselves
+    tops = {"datasets", "datasets.sources.<name>", "models.<name>", "tails", "pruning"}  # their keys say what they hold
     for key, meaning in meanings.items():
         assert meaning or meanings.get(key.rpartition(".")[0]) or key in tops, key
 
@@ -33,7 +27,11 @@ def test_every_column_and_every_key_or_its_section_has_a_meaning():
 def test_comments_beside_a_key_or_above_it_are_its_own():
     text = "# Of one.\none: 1\ntwo:  # of two\n  three: 3  # of three\n  four: {a: 1}\nfive: 5\n"
     assert reference.comments(text) == {
-        **{"one": "Of one.", "two": "of two", "two.three": "of three", "two.four": "", "five": ""}
+        "one": "Of one.",
+        "two": "of two",
+        "two.three": "of three",
+        "two.four": "",
+        "five": "",
     }
 
 

@@ -1,54 +1,43 @@
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from sgdtails.errors import InputError
 from sgdtails.io import tables
-from sgdtails.report import page as report
-from sgdtails.report import report_tables
+from sgdtails.report import page, page_tables
 from sgdtails.schemas import run_schemas
 from tests.conftest import PLAIN, ROOT
 
 TEMPLATES = ROOT / "workflow/report"
-TEXT = dict.fromkeys(("title", "shows", "read", "alt"), "x")
+CAPTION = page.Caption(title="x", category="trust", shows="x", read="x", alt="x")
+
+
+MISSING = (
+    *(name for name, *_ in run_schemas.AVERAGES),
+    "width",
+    "depth",
+    "alpha",
+    "mean_alpha",
+    "mean_alpha_published",
+)
+RUN = {
+    "run": "a", "dataset": "digits", "model": "fcn4", "batch_size": 10, "step_size": 0.1, "eta_over_b": 0.01, "seed": 0,
+    "status": "converged", "iterations": 100, "train_nll": 0.1, "train_accuracy": 1.0, "test_nll": 0.1, "test_accuracy": 0.9,
+    "seconds": 3600.0, "device": "cpu", "precision": "fp32",
+}  # fmt: skip
+CLAIM = {
+    "claim": "c", "panel": "FCN4, DIGITS", "statement": "a < b", "source": "figure 1", "supports": "negative",
+    "quantities": "eta/b", "effect_name": "spearman_rho", "effect": -0.5, "effect_low": -1.0, "effect_high": 0.0,
+    "slope": None, "p": 0.1, "p_holm": 0.2, "n": 5, "seeds": 1, "excluded": 0, "excluded_why": None,
+    "verdict": "undecided", "reason": "p is large",
+}  # fmt: skip
 
 
 def run(name, **values):
-    row = {
-        **{
-            "run": name,
-            "dataset": "digits",
-            "model": "fcn4",
-            **PLAIN,
-            "batch_size": 10,
-            "step_size": 0.1,
-            "eta_over_b": 0.01,
-        },
-        **{"seed": 0, "status": "converged", "iterations": 100, "train_nll": 0.1, "train_accuracy": 1.0},
-        **{"test_nll": 0.1, "test_accuracy": 0.9, "seconds": 3600.0},
-        **dict.fromkeys(name for name, *_ in run_schemas.AVERAGES),
-        **dict.fromkeys(("width", "depth", "alpha", "mean_alpha", "mean_alpha_published")),
-        **{"device": "cpu", "precision": "fp32"},
-    }
-    return row | values
-
-
-def claim(**values):
-    row = {
-        **{"claim": "c", "panel": "FCN4, DIGITS", "statement": "a < b", "source": "figure 1", "supports": "negative"},
-        **{
-            "quantities": "eta/b",
-            "effect_name": "spearman_rho",
-            "effect": -0.5,
-            "effect_low": -1.0,
-            "effect_high": 0.0,
-            "slope": None,
-        },
-        **{"p": 0.1, "p_holm": 0.2, "n": 5, "seeds": 1, "excluded": 0, "excluded_why": None, "verdict": "undecided"},
-        **{"reason": "p is large"},
-    }
-    return row | values
+    return RUN | PLAIN | dict.fromkeys(MISSING) | {"run": name} | values
 
 
 def written(folder, name, rows):
@@ -59,7 +48,7 @@ def written(folder, name, rows):
 def test_the_cost_is_the_sum_of_its_panels():
     rows = [run("a"), run("b", seconds=1800.0), run("c", model="cnn", seconds=7200.0, device="H100")]
     averaging = [{"run": name, "seconds": 360.0} for name in "abc"]
-    cost = report_tables.cost(rows, averaging)
+    cost = page_tables.cost(rows, averaging)
     hours = {line[0].text: [cell.value for cell in line[3:7]] for line in (*cost.rows, cost.total)}
     assert hours == {
         "FCN4, DIGITS": pytest.approx([1.5, 0.2, 1.7, 0.85]),
@@ -71,58 +60,47 @@ def test_the_cost_is_the_sum_of_its_panels():
 
 def test_a_claim_without_an_effect_has_empty_cells():
     bare = dict.fromkeys(("effect", "effect_low", "effect_high", "p", "p_holm"))
-    [row] = report_tables.claims([claim(**bare)]).rows
+    [row] = page_tables.claims([CLAIM | bare]).rows
     assert [cell.text for cell in row[3:6]] == ["", "", ""]
     assert [cell.value for cell in row[3:6]] == [None, None, None]
 
 
 def test_text_cannot_become_part_of_the_page(tmp_path):
     hostile = "<script>alert(1)</script>"
-    page = report.page(
+    html = page.page(
         hostile,
         tables={
             "runs": written(tmp_path, "runs", [run("r")]),
-            "claims": written(tmp_path, "claims", [claim(statement=hostile)]),
+            "claims": written(tmp_path, "claims", [CLAIM | {"statement": hostile}]),
         },
         training=[run("r")],
         averaging=[{"run": "r", "seconds": 1.0}],
-        drawn=[
-            {
-                "name": "f",
-                "uri": "data:,",
-                "width": 1,
-                "height": 1,
-                "category": "trust",
-                **TEXT | {"alt": '" onload="x'},
-            }
-        ],
+        drawn=[page.Picture("f", replace(CAPTION, alt='" onload="x'), "data:,", width=1, height=1)],
         config={"study": hostile},
         templates=TEMPLATES,
     )
-    assert hostile not in page
-    assert '" onload="' not in page
-    assert page.count("<script>") == 1
-    assert "abcdef" in page  # the digest of the code
+    assert hostile not in html
+    assert '" onload="' not in html
+    assert html.count("<script>") == 1
+    assert "abcdef" in html  # the digest of the code
 
 
 def test_pictures_are_embedded_in_their_size(tmp_path):
     Image.new("RGBA", (30, 20), (0, 0, 255, 255)).save(tmp_path / "fig01.png")
-    [figure] = report.figures([tmp_path / "fig01.png"], {"fig01": {"category": "paper", **TEXT}})
-    assert (figure["width"], figure["height"]) == (30, 20)
-    assert figure["uri"].startswith("data:image/png;base64,")
+    [picture] = page.pictures([tmp_path / "fig01.png"], {"fig01": CAPTION})
+    assert (picture.width, picture.height) == (30, 20)
+    assert picture.uri.startswith("data:image/png;base64,")
 
 
 def test_a_figure_without_a_caption_is_an_error(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "own.png")
     with pytest.raises(InputError, match="own has no caption; add one"):
-        report.figures([tmp_path / "own.png"], {})
+        page.pictures([tmp_path / "own.png"], {})
 
 
 @pytest.mark.parametrize("change", [{"category": "art"}, {"more": "x"}])
 def test_a_caption_that_says_too_much_or_the_wrong_thing_is_an_error(tmp_path, change):
-    import yaml
-
     path = Path(tmp_path / "captions.yaml")
-    path.write_text(yaml.safe_dump({"own": {"category": "paper", **TEXT} | change}))
+    path.write_text(yaml.safe_dump({"own": asdict(CAPTION) | change}))
     with pytest.raises(InputError, match="own: a caption has alt, category, read, shows, title"):
-        report.captions(path)
+        page.captions(path)

@@ -3,18 +3,18 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sgdtails.config import grid
+from sgdtails.config import run_table
+from sgdtails.config.study import read_config
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
-from sgdtails.report import status, status_log
-from sgdtails.runtime.progress import Progress
+from sgdtails.report import status, status_overview
+from sgdtails.runtime import progress
 from sgdtails.schemas import run_schemas
 from tests.conftest import ROOT
 
@@ -33,7 +33,9 @@ def study(config):
 
 def write_rows(results, config, runs, *, seconds=100.0, iterations=1000, state="converged"):
     """The files of finished stages of these runs."""
-    table = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    table = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     for run in runs:
         row = table[run] | dict.fromkeys(("train_nll", "train_accuracy", "test_nll", "test_accuracy"))
         row |= {"run": run, "eta_over_b": 0.1, "status": state, "iterations": iterations, "seconds": seconds}
@@ -59,16 +61,24 @@ def write_averages(results, config, runs):
         )
 
 
-def write_log(path, total, *reports):
-    """A log with the lines that the trainer prints: run, iteration and what was measured."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    progress = Progress(total, every=0.0)
-    with path.open("a") as log, redirect_stderr(log):
+@pytest.fixture
+def beat(tmp_path, monkeypatch):
+    """Write heartbeats as a job does whose log has this name: run, iteration and what was measured."""
+
+    def write(log, total, *reports, stage="train"):
+        path = tmp_path / "s/logs" / stage / log
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        progress.start(path)
+        reporter = progress.Progress(total, every=0.0)
         for run in dict.fromkeys(run for run, *_ in reports):
-            progress.report(run, 0)
-        time.sleep(0.01)
+            reporter.report(run, 0)
+        time.sleep(0.01)  # a rate needs some time
         for run, iteration, values in reports:
-            progress.report(run, iteration, **values)
+            reporter.report(run, iteration, **values)
+
+    yield write
+    monkeypatch.setattr(progress, "_log", None)
 
 
 def lock_of(results, run, stage="train"):
@@ -77,36 +87,12 @@ def lock_of(results, run, stage="train"):
     return path.open("a")
 
 
-def test_lines_of_the_trainer_are_read_as_they_were_printed(tmp_path):
-    write_log(tmp_path / "a.log", 10**9, ("a", 1234, {"NLL": 0.25, "accuracy": 0.75}), ("b", 7, {}), ("a", 2345, {}))
-    found = status_log.progress((tmp_path / "a.log").read_text())
-    assert (found["a"].iteration, found["a"].nll, found["a"].accuracy) == (2345, 0.25, 0.75)
-    assert (found["b"].iteration, found["b"].nll) == (7, None)
-    assert found["b"].left > timedelta(days=1)
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("r: iteration 1,400  678 it/s  at most 0:00:57 left", timedelta(seconds=57)),
-        ("r: iteration 5  NLL nan  accuracy 0.1  1 it/s  at most 1 day, 2:03:04 left", timedelta(1, 7384)),
-        ("r: iteration 5  0 it/s  at most 12 days, 0:00:01 left", timedelta(12, 1)),
-    ],
-)
-def test_time_left_is_read_with_its_days(text, left):
-    assert status_log.progress(text)["r"].left == left
-
-
-def test_other_lines_of_a_log_are_no_progress():
-    assert status_log.progress("waiting for another process that works on r\nr: iteration x  1 it/s") == {}
-
-
-def test_a_run_is_running_while_its_lock_is_held_and_waiting_after(tmp_path, study):
-    write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000, (FIRST, 200, {"NLL": 0.5, "accuracy": 0.9}))
+def test_a_run_is_running_while_its_lock_is_held_and_waiting_after(tmp_path, study, beat):
+    beat(f"{FIRST}.log", 4000, (FIRST, 200, {"NLL": 0.5, "accuracy": 0.9}))
     with lock_of(tmp_path, FIRST) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         [job] = status.overview(study, tmp_path).jobs
-        assert (job.run, job.stage, job.seen, job.line.iteration, job.line.nll) == (FIRST, "train", True, 200, 0.5)
+        assert (job.run, job.stage, job.held, job.beat.iteration, job.beat.nll) == (FIRST, "train", True, 200, 0.5)
         assert (tmp_path / "s/checkpoints/train" / f"{FIRST}.lock").exists()
     (tmp_path / "s/checkpoints/train" / f"{FIRST}.lock").unlink()
     assert status.overview(study, tmp_path).jobs == []
@@ -118,13 +104,13 @@ def test_looking_leaves_the_lock_to_whoever_comes(tmp_path, study):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError if it were still held
 
 
-def test_where_locks_are_not_seen_the_age_of_the_log_decides(tmp_path, study):
-    write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000, (FIRST, 200, {}))
+def test_where_locks_are_not_seen_the_age_of_the_log_decides(tmp_path, study, beat):
+    beat(f"{FIRST}.log", 4000, (FIRST, 200, {}))
     lock_of(tmp_path, FIRST).close()
     [job] = status.overview(study, tmp_path).jobs
-    assert not job.seen
+    assert not job.held
     assert "lock is not seen" in "\n".join(status.lines(status.overview(study, tmp_path)))
-    assert status.overview(study, tmp_path, now=time.time() + status.FRESH + 1).jobs == []
+    assert status.overview(study, tmp_path, now=time.time() + status_overview.FRESH + 1).jobs == []
 
 
 def test_runs_are_counted_by_what_their_files_say(tmp_path, study):
@@ -143,20 +129,20 @@ def test_a_damaged_table_counts_as_a_run_that_waits(tmp_path, study):
     assert status.overview(study, tmp_path).ended["train"] == {}
 
 
-def test_time_left_is_what_runs_of_the_same_kind_took(tmp_path, study):
+def test_time_left_is_what_runs_of_the_same_kind_took(tmp_path, study, beat):
     write_rows(tmp_path, study, [FIRST], seconds=100.0, iterations=1000)
     write_averages(tmp_path, study, [FIRST])
-    write_log(tmp_path / "s/logs/train" / f"{SECOND}.log", 4000, (SECOND, 250, {}))
+    beat(f"{SECOND}.log", 4000, (SECOND, 250, {}))
     with lock_of(tmp_path, SECOND) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         # three quarters of one training, one training, two averages of 10 seconds
-        assert status.time_left(status.overview(study, tmp_path)) == (pytest.approx(75 + 100 + 2 * 10), 0)
+        assert status_overview.time_left(status.overview(study, tmp_path)) == (pytest.approx(75 + 100 + 2 * 10), 0)
 
 
-def test_nothing_is_said_of_a_kind_that_has_not_ended_once(tmp_path, study):
-    assert status.time_left(status.overview(study, tmp_path)) == (0.0, 6)
+def test_nothing_is_said_of_a_kind_that_has_not_ended_once(tmp_path, study, beat):
+    assert status_overview.time_left(status.overview(study, tmp_path)) == (0.0, 6)
     assert "Nothing is known yet of 6 stages" in "\n".join(status.lines(status.overview(study, tmp_path)))
-    write_log(tmp_path / "s/logs/train" / f"{SECOND}.log", 4000, (SECOND, 250, {}))
+    beat(f"{SECOND}.log", 4000, (SECOND, 250, {}))
     with lock_of(tmp_path, SECOND) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         # What its budget allows is in its own line; of all the rest that says nothing.
@@ -167,8 +153,8 @@ def test_nothing_is_said_of_a_kind_that_has_not_ended_once(tmp_path, study):
         assert "More than 0:02:55 of training" in "\n".join(status.lines(status.overview(study, tmp_path)))
 
 
-def test_no_table_is_begun_for_jobs_that_have_said_nothing(tmp_path, study):
-    write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000)
+def test_no_table_is_begun_for_jobs_that_have_said_nothing(tmp_path, study, beat):
+    beat(f"{FIRST}.log", 4000)
     with lock_of(tmp_path, FIRST) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         text = "\n".join(status.lines(status.overview(study, tmp_path)))
@@ -197,23 +183,18 @@ def test_checkpoints_tell_paused_runs_from_finished_ones(tmp_path, study):
     found = status.overview(study, tmp_path)
     assert found.paused == {FIRST: 600}
     assert found.ended["train"] == {SECOND: outcome | {"seconds": 9.0}}
-    with lock_of(tmp_path, FIRST) as file:  # a line without NLL has that of the history
-        fcntl.flock(file, fcntl.LOCK_EX)
-        write_log(tmp_path / "s/logs/train" / f"{FIRST}.log", 4000, (FIRST, 700, {}))
-        [job] = status.overview(study, tmp_path).jobs
-        assert (job.line.nll, job.line.accuracy) == (0.25, 0.5)
 
 
 FLEET = "fcn4_digits_b10_0.log"
 
 
-def test_runs_of_a_fleet_are_read_from_its_log(tmp_path, study):
-    write_log(tmp_path / "s/logs/train" / FLEET, 4000, (FIRST, 200, {}), (SECOND, 400, {}))
+def test_runs_of_a_fleet_are_read_from_its_log(tmp_path, study, beat):
+    beat(FLEET, 4000, (FIRST, 200, {}), (SECOND, 400, {}))
     files = [lock_of(tmp_path, run) for run in (FIRST, SECOND, THIRD)]
     for file in files:
         fcntl.flock(file, fcntl.LOCK_EX)
     found = status.overview(study, tmp_path)
-    assert [job.line and job.line.iteration for job in found.jobs] == [200, 400, None]
+    assert [job.beat and job.beat.iteration for job in found.jobs] == [200, 400, None]
     assert "with 1 job at once" not in "\n".join(status.lines(found))  # nothing has ended: no time to tell
     assert "1 more begin, or wait for a slot" in "\n".join(status.lines(found))
     write_rows(tmp_path, study, [THIRD], seconds=100.0, iterations=1000)
@@ -222,47 +203,42 @@ def test_runs_of_a_fleet_are_read_from_its_log(tmp_path, study):
         file.close()
 
 
-@pytest.mark.parametrize("newest", [FLEET, f"{FIRST}.log"])
-def test_the_newest_log_that_speaks_of_a_run_counts(tmp_path, study, newest):
-    """A run of a fleet may have been made again alone, and the other way round."""
-    ages = {FLEET: 200, f"{FIRST}.log": 200, "fcn4_digits_b10_1.log": 50, newest: 100}
-    for number, (name, age) in enumerate(ages.items()):
-        run = SECOND if name.endswith("_1.log") else FIRST
-        write_log(tmp_path / "s/logs/train" / name, 4000, (run, 100 + number, {}))
-        os.utime(tmp_path / "s/logs/train" / name, (time.time() - age,) * 2)
-    with lock_of(tmp_path, FIRST) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        [job] = status.overview(study, tmp_path).jobs
-    assert job.log.name == newest
-    assert job.line.iteration == 100 + list(ages).index(newest)
-    assert job.age == pytest.approx(100, abs=30)  # of a loaded machine
+def test_a_heartbeat_keeps_what_was_measured_last(tmp_path, study, beat):
+    beat(FLEET, 4000, (FIRST, 200, {"NLL": 0.5, "accuracy": 0.75}), (SECOND, 300, {}), (FIRST, 400, {}))
+    first, second = (progress.read(tmp_path / "s/logs/train", run) for run in (FIRST, SECOND))
+    assert (first.iteration, first.total, first.nll, first.accuracy, first.log) == (400, 4000, 0.5, 0.75, FLEET)
+    assert (second.iteration, second.nll) == (300, None)
+    assert first.left == timedelta(seconds=round(3600 / first.rate))
+    progress.finish()
+    assert progress.read(tmp_path / "s/logs/train", FIRST) is None
 
 
-def test_logs_of_another_day_and_of_finished_runs_are_not_read(tmp_path, study, monkeypatch):
-    logs = tmp_path / "s/logs/train"
-    write_rows(tmp_path, study, [FIRST])
-    for name in (FLEET, f"{FIRST}.log", f"{SECOND}.log"):
-        write_log(logs / name, 4000, (SECOND, 200, {}))
-    os.utime(logs / FLEET, (time.time() - 90_000,) * 2)
-    read = []
-    real = status_log.tail
-    monkeypatch.setattr(status_log, "tail", lambda path: read.append(path.name) or real(path))
-    status.overview(study, tmp_path)
-    assert read == [f"{SECOND}.log"]
+@pytest.mark.parametrize("data", ["", "{", "[]", '{"iteration": 1}', "\0"])
+def test_a_heartbeat_that_cannot_be_read_is_none(tmp_path, data):
+    (tmp_path / "heartbeats").mkdir()
+    (tmp_path / "heartbeats/a.json").write_text(data)
+    assert progress.read(tmp_path, "a") is None
 
 
-def test_what_a_fleet_has_said_last_is_one_line(tmp_path, study):
+def test_training_goes_on_where_no_heartbeat_can_be_written(tmp_path, study, beat):
+    (tmp_path / "s/logs/train").mkdir(parents=True)
+    (tmp_path / "s/logs/train/heartbeats").touch()
+    beat(FLEET, 4000, (FIRST, 200, {}))
+    assert progress.read(tmp_path / "s/logs/train", FIRST) is None
+
+
+def test_what_a_fleet_has_said_last_is_one_line(tmp_path, study, beat):
     log = tmp_path / "s/logs/train" / FLEET
-    write_log(log, 4000, (FIRST, 200, {}), (SECOND, 200, {}))
+    beat(FLEET, 4000, (FIRST, 200, {}), (SECOND, 200, {}))
     with log.open("a") as file:
         file.write("sgdtails: No space left on device: x; make room.\n")
     text = "\n".join(status.lines(status.overview(study, tmp_path)))
     assert f"{FIRST} and 1 more stopped: No space left on device: x; make room." in text
 
 
-def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study):
+def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study, beat):
     log = tmp_path / "s/logs/train" / f"{FIRST}.log"
-    write_log(log, 4000, (FIRST, 200, {}))
+    beat(log.name, 4000, (FIRST, 200, {}))
     with log.open("a") as file:
         file.write("sgdtails: No space left on device: x; make room.\n")
     assert status.overview(study, tmp_path).stopped == {FIRST: "No space left on device: x; make room."}
@@ -270,15 +246,15 @@ def test_what_a_stopped_job_has_said_last_is_shown(tmp_path, study):
 
 def test_a_config_is_joined_as_snakemake_joins_it(tmp_path, config):
     (tmp_path / "mine.yaml").write_text("study: mine\nstop: {budget: 1000}\n")
-    joined = status.read_config(tmp_path / "mine.yaml")
+    joined = read_config(tmp_path / "mine.yaml")
     assert joined == config | {"study": "mine", "stop": config["stop"] | {"budget": 1000}}
     (tmp_path / "empty.yaml").touch()
-    assert status.read_config(tmp_path / "empty.yaml") == config
+    assert read_config(tmp_path / "empty.yaml") == config
 
 
 def test_a_missing_config_is_one_sentence(tmp_path, capsys):
     with pytest.raises(InputError, match="--configfile"):
-        status.read_config(tmp_path / "none.yaml")
+        read_config(tmp_path / "none.yaml")
     assert status.main(["--configfile", str(tmp_path / "none.yaml")]) == 1
     assert capsys.readouterr().err.startswith("sgdtails: --configfile: cannot read")
 
@@ -292,7 +268,7 @@ def test_a_config_without_keys_is_one_sentence(tmp_path, capsys, text):
 
 def test_a_model_of_another_kind_is_no_second_kind(tmp_path):
     (tmp_path / "mine.yaml").write_text("models: {fcn4: {cnn: [4, M]}}\n")
-    assert status.read_config(tmp_path / "mine.yaml")["models"]["fcn4"] == {"cnn": [4, "M"]}
+    assert read_config(tmp_path / "mine.yaml")["models"]["fcn4"] == {"cnn": [4, "M"]}
 
 
 def test_a_folder_that_may_not_be_looked_into_is_one_sentence(tmp_path, capsys, monkeypatch):
@@ -327,7 +303,9 @@ def test_into_a_pipe_that_nobody_reads(tmp_path):
 
 def test_the_papers_215_runs_are_read_without_torch(tmp_path, config):
     """Which would take longer to import than all else."""
-    runs = grid.read_runs(config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT)
+    runs = run_table.read_runs(
+        config["runs"], datasets=config["datasets"]["sources"], models=config["models"], base=ROOT
+    )
     write_rows(tmp_path, config, runs)
     write_averages(tmp_path, config, list(runs)[:100])
     script = "import sys; from sgdtails.report import status; code = status.main(sys.argv[1:]); sys.exit(code or 'torch' in sys.modules)"

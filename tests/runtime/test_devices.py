@@ -23,7 +23,7 @@ def unusable_gpu(tmp_path, monkeypatch):
 
     (tmp_path / "nvidia0").touch()
     (tmp_path / "nvidiactl").touch()
-    monkeypatch.setattr(devices.leases, "take", lambda: None)  # no GPU of this machine is asked for
+    monkeypatch.setattr(devices.gpu_locks, "take", lambda: None)  # no GPU of this machine is asked for
     monkeypatch.setattr(devices, "_DEVICES", tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "init", init)

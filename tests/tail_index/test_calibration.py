@@ -3,21 +3,21 @@ import pyarrow as pa
 import pytest
 
 from sgdtails.errors import InputError
-from sgdtails.figures import trust_figures
+from sgdtails.figures import trust
 from sgdtails.schemas import study_schemas as schemas
 from sgdtails.tail_index import calibration, nulls
-from sgdtails.tail_index.readings import WORDS
+from sgdtails.tail_index.classify import LABELS
 
 
 @pytest.fixture(scope="module")
 def table():
-    rows = calibration.rows(structure="independent", shape=[192, 9], alpha=[1.5, 2.0], layers=25, seed=0)
+    rows = calibration.calibration_rows(structure="independent", shape=[192, 9], alpha=[1.5, 2.0], layers=25, seed=0)
     return pa.Table.from_pylist(list(rows), schema=schemas.SCHEMAS["calibration"])
 
 
 @pytest.fixture(scope="module")
 def confusion():
-    rows = list(calibration.confusion(shapes=[[128, 64]], layers=3, seed=0))
+    rows = list(calibration.confusion_rows(shapes=[[128, 64]], layers=3, seed=0))
     return pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["confusion"])
 
 
@@ -35,15 +35,15 @@ def test_whole_sample_estimators_are_right_where_tail_estimators_are_not(table):
 
 def test_every_layer_is_read_once(confusion):
     rows = confusion.to_pylist()
-    assert len(rows) == len(calibration.LAWS) * len(WORDS)
+    assert len(rows) == len(calibration.LAWS) * len(LABELS)
     for law in calibration.LAWS:
         assert sum(row["count"] for row in rows if row["law"] == law) == 3
 
 
 def test_figures_show_every_estimator_and_law(table, confusion):
-    figure = trust_figures.calibration(table)
+    figure = trust.calibration(table).figure()
     assert [len(axes.get_lines()) for axes in figure.axes] == [11, 10, 10]  # and a line at no bias
-    figure = trust_figures.confusion(confusion)
+    figure = trust.confusion(confusion).figure()
     assert len(figure.axes[0].get_yticklabels()) == len(calibration.LAWS)
 
 
@@ -80,7 +80,7 @@ def test_profiles_draw_every_layer():
             rng.standard_normal((64, 9)), rng.standard_normal((64, 9)), head=False, replicates=2, seed=[0]
         )
     ]
-    figure = trust_figures.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"]))
+    figure = trust.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"])).figure()
     assert len(figure.axes) == 4
     assert all(len(axes.collections) == 3 and len(axes.get_lines()) == 1 for axes in figure.axes)
     assert figure.axes[0].get_title() == "fc0: undecided"
@@ -96,7 +96,7 @@ def test_layers_without_a_profile_keep_their_place():
             for e in ("uni", "multi")
         ),
     ]
-    figure = trust_figures.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"]))
+    figure = trust.profiles(pa.Table.from_pylist(rows, schema=schemas.SCHEMAS["profiles"])).figure()
     assert [axes.get_title() for axes in figure.axes] == ["fc0: undecided", "", "fc2: undecided", "", "", ""]
     said = ["".join(text.get_text() for text in axes.texts) for axes in figure.axes]
     assert said == ["no profile", "no profile", "", "", "no profile", ""]
@@ -106,4 +106,4 @@ def test_layers_without_a_profile_keep_their_place():
 
 def test_shapes_without_an_estimate_are_named():
     with pytest.raises(InputError, match=r"calibration\.shapes: 127 x 10: 127 observations have no admissible"):
-        list(calibration.rows(structure="independent", shape=[127, 10], alpha=[1.5], layers=2, seed=0))
+        list(calibration.calibration_rows(structure="independent", shape=[127, 10], alpha=[1.5], layers=2, seed=0))

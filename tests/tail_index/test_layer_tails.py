@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sgdtails.config import dotted
+from sgdtails.config import plugins
 from sgdtails.errors import InputError
 from sgdtails.schemas import study_schemas as schemas
 from sgdtails.stable import sampling as stable
@@ -112,7 +112,7 @@ def test_skewed_weights_are_flagged():
 def test_a_layer_without_a_tail_index_has_rows_with_the_reason(weight, reason):
     with np.errstate(invalid="ignore"):
         rows = list(layer_tails.of_layer(weight))
-        readings = list(layer_tails.per_layer_readings({"fc1": weight}, seed=0))
+        readings = list(layer_tails.per_layer_classes({"fc1": weight}, seed=0))
     multivariate = rows[0]
     assert reason in multivariate["reason"]
     for row in rows:
@@ -122,9 +122,9 @@ def test_a_layer_without_a_tail_index_has_rows_with_the_reason(weight, reason):
 
 
 def test_readings_have_a_row_per_layer():
-    rows = list(layer_tails.per_layer_readings(WEIGHTS, seed=0))
+    rows = list(layer_tails.per_layer_classes(WEIGHTS, seed=0))
     assert [(row["layer"], row["layer_name"]) for row in rows] == [(0, "fc1"), (1, "head")]
-    assert rows == list(layer_tails.per_layer_readings(WEIGHTS, seed=0))
+    assert rows == list(layer_tails.per_layer_classes(WEIGHTS, seed=0))
 
 
 @pytest.mark.parametrize(("robustness", "times"), [(False, 4.5), (True, 5.3)])
@@ -188,6 +188,6 @@ def test_an_own_estimator_cannot_change_the_sample():
 
 def test_names_of_own_functions():
     with pytest.raises(InputError, match=r"config key tails.own: there is a hill already"):
-        dotted.load_all({"hill": "math.sqrt"}, "config key tails.own", ["hill"])
+        plugins.load_all({"hill": "math.sqrt"}, "config key tails.own", ["hill"])
     with pytest.raises(InputError, match=r"config key tails.own.mine: cannot import 'math.none'"):
-        dotted.load_all({"mine": "math.none"}, "config key tails.own", ["hill"])
+        plugins.load_all({"mine": "math.none"}, "config key tails.own", ["hill"])

@@ -70,8 +70,8 @@ def test_tails_are_those_of_numpy(device):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_readings_are_those_of_numpy(device):
-    found = list(layer_tails.per_layer_readings(placed(WEIGHTS, device), seed=3))
-    assert_close(found, list(layer_tails.per_layer_readings(WEIGHTS, seed=3)))
+    found = list(layer_tails.per_layer_classes(placed(WEIGHTS, device), seed=3))
+    assert_close(found, list(layer_tails.per_layer_classes(WEIGHTS, seed=3)))
 
 
 @pytest.mark.parametrize("device", DEVICES)

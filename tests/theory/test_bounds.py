@@ -9,9 +9,9 @@ from scipy.special import gammaln
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import tables
-from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.stable import sampling as stable
-from sgdtails.theory import bounds, run_bounds, stable_bound
+from sgdtails.theory import bounds, corollary, run_bounds
 
 
 def lattice(d):
@@ -154,19 +154,19 @@ def test_settings_without_a_meaning(change):
 @pytest.mark.parametrize("alpha", [1.1, 1.5, 1.9])
 def test_unit_scale_normalises_the_tail(alpha):
     """P(|x| > t) of SaS(s) nears 2*C*(s/t)^alpha with C = Gamma(alpha)*sin(pi*alpha/2)/pi: here 2/alpha at t = 1."""
-    scale = stable_bound.unit_scale(alpha)
+    scale = corollary.unit_scale(alpha)
     tail = 2 * math.gamma(alpha) * math.sin(math.pi * alpha / 2) / math.pi * scale**alpha
     assert tail == pytest.approx(2 / alpha, rel=1e-12)
 
 
-LAYERS = stable_bound.StableLayers((1.8, 1.6, 1.7), (0.02, 0.01, 0.03), SETTING.sizes)
+LAYERS = corollary.StableLayers((1.8, 1.6, 1.7), (0.02, 0.01, 0.03), SETTING.sizes)
 
 
 def test_corollary_1_is_the_paper_s_form():
     """Gap (a*sigma_0^L/tau + 1)*sqrt((kappa + epsilon_kappa)*d*log(n)/n), gamma = tau + b*sigma_0^L*sqrt(d) (paper, 4.4, 4.5)."""
-    there, found = stable_bound.corollary_1(SETTING, LAYERS)
+    there, found = corollary.corollary_1(SETTING, LAYERS)
     n, d, depth, alpha = 60_000, 10_000, 3, 1.6
-    units = [scale / stable_bound.unit_scale(a) for scale, a in zip(LAYERS.scales, LAYERS.alphas, strict=True)]
+    units = [scale / corollary.unit_scale(a) for scale, a in zip(LAYERS.scales, LAYERS.alphas, strict=True)]
     mean_square = sum(size / d * unit**2 for size, unit in zip(SETTING.sizes, units, strict=True))
     scale = math.sqrt(mean_square) / (4 ** (-1 / alpha) * math.sqrt(depth) / 3 * d ** -(0.5 + 1 / alpha))
     assert LAYERS.log_scale == pytest.approx(math.log(scale), rel=1e-12)
@@ -187,21 +187,21 @@ def test_lemma_5_bounds_norms_of_stable_weights():
     for _ in range(200):
         parts = [stable.sample(a, n, scale=s, rng=rng) for a, s, n in zip(*dataclasses.astuple(LAYERS), strict=True)]
         exceeded += math.sqrt(sum(float(part @ part) for part in parts)) > math.exp(LAYERS.log_radius)
-    there, _ = stable_bound.corollary_1(SETTING, LAYERS)
+    there, _ = corollary.corollary_1(SETTING, LAYERS)
     assert there.delta < 0.1
     assert exceeded / 200 <= there.delta
 
 
 def test_conditions_of_corollary_1():
     near = dataclasses.replace(LAYERS, alphas=(1.8, 1.6, 1.9999))
-    assert "(2 - max alpha)" in stable_bound.corollary_1(SETTING, near)[1].unmet[0]
+    assert "(2 - max alpha)" in corollary.corollary_1(SETTING, near)[1].unmet[0]
     few = dataclasses.replace(SETTING, kappas=(0.0, 0.0, 0.001))
-    assert stable_bound.corollary_1(few, LAYERS)[1].unmet == ("2 exp(-kappa d/2) <= d^-beta",)
+    assert corollary.corollary_1(few, LAYERS)[1].unmet == ("2 exp(-kappa d/2) <= d^-beta",)
     for alphas in ((1.0, 1.5, 1.5), (1.5, 2.0, 1.5)):
         with pytest.raises(InputError, match="between 1 and 2"):
             dataclasses.replace(LAYERS, alphas=alphas)
     with pytest.raises(InputError, match="1 < alpha < 2"):
-        stable_bound.unit_scale(2.0)
+        corollary.unit_scale(2.0)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,9 @@ OPTIONS = {"epsilon": 0.1, "delta": 0.05, "uncompressed": 0.05, "tau": 1.0, "rad
 
 def rows_of(network, alphas=(1.5, 1.7, 1.9), fully_connected=True, **changed):
     weights, splits = network
-    found = run_bounds.rows(weights, splits, alphas=alphas, fully_connected=fully_connected, **(OPTIONS | changed))
+    found = run_bounds.bounds_rows(
+        weights, splits, alphas=alphas, fully_connected=fully_connected, **(OPTIONS | changed)
+    )
     return {row["statement"]: row for row in found}
 
 

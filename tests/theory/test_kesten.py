@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from sgdtails.digests import code_digest
 from sgdtails.errors import InputError
-from sgdtails.figures import plotting
+from sgdtails.figures import registry
 from sgdtails.io import tables
 from sgdtails.models import building as models
 from sgdtails.tail_index import mmo as tail_index
 from sgdtails.theory import kesten
-from sgdtails.training.engines import modules
+from sgdtails.training.engines.module import ModuleEngine
 from tests.conftest import ROOT, script
 
 KESTEN = {0.6: 2.3017, 0.7: 1.8705, 0.8: 1.5464, 0.9: 1.2936, 1.0: 1.0908}
@@ -109,7 +110,7 @@ def test_settings_without_a_stationary_law_are_refused():
 )
 def test_parts_that_cannot_be_estimated_are_refused(chains, parts, message):
     with pytest.raises(InputError, match=message):
-        list(kesten.table(grid=[], chains=chains, parts=parts, burn_in=0, length=1, seed=0))
+        list(kesten.kesten_rows(grid=[], chains=chains, parts=parts, burn_in=0, length=1, seed=0))
 
 
 class Chains(torch.nn.Module):
@@ -131,13 +132,13 @@ def averaged_chains(eta: float, count: int, *, burn_in: int, length: int) -> np.
 
     samples = torch.randn(2, burn_in + length, count, dtype=torch.float64, generator=generator)
     model = Chains(count)
-    lane = modules.Module(model, *samples, batch_size=1, loss=loss)
-    lane.put(0, models.state(model), eta)
+    engine = ModuleEngine(model, *samples, batch_size=1, loss=loss)
+    engine.put(0, models.state(model), eta)
     order = torch.arange(burn_in + length)[:, None, None]
-    lane.advance(order[:burn_in])
-    lane.accumulate(True)
-    lane.advance(order[burn_in:])
-    return lane.sum_of(0)["weight"] / length
+    engine.advance(order[:burn_in])
+    engine.accumulate(True)
+    engine.advance(order[burn_in:])
+    return engine.sum_of(0)["weight"] / length
 
 
 # Averages of finitely many iterates are only nearly stable: what that adds to 1/alpha at K1 = 64, as seen
@@ -196,7 +197,11 @@ SETTINGS = {
         {"dimension": [1], "batch_size": [1, 2], "eta": [0.5, 0.9]},
         {"dimension": [3], "batch_size": [5], "eta": [0.7]},
     ],
-    **{"chains": 1600, "parts": 4, "burn_in": 20, "length": 30, "seed": 0},
+    "chains": 1600,
+    "parts": 4,
+    "burn_in": 20,
+    "length": 30,
+    "seed": 0,
 }
 
 
@@ -204,9 +209,12 @@ SETTINGS = {
 def written(tmp_path_factory) -> pa.Table:
     folder = tmp_path_factory.mktemp("kesten")
     smk = SimpleNamespace(
-        params=SimpleNamespace(settings=json.dumps(SETTINGS), code=""), output=[str(folder / "kesten.parquet")]
+        params=SimpleNamespace(
+            settings=json.dumps(SETTINGS), table="kesten", functions=["sgdtails.theory.kesten.kesten_rows"], code=""
+        ),
+        output=[str(folder / "kesten.parquet")],
     )
-    script("kesten").main(smk)
+    script("simulate").main(smk)
     return tables.read(smk.output[0])
 
 
@@ -230,7 +238,7 @@ def test_the_table_has_every_estimate_of_every_setting(written):
 
 
 def test_more_settings_do_not_change_the_first_ones(written):
-    alone = list(kesten.table(**(SETTINGS | {"grid": [{"dimension": [1], "batch_size": [1], "eta": [0.5]}]})))
+    alone = list(kesten.kesten_rows(**(SETTINGS | {"grid": [{"dimension": [1], "batch_size": [1], "eta": [0.5]}]})))
     assert alone == written.to_pylist()[: len(alone)]
 
 
@@ -244,7 +252,7 @@ def test_estimates_forget_place_and_scale_of_each_part():
 
 
 def test_the_figure_draws_every_setting(written):
-    figure = plotting.FIGURES["kesten"](written)
+    figure = registry.FIGURES["kesten"](written).figure()
     drawn = [axes for axes in figure.axes if axes.axison]
     assert len(drawn) == 6
     truth = sorted({1 / alpha for alpha in written["alpha_true"].to_pylist()})
@@ -266,5 +274,20 @@ def test_the_figure_draws_every_setting(written):
 
 
 def test_the_job_needs_no_torch():
-    program = "import runpy, sys; runpy.run_path('workflow/scripts/kesten.py'); sys.exit('torch' in sys.modules)"
+    program = (
+        "import runpy, sys; runpy.run_path('workflow/scripts/simulate.py'); "
+        "import sgdtails.theory.kesten; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}).returncode == 0
+
+
+SIMULATIONS = ("theory.kesten", "theory.synthetic", "theory.bounds", "theory.theorems", "tail_index.calibration")
+
+
+@pytest.mark.parametrize("name", SIMULATIONS)
+def test_a_simulation_depends_on_no_other(name):
+    starts = [ROOT / "workflow/scripts/simulate.py", ROOT / f"sgdtails/{name.replace('.', '/')}.py"]
+    files = code_digest.trees(starts, ROOT)
+    assert {str(file.relative_to(ROOT)) for file in files} & {
+        f"sgdtails/{each.replace('.', '/')}.py" for each in SIMULATIONS
+    } == {f"sgdtails/{name.replace('.', '/')}.py"}

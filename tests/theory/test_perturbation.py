@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
-from sgdtails.figures import theory_figures
+from sgdtails.figures import theory
 from sgdtails.io import storage, tables
-from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.schemas.study_schemas import SCHEMAS
 from sgdtails.theory import perturbation
 from tests.conftest import Files, script
@@ -95,7 +95,7 @@ def rows():
     rng = np.random.default_rng(0)
     weights = {name: weight.astype(np.float32) for name, weight in network([16, 40, 30, 5], rng).items()}
     split = split_of(rng.integers(0, 4, (2300, 1, 4, 4), dtype=np.uint8))
-    return weights, split, list(perturbation.rows(weights, split, ratios=[0, 0.3, 0.6, 1]))
+    return weights, split, list(perturbation.perturbation_rows(weights, split, ratios=[0, 0.3, 0.6, 1]))
 
 
 def test_rows_of_a_pruned_network(rows):
@@ -124,13 +124,13 @@ def test_what_is_measured_is_the_worst_image_of_all_batches(rows):
 def test_weights_that_are_all_equal_are_refused(rows):
     _, split, _ = rows
     with pytest.raises(InputError, match="equal"):
-        list(perturbation.rows({"fc1": np.ones((3, 16)), "head": np.ones((2, 3))}, split, ratios=[0.5]))
+        list(perturbation.perturbation_rows({"fc1": np.ones((3, 16)), "head": np.ones((2, 3))}, split, ratios=[0.5]))
 
 
 def test_the_figure_shows_every_moved_network_below_the_line(rows):
     known = {"run": "a", "dataset": "digits", "model": "fcn4", "variant": "", "weights": "last"}
     table = pa.Table.from_pylist([known | row for row in rows[2]], schema=SCHEMAS["perturbation"])
-    (axes,) = theory_figures.perturbation(table).axes
+    (axes,) = theory.perturbation(table).figure().axes
     assert axes.get_title() == "FCN4, DIGITS\n1 run, 3 pruned networks"
     lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
     for label in ("bound (C.1)", "bound (C.2)"):
@@ -142,11 +142,11 @@ def test_the_figure_shows_every_moved_network_below_the_line(rows):
 def test_networks_are_pruned_by_the_given_centring_and_exempt_layers(rows):
     weights, split, found = rows
     outputs = PrunedNetwork.unpruned(weights).chain(split.images.reshape(2300, -1).astype(np.float32))
-    (gone,) = perturbation.rows(weights, split, ratios=[1], centring="none")
+    (gone,) = perturbation.perturbation_rows(weights, split, ratios=[1], centring="none")
     assert gone["epsilon"] == 1  # hidden layers of zeros, where a centre would stay
     assert gone["measured"] == pytest.approx(np.linalg.norm(outputs, axis=1).max(), rel=1e-5)
     assert found[3]["epsilon"] != 1
-    (whole,) = perturbation.rows(weights, split, ratios=[1], exempt=[0, "fc2", "head"])
+    (whole,) = perturbation.perturbation_rows(weights, split, ratios=[1], exempt=[0, "fc2", "head"])
     assert (whole["measured"], whole["epsilon"]) == (0, 0)
 
 
@@ -156,7 +156,7 @@ def test_torch_arrays_give_the_same_rows(rows):
     cpu = torch.device("cpu")
     there = data.Split(dataset.train_images, dataset.train_labels, dataset, cpu)
     tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
-    others = list(perturbation.rows(tensors, there, ratios=[0, 0.3, 0.6, 1]))
+    others = list(perturbation.perturbation_rows(tensors, there, ratios=[0, 0.3, 0.6, 1]))
     for one, other in zip(found, others, strict=True):
         assert one.keys() == other.keys()
         for key, value in one.items():

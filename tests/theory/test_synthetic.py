@@ -8,7 +8,7 @@ from sgdtails.theory import bounds, synthetic
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(synthetic.matrices(draws=40, size=500, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
+    return list(synthetic.synthetic_rows(draws=40, size=500, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
 
 
 def panel(rows, structure):
@@ -34,7 +34,7 @@ def test_columns_lie_between(rows):
 
 
 def test_each_draw_has_its_own_generator(rows):
-    again = list(synthetic.matrices(draws=2, size=500, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
+    again = list(synthetic.synthetic_rows(draws=2, size=500, alpha=[1.75, 2.0], p=2.0, epsilon=0.1, seed=0))
     assert again == rows[:6]
 
 
@@ -58,7 +58,7 @@ def test_bad_elliptical_parameters():
 
 
 def test_magnitudes_count_every_draw():
-    rows = list(synthetic.magnitudes(alpha=1.7, draws=10_000, bins=100, seed=0))
+    rows = list(synthetic.magnitude_rows(alpha=1.7, draws=10_000, bins=100, seed=0))
     assert sum(row["count"] for row in rows) == 10_000
     assert sum(row["share"] for row in rows) == pytest.approx(1)
     assert sum(row["share"] for row in rows[10:]) > 0.3  # few draws, much of the norm
@@ -77,6 +77,6 @@ def test_p_epsilon_is_below_its_bound_and_increases():
 
 
 def test_the_table_of_theory():
-    rows = list(bounds.grid(epsilon=[0.1, 0.2], points=5))
+    rows = list(bounds.theory_rows(epsilon=[0.1, 0.2], points=5))
     assert len(rows) == 10
     assert rows[0] == {"epsilon": 0.1, "kappa": 0.0, "p_epsilon": pytest.approx(0.1), "bound": pytest.approx(0.3)}

@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from sgdtails.figures import theory_figures
+from sgdtails.figures import theory
 from sgdtails.pruning import compression
 from sgdtails.schemas.study_schemas import SCHEMAS
+from sgdtails.stable import limits
 from sgdtails.stable import sampling as stable
-from sgdtails.stable import stable_limits
 from sgdtails.theory import theorems
 
 GRID = {
@@ -27,7 +27,7 @@ GRID = {
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(theorems.rows(**GRID))
+    return list(theorems.theorem_rows(**GRID))
 
 
 def of(rows, theorem, quantity="error", **known):
@@ -39,51 +39,51 @@ def of(rows, theorem, quantity="error", **known):
 def test_the_law_of_magnitudes_is_scipy_s(alpha):
     for t in (0.3, 1.0, 5.0):
         exact = 2 * stats.levy_stable.cdf(t, alpha, 0) - 1
-        assert stable_limits.distribution(alpha, t) == pytest.approx(exact, abs=1e-8)
+        assert limits.distribution(alpha, t) == pytest.approx(exact, abs=1e-8)
 
 
 def test_the_law_of_magnitudes_in_closed_form():
     for t in (0.3, 1.0, 5.0):
-        assert stable_limits.distribution(1.0, t) == pytest.approx(2 * stats.cauchy.cdf(t) - 1, rel=1e-12)
+        assert limits.distribution(1.0, t) == pytest.approx(2 * stats.cauchy.cdf(t) - 1, rel=1e-12)
         normal = stats.norm(scale=math.sqrt(2))  # SaS(1) at alpha = 2
-        assert stable_limits.distribution(2.0, t) == pytest.approx(2 * normal.cdf(t) - 1, rel=1e-7)
+        assert limits.distribution(2.0, t) == pytest.approx(2 * normal.cdf(t) - 1, rel=1e-7)
         # E[x^2; |x| <= t] of N(0, 1) is 2*(Phi(t) - 1/2 - t*phi(t)).
         z = t / math.sqrt(2)
         share = 2 * (stats.norm.cdf(z) - 0.5 - z * stats.norm.pdf(z))
-        assert stable_limits.truncated_share(2.0, t, 2.0) == pytest.approx(share, rel=1e-6)
+        assert limits.truncated_share(2.0, t, 2.0) == pytest.approx(share, rel=1e-6)
 
 
 def test_moments():
-    assert stable_limits.absolute_moment(1.5, 1.0) == pytest.approx(2 * math.gamma(1 / 3) / math.pi)
-    assert stable_limits.absolute_moment(2.0, 2.0) == pytest.approx(2)
-    assert stable_limits.absolute_moment(2.0, 4.0) == pytest.approx(12)
-    assert stable_limits.absolute_moment(1.0, 0.5) == pytest.approx(math.sqrt(2))
-    assert stable_limits.absolute_moment(1.5, 1.5) == math.inf
+    assert limits.absolute_moment(1.5, 1.0) == pytest.approx(2 * math.gamma(1 / 3) / math.pi)
+    assert limits.absolute_moment(2.0, 2.0) == pytest.approx(2)
+    assert limits.absolute_moment(2.0, 4.0) == pytest.approx(12)
+    assert limits.absolute_moment(1.0, 0.5) == pytest.approx(math.sqrt(2))
+    assert limits.absolute_moment(1.5, 1.5) == math.inf
     for alpha, p, t in ((1.5, 1.0, 1e4), (0.8, 0.5, 1e6), (1.9, 1.5, 1e4)):
         # P(|x| > t) nears 2*C*t^-alpha, so that what lies above t is E[|x|^p] less 2*C*alpha/(alpha-p)*t^(p-alpha).
         tail = 2 * math.gamma(alpha) * math.sin(math.pi * alpha / 2) / math.pi * alpha / (alpha - p) * t ** (p - alpha)
-        above = 1 - stable_limits.truncated_share(alpha, t, p)
-        assert above == pytest.approx(tail / stable_limits.absolute_moment(alpha, p), rel=0.01)
-        assert 1 - stable_limits.distribution(alpha, t) == pytest.approx(
+        above = 1 - limits.truncated_share(alpha, t, p)
+        assert above == pytest.approx(tail / limits.absolute_moment(alpha, p), rel=0.01)
+        assert 1 - limits.distribution(alpha, t) == pytest.approx(
             tail * (alpha - p) / alpha * t**-p, rel=0.01, abs=1e-12
         )
 
 
 def test_known_limits_of_pruning():
     # The pruned fractions at a relative l2 error of 0.1 of the paper's figure 3: normal 0.2653.
-    assert 1 - stable_limits.entries_kappa(2.0, 0.1, 2.0) == pytest.approx(0.2653, abs=5e-5)
-    assert stable_limits.entries_limit(2.0, 1 - 0.26529114, 2.0) == pytest.approx(0.1, abs=1e-6)
-    assert stable_limits.entries_limit(1.5, 0.1, 2.0) == stable_limits.entries_limit(1.5, 0.1, 1.5) == 0
-    assert stable_limits.entries_kappa(1.5, 0.1, 2.0) == 0
+    assert 1 - limits.entries_kappa(2.0, 0.1, 2.0) == pytest.approx(0.2653, abs=5e-5)
+    assert limits.entries_limit(2.0, 1 - 0.26529114, 2.0) == pytest.approx(0.1, abs=1e-6)
+    assert limits.entries_limit(1.5, 0.1, 2.0) == limits.entries_limit(1.5, 0.1, 1.5) == 0
+    assert limits.entries_kappa(1.5, 0.1, 2.0) == 0
     # p just below alpha: the largest entries carry the norm, and no share of them is too small.
     for epsilon in (0.5, 0.999):
-        assert stable_limits.entries_kappa(1.5, epsilon, 1.499) == 0
-    assert 0 < stable_limits.entries_kappa(1.5, 0.5, 1.4) < 1e-2
-    assert (stable_limits.entries_limit(2.0, 0.0, 2.0), stable_limits.entries_limit(2.0, 1.0, 2.0)) == (1, 0)
+        assert limits.entries_kappa(1.5, epsilon, 1.499) == 0
+    assert 0 < limits.entries_kappa(1.5, 0.5, 1.4) < 1e-2
+    assert (limits.entries_limit(2.0, 0.0, 2.0), limits.entries_limit(2.0, 1.0, 2.0)) == (1, 0)
     # Equal columns: keeping the share kappa of them leaves (1-kappa)^(1/p).
-    assert stable_limits.columns_limit(2.0, 0.19, 2.0) == pytest.approx(0.9)
-    assert (stable_limits.columns_limit(1.5, 0.1, 2.0), stable_limits.columns_limit(1.5, 0.1, 1.5)) == (0, None)
-    assert (stable_limits.singular_values_limit(1.5, 0.1, 1.0), stable_limits.singular_values_limit(1.5, 0.1, 0.5)) == (
+    assert limits.columns_limit(2.0, 0.19, 2.0) == pytest.approx(0.9)
+    assert (limits.columns_limit(1.5, 0.1, 2.0), limits.columns_limit(1.5, 0.1, 1.5)) == (0, None)
+    assert (limits.singular_values_limit(1.5, 0.1, 1.0), limits.singular_values_limit(1.5, 0.1, 0.5)) == (
         0,
         None,
     )
@@ -93,8 +93,8 @@ def test_known_limits_of_pruning():
 def test_a_large_sample_is_at_its_limit(alpha, p):
     """Where E|x|^(2p) is finite, the error of 10^6 entries is within a few 10^-3 of its limit: 5 standard errors of a mean."""
     errors = compression.relative_errors(stable.sample(alpha, 1_000_000, rng=np.random.default_rng(1)), p)
-    limit = stable_limits.entries_limit(alpha, 0.3, p)
-    moments = [stable_limits.absolute_moment(alpha, power) for power in (p, 2 * p)]
+    limit = limits.entries_limit(alpha, 0.3, p)
+    moments = [limits.absolute_moment(alpha, power) for power in (p, 2 * p)]
     deviation = math.sqrt(moments[1] / moments[0] ** 2) / 1000 / p  # of the error, relative
     assert theorems.kept_error(errors, 0.3) == pytest.approx(limit, rel=5 * deviation)
 
@@ -105,7 +105,7 @@ def test_the_quarter_circle_law_of_a_normal_matrix():
     squares = np.linalg.svd(matrix, compute_uv=False) ** 2
     for p in (0.5, 1.0, 2.0):
         found = theorems.kept_error(compression.relative_errors(squares, p), 0.3)
-        assert found == pytest.approx(stable_limits.singular_values_limit(2.0, 0.3, p), abs=3 / 600)
+        assert found == pytest.approx(limits.singular_values_limit(2.0, 0.3, p), abs=3 / 600)
 
 
 def test_rows_have_the_columns_of_their_table(rows):
@@ -152,7 +152,7 @@ def test_heavier_tails_compress_more_in_a_norm_of_finite_moment(rows):
     found = sorted(of(rows, "proposition_8", "kappa", p=1.0, size=30_000), key=lambda row: row["alpha"])
     for key in ("mean", "limit"):
         assert np.all(np.diff([row[key] for row in found]) > 0)
-    limits = [stable_limits.entries_kappa(alpha, 0.1, 0.9) for alpha in np.linspace(1.0, 2.0, 21)]
+    limits = [limits.entries_kappa(alpha, 0.1, 0.9) for alpha in np.linspace(1.0, 2.0, 21)]
     assert np.all(np.diff(limits) > 0)
 
 
@@ -174,7 +174,7 @@ def test_proposition_8_needs_more_than_tail_indices():
 
 def test_points_do_not_depend_on_the_rest_of_the_grid(rows):
     few = GRID | {"alpha": [1.5], "kappa": [0.3], "p": [2.0], "entries": [100], "widths": [16]}
-    for row in theorems.rows(**few):
+    for row in theorems.theorem_rows(**few):
         assert row in rows
 
 
@@ -186,7 +186,7 @@ def test_the_kept_share_is_rounded_down():
 
 
 def test_the_figure_has_a_panel_per_theorem(rows):
-    figure = theory_figures.theorems(pa.Table.from_pylist(rows, schema=SCHEMAS["theorems"]))
+    figure = theory.theorems(pa.Table.from_pylist(rows, schema=SCHEMAS["theorems"])).figure()
     assert len(figure.axes) == 5
     for axes in figure.axes:
         curves = [line for line in axes.get_lines() if len(line.get_xdata()) == 2 and line.get_xdata()[0] > 2]

@@ -8,69 +8,36 @@ import pytest
 import torch
 
 from sgdtails.errors import Interrupted
-from sgdtails.models import building as models
-from sgdtails.runtime.progress import Progress
 from sgdtails.schemas import run_schemas
-from sgdtails.training import averaging, evaluation
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import fully_connected, lane_builder, updates
-from tests.training.test_training import SPECS, STOP, Keeper, count_calls, digits  # noqa: F401
-
-
-def run(
-    digits,  # noqa: F811
-    runs,
-    *,
-    model="fcn",
-    slots=1,
-    burn_in=4,
-    length=5,
-    keeper=None,
-    sgd=updates.PLAIN,
-    stop=STOP,
-    until_converged=False,
-):
-    dataset, train, test = digits
-    keeper = keeper or Keeper()
-    rows = lane_builder.build(
-        SPECS[model], lambda: models.build(model, dataset.shape, 10, SPECS), train, batch_size=50, slots=slots, sgd=sgd
-    )
-    how = {"burn_in": burn_in, "length": length, "until_converged": until_converged, "stop": stop}
-    averaging.average(runs, rows, train, test, batch_size=50, **how, keeper=keeper, progress=Progress(1))
-    return keeper.finished
-
-
-def _state(model, shape, seed):
-    return models.state(models.build(model, shape, 10, SPECS, seed=seed))
-
-
-def averages(digits, model, seeds=(3,)):  # noqa: F811
-    dataset, _, _ = digits
-    return [averaging.Average(str(s), 0.1, s, 30, partial(_state, model, dataset.shape, s)) for s in seeds]
-
-
-def assert_equal(one, other):
-    assert one.outcome == other.outcome
-    for arrays in ("state", "mean"):
-        for name, value in getattr(one, arrays).items():
-            assert value.tobytes() == getattr(other, arrays)[name].tobytes()
+from sgdtails.training import evaluation
+from sgdtails.training.batch_sampler import BatchSampler
+from sgdtails.training.engines import stacked_mlp
+from sgdtails.training.settings import PLAIN_SGD, SGDSettings
+from tests.training.helpers import (
+    EVERYTHING,
+    SPECS,
+    STOP,
+    MemoryCheckpointer,
+    assert_equal,
+    average_runs,
+    averages,
+    count_calls,
+    engines_of,
+    interrupt_and_resume,
+    same_bytes,
+)
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
-def test_average_is_the_mean_of_the_iterates_after_burn_in(digits, model):  # noqa: F811
-    dataset, train, _ = digits
-
-    def build():
-        return models.build(model, dataset.shape, 10, SPECS)
-
-    (lane,) = lane_builder.build(SPECS[model], build, train, batch_size=50, slots=1)
+def test_average_is_the_mean_of_the_iterates_after_burn_in(digits, model):
+    (engine,) = engines_of(digits, model)
     (start,) = averages(digits, model)
-    lane.put(0, start.load(), 0.1)
+    engine.put(0, start.load(), 0.1)
     iterates = []
-    for index in training.Order(len(train), 50, 3).take(30, 9):
-        lane.advance(index[None, None])
-        iterates.append(lane.get(0))
-    result = run(digits, [start], model=model)["3"]
+    for index in BatchSampler(len(digits[1]), 50, 3).take(30, 9):
+        engine.advance(index[None, None])
+        iterates.append(engine.get(0))
+    result = average_runs(digits, [start], model=model)["3"]
     for name, value in result.mean.items():
         assert result.state[name].tobytes() == iterates[-1][name].tobytes()
         expected = np.mean([iterate[name].astype(np.float64) for iterate in iterates[4:]], axis=0)
@@ -89,91 +56,91 @@ class Scaled(torch.nn.Module):
         return self.scale * self.head(images.flatten(1))
 
 
-@pytest.mark.parametrize("sgd", [updates.PLAIN, updates.Sgd(noise_scale=1e-3, noise_alpha=1.8)])
-def test_a_parameter_of_one_number(digits, monkeypatch, sgd):  # noqa: F811
+@pytest.mark.parametrize("sgd", [PLAIN_SGD, SGDSettings(noise_scale=1e-3, noise_alpha=1.8)])
+def test_a_parameter_of_one_number(digits, monkeypatch, sgd):
     monkeypatch.setitem(SPECS, "scaled", {"factory": f"{__name__}.Scaled"})
-    result = run(digits, averages(digits, "scaled"), model="scaled", sgd=sgd)["3"]
+    result = average_runs(digits, averages(digits, "scaled"), model="scaled", sgd=sgd)["3"]
     assert result.outcome["status"] == "averaged"
     assert result.mean["scale"].shape == ()
     assert result.mean["scale"] != result.state["scale"] != 0.5
 
 
-def test_side_by_side_and_alone(digits):  # noqa: F811
-    together = run(digits, averages(digits, "fcn", range(5)), slots=2, burn_in=210, length=30)
+def test_side_by_side_and_alone(digits):
+    together = average_runs(digits, averages(digits, "fcn", range(5)), replicas=2, burn_in=210, length=30)
     for each in averages(digits, "fcn", range(5)):
-        alone = run(digits, [each], burn_in=210, length=30)[each.name]
+        alone = average_runs(digits, [each], burn_in=210, length=30)[each.name]
         assert_equal(alone, together[each.name])
 
 
-def test_weights_stay_in_their_slots_while_they_are_averaged(digits, monkeypatch):  # noqa: F811
+def test_weights_stay_in_their_replicas_while_they_are_averaged(digits, monkeypatch):
     """In at the beginning, out when the average is made; the average goes in, to be evaluated."""
-    calls = count_calls(monkeypatch, fully_connected.FullyConnected, "put", "get", "sum_of", "put_sums")
-    run(digits, averages(digits, "fcn", range(5)), slots=3, burn_in=210, length=30)
+    calls = count_calls(monkeypatch, stacked_mlp.StackedMLPEngine, "put", "get", "sum_of", "put_sums")
+    average_runs(digits, averages(digits, "fcn", range(5)), replicas=3, burn_in=210, length=30)
     assert sorted(calls) == ["get"] * 5 + ["put"] * 10 + ["sum_of"] * 5
 
 
-def test_velocities_and_noise_stay_with_runs_as_others_end(digits):  # noqa: F811
-    sgd = updates.Sgd(momentum=0.5, noise_scale=1e-3, noise_alpha=1.8)
+def test_velocities_and_noise_stay_with_runs_as_others_end(digits):
+    sgd = SGDSettings(momentum=0.5, noise_scale=1e-3, noise_alpha=1.8)
     runs = [dataclasses.replace(one, step_size=0.03 * (3 - int(one.name))) for one in averages(digits, "fcn", range(3))]
     stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.9, gate=10, budget=30 + 300)
     more = {"sgd": sgd, "stop": stop, **GOES_ON}
-    together = run(digits, [dataclasses.replace(one) for one in runs], slots=3, **more)
+    together = average_runs(digits, [dataclasses.replace(one) for one in runs], replicas=3, **more)
     lengths = [together[one.name].outcome["last_iterations"] for one in runs]
-    assert lengths[0] < max(lengths[1:])  # the first one ends first, and others move to its slot
+    assert lengths[0] < max(lengths[1:])  # the first one ends first, and others move to its replica
     for one in runs:
-        assert_equal(run(digits, [one], **more)[one.name], together[one.name])
+        assert_equal(average_runs(digits, [one], **more)[one.name], together[one.name])
 
 
-@pytest.mark.parametrize("model", ["fcn", "cnn"])
-@pytest.mark.parametrize("pieces", [3, 17, 20, 21, 31, *range(48, 53)])
-def test_interrupted_anywhere_and_gone_on(digits, model, pieces, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)  # a step at a time
-    whole = run(digits, averages(digits, model), model=model, burn_in=20, length=30)["3"]
-    keeper = Keeper(pieces)
-    with pytest.raises(Interrupted):
-        run(digits, averages(digits, model), model=model, burn_in=20, length=30, keeper=keeper)
-    (saved,) = keeper.saved
-    assert 0 < saved.taken <= 50
-    resumed = run(digits, [dataclasses.replace(saved)], model=model, burn_in=20, length=30)["3"]
-    assert_equal(resumed, whole)
+@pytest.mark.parametrize(
+    ("model", "sgd"), [("fcn", PLAIN_SGD), ("fcn", EVERYTHING), ("cnn", PLAIN_SGD)], ids=["fcn", "fcn-noise", "cnn"]
+)
+def test_interrupted_anywhere_and_gone_on(digits, model, sgd, monkeypatch):
+    monkeypatch.setattr(stacked_mlp, "STRIDE_OPERATIONS", 1)  # a step at a time
+    average = partial(average_runs, digits, model=model, burn_in=20, length=30, sgd=sgd)
+    runs = partial(averages, digits, model)
+    whole = average(runs())["3"]
+    assert set(whole.state) == set(runs()[0].load())  # what is left at the end is a network
+    for pieces in (3, 17, 20, 21, 31, *range(48, 53)):
+        assert_equal(interrupt_and_resume(average, runs, pieces)["3"], whole)
 
 
-def test_leaving_the_finite_numbers_is_a_result(digits):  # noqa: F811
+def test_leaving_the_finite_numbers_is_a_result(digits):
     (one,) = averages(digits, "fcn")
-    outcome = run(digits, [dataclasses.replace(one, step_size=1e30)])["3"].outcome
+    outcome = average_runs(digits, [dataclasses.replace(one, step_size=1e30)])["3"].outcome
     assert outcome == {"status": "diverged"} | dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)
 
 
-def test_no_burn_in(digits):  # noqa: F811
-    assert run(digits, averages(digits, "fcn"), burn_in=0, length=1)["3"].outcome["status"] == "averaged"
+def test_no_burn_in(digits):
+    assert average_runs(digits, averages(digits, "fcn"), burn_in=0, length=1)["3"].outcome["status"] == "averaged"
 
 
 GOES_ON = {"burn_in": 20, "length": 33, "until_converged": True}
 
 
-def followed(digits, one, *, gate, most):  # noqa: F811
+def followed(digits, one, *, gate, most):
     """NLL and accuracy on the training set after 53 steps and at each gate after them, by full passes, and the iterates."""
-    dataset, train, _ = digits
-    build = partial(models.build, "fcn", dataset.shape, 10, SPECS)
-    (lane,) = lane_builder.build(SPECS["fcn"], build, train, batch_size=50, slots=1)
-    lane.put(0, one.load(), one.step_size)
-    order, found = training.Order(len(train), 50, one.seed), {}
+    train = digits[1]
+    (engine,) = engines_of(digits)
+    engine.put(0, one.load(), one.step_size)
+    order, found = BatchSampler(len(train), 50, one.seed), {}
     for taken in range(1, most + 1):
-        lane.advance(order.take(one.begin + taken - 1, 1)[:, None])
+        engine.advance(order.take(one.begin + taken - 1, 1)[:, None])
         if taken == 53 or (taken > 53 and taken % gate == 0):
-            found[taken] = (*evaluation.evaluate(lane.network(0), train), lane.get(0))
+            found[taken] = (*evaluation.evaluate(engine.network(0), train), engine.get(0))
     return found
 
 
-def test_the_last_iterate_is_that_of_the_first_gate_where_the_run_is_converged(digits):  # noqa: F811
+def test_the_last_iterate_is_that_of_the_first_gate_where_the_run_is_converged(digits):
     """Runs of other seeds and step sizes end elsewhere, and leave the others as they are."""
     runs = [dataclasses.replace(one, step_size=0.05 * (1 + int(one.name))) for one in averages(digits, "fcn", range(4))]
     looks = {one.name: followed(digits, one, gate=10, most=400) for one in runs}
     # A threshold that one of them meets at the end of its averages, and others later or not at all.
     threshold = sorted(nll for found in looks.values() for nll, *_ in found.values())[len(looks["0"])]
     stop = dataclasses.replace(STOP, train_nll=threshold, train_accuracy=0.5, gate=10, budget=30 + 395)
-    ended = run(digits, [dataclasses.replace(one) for one in runs], slots=3, stop=stop, **GOES_ON)
-    averaged = run(digits, [dataclasses.replace(one) for one in runs], slots=3, stop=stop, burn_in=20, length=33)
+    ended = average_runs(digits, [dataclasses.replace(one) for one in runs], replicas=3, stop=stop, **GOES_ON)
+    averaged = average_runs(
+        digits, [dataclasses.replace(one) for one in runs], replicas=3, stop=stop, burn_in=20, length=33
+    )
     assert len({each.outcome["last_iterations"] for each in ended.values()}) > 2
     assert {each.outcome["last_converged"] for each in ended.values()} == {True, False}
     for name, found in looks.items():
@@ -183,33 +150,30 @@ def test_the_last_iterate_is_that_of_the_first_gate_where_the_run_is_converged(d
         assert outcome["last_iterations"] == 30 + taken
         assert outcome["last_converged"] == (nll < threshold)
         assert (outcome["last_train_nll"], outcome["last_train_accuracy"]) == (nll, accuracy)
-        assert {key: value.tobytes() for key, value in ended[name].state.items()} == {
-            key: value.tobytes() for key, value in state.items()
-        }
+        assert same_bytes(ended[name].state, state)
         # The average is of the same iterates wherever the last one is.
         at_once = averaged[name]
         assert (at_once.outcome["last_iterations"], at_once.outcome["last_train_nll"]) == (30 + 53, found[53][0])
         assert at_once.outcome["average_test_accuracy"] == outcome["average_test_accuracy"]
-        for key, value in at_once.mean.items():
-            assert value.tobytes() == ended[name].mean[key].tobytes()
+        assert same_bytes(at_once.mean, ended[name].mean)
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
-def test_going_on_to_a_gate_interrupted_anywhere(digits, model, monkeypatch):  # noqa: F811
+def test_going_on_to_a_gate_interrupted_anywhere(digits, model, monkeypatch):
     """Also within the passes over the images, by which the end is found; and again and again."""
-    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)
+    monkeypatch.setattr(stacked_mlp, "STRIDE_OPERATIONS", 1)
     stop = dataclasses.replace(STOP, train_nll=1e-9, gate=10, budget=30 + 90)
-    more = {"model": model, "slots": 2, "stop": stop, **GOES_ON}
-    whole = run(digits, averages(digits, model, (3, 4, 5)), **more)
+    more = {"model": model, "replicas": 2, "stop": stop, **GOES_ON}
+    whole = average_runs(digits, averages(digits, model, (3, 4, 5)), **more)
     assert {each.outcome["last_iterations"] for each in whole.values()} == {120}
     for pieces in (53, 56, 59, 61, 75, 103):
         runs, ended = averages(digits, model, (3, 4, 5)), {}
         for attempt in range(100):
-            keeper = Keeper(pieces + attempt)
+            checkpointer = MemoryCheckpointer(pieces + attempt)
             with suppress(Interrupted):
-                run(digits, [dataclasses.replace(one) for one in runs], keeper=keeper, **more)
-            ended |= keeper.finished
-            saved = {each.name: each for each in keeper.saved}
+                average_runs(digits, [dataclasses.replace(one) for one in runs], checkpointer=checkpointer, **more)
+            ended |= checkpointer.finished
+            saved = {each.name: each for each in checkpointer.saved}
             runs = [saved.get(each.name, each) for each in runs if each.name not in ended]
             if not runs:
                 break
@@ -218,22 +182,22 @@ def test_going_on_to_a_gate_interrupted_anywhere(digits, model, monkeypatch):  #
             assert_equal(ended[name], each)
 
 
-def test_leaving_the_finite_numbers_after_the_average_is_divergence(digits):  # noqa: F811
+def test_leaving_the_finite_numbers_after_the_average_is_divergence(digits):
     (one,) = averages(digits, "fcn")
     stop = dataclasses.replace(STOP, train_nll=1e-9, gate=10, budget=10**6)
 
-    class Unstable(Keeper):
+    class Unstable(MemoryCheckpointer):
         """The network is infinite in a checkpoint of its way to a gate."""
 
         def save(self, saved):
             super().save(saved)
             self.pieces = 0
 
-    keeper = Unstable()
+    checkpointer = Unstable()
     with pytest.raises(Interrupted):
-        run(digits, [one], keeper=keeper, stop=stop, **GOES_ON)
-    saved = keeper.saved[-1]
+        average_runs(digits, [one], checkpointer=checkpointer, stop=stop, **GOES_ON)
+    saved = checkpointer.saved[-1]
     assert saved.mean is not None
     saved.state = {name: np.full_like(value, np.inf) for name, value in saved.state.items()}
-    ended = run(digits, [dataclasses.replace(saved)], stop=stop, **GOES_ON)["3"]
+    ended = average_runs(digits, [dataclasses.replace(saved)], stop=stop, **GOES_ON)["3"]
     assert ended.outcome == {"status": "diverged"} | dict.fromkeys(name for name, *_ in run_schemas.AVERAGES)

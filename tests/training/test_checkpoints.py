@@ -8,13 +8,13 @@ import pytest
 
 from sgdtails.errors import InputError
 from sgdtails.io import storage
-from sgdtails.training.checkpoints import Checkpoints
+from sgdtails.training.checkpoints import CheckpointStore
 
 ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2)}
 
 
 def store(folder, **depends):
-    return Checkpoints(folder, "train", "run", depends={"code": "c", "settings": {"x": 1}} | depends)
+    return CheckpointStore(folder, "train", "run", depends={"code": "c", "settings": {"x": 1}} | depends)
 
 
 def files(folder):
@@ -124,18 +124,18 @@ def _hold(folder, ready, seconds):
 def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path, capfd):
     context = multiprocessing.get_context("fork")
     ready = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, ready, 60))
+    process = context.Process(target=_hold, args=(tmp_path, ready, 3600))
     process.start()
-    assert ready.wait(10)
+    assert ready.wait(600)
     second = context.Process(target=_hold, args=(tmp_path, context.Event(), 0))
     second.start()
-    second.join(0.5)
-    assert second.is_alive()
+    while "waiting for another process that works on run" not in capfd.readouterr().err:
+        assert second.is_alive()
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
-    second.join(10)
+    second.join()
     assert second.exitcode == 0
     process.join()
-    assert "waiting for another process that works on run" in capfd.readouterr().err
 
 
 def _count(folder, counter, rounds):
@@ -179,7 +179,7 @@ def test_damaged_arrays_are_never_read(tmp_path, damage):
 
 
 def test_the_record_alone(tmp_path):
-    checkpoints = Checkpoints(tmp_path, "train", "run", depends={"a": 1})
+    checkpoints = CheckpointStore(tmp_path, "train", "run", depends={"a": 1})
     assert checkpoints.record() == {}
     for iteration in (1, 2):
         checkpoints.save({"w": np.zeros(3)}, {"iteration": iteration})

@@ -8,18 +8,28 @@ import torch
 
 from benchmarks import gpu_bench, gpu_check
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import fully_connected, graphs, lanes, modules, updates
-from sgdtails.training.engines.updates import Sgd, weights
-from tests.training.test_averaging import assert_equal, averages, run
-from tests.training.test_lanes import BATCH, CONFIG, EVERYTHING, SHAPE, N, apart, orders, plain
-from tests.training.test_training import STOP
+from sgdtails.training.engines import base, cuda_graph
+from sgdtails.training.engines.module import ModuleEngine
+from sgdtails.training.engines.sgd import weights_only
+from sgdtails.training.settings import PLAIN_SGD, SGDSettings
+from tests.training import helpers
+from tests.training.helpers import (
+    BATCH,
+    EVERYTHING,
+    STOP,
+    apart,
+    assert_equal,
+    average_runs,
+    averages,
+    batch_indices,
+    build,
+    plain,
+)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-STEPS = 5 * graphs.LENGTH + 7
+STEPS = 5 * cuda_graph.GRAPH_STEPS + 7
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,64 +59,57 @@ def test_the_checks_of_gpu_check(checked, check, kind):
 
 @pytest.fixture(scope="module")
 def images():
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 5, (N,), generator=generator)
-    noise = torch.randn(N, *SHAPE, generator=generator, dtype=torch.float64)
-    return (noise + labels[:, None, None, None] * 0.3).cuda(), labels.cuda()
+    return tuple(tensor.cuda() for tensor in helpers.random_images())
 
 
-def build(name, seed=0, dtype=torch.float64):
-    return models.build(name, SHAPE, 5, CONFIG, seed=seed).to(dtype)
+def stack(images, replicas, dtype=torch.float64, sgd=PLAIN_SGD):
+    return helpers.build_engine("fcn", images, dtype, replicas, sgd)
 
 
-def stack(images, slots, dtype=torch.float64, sgd=updates.PLAIN):
-    shapes = {key: tuple(weight.shape) for key, weight in build("fcn").state_dict().items()}
-    new = {"batch_size": BATCH, "slots": slots, "dtype": dtype, "sgd": sgd}
-    return fully_connected.FullyConnected(shapes, images[0].to(dtype), images[1], **new)
-
-
-def advanced(lane, seeds, name="fcn", dtype=torch.float64):
-    with lane.scope():
-        for slot, seed in enumerate(seeds):
-            lane.put(slot, models.state(build(name, seed, dtype)), 0.02 * (seed + 1))
-    lanes.interleave([(lane, orders(STEPS, seeds))], lambda: False)
+def advanced(engine, seeds, name="fcn", dtype=torch.float64):
+    with engine.scope():
+        for replica, seed in enumerate(seeds):
+            engine.put(replica, models.state(build(name, seed, dtype)), 0.02 * (seed + 1))
+    base.interleave([(engine, batch_indices(STEPS, seeds))], lambda: False)
     torch.cuda.synchronize()
-    return [lane.get(slot) for slot in range(len(seeds))]
+    return [engine.get(replica) for replica in range(len(seeds))]
 
 
 def test_replayed_steps_are_the_plain_loops(images):
-    for slot, state in enumerate(advanced(stack(images, 3), range(3))):
-        expected = plain(build("fcn", slot).cuda(), images, orders(STEPS, [slot])[:, 0].cuda(), 0.02 * (slot + 1))
+    for replica, state in enumerate(advanced(stack(images, 3), range(3))):
+        expected = plain(
+            build("fcn", replica).cuda(), images, batch_indices(STEPS, [replica])[:, 0].cuda(), 0.02 * (replica + 1)
+        )
         assert apart(state, expected) < 1e-12
 
 
 def test_a_replayed_module_is_the_plain_loop(images):
-    lane = modules.Module(build("cnn"), *images, batch_size=BATCH)
-    (state,) = advanced(lane, [0], "cnn")
-    assert apart(state, plain(build("cnn").cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02)) < 1e-11
+    engine = ModuleEngine(build("cnn"), *images, batch_size=BATCH)
+    (state,) = advanced(engine, [0], "cnn")
+    assert apart(state, plain(build("cnn").cuda(), images, batch_indices(STEPS, [0])[:, 0].cuda(), 0.02)) < 1e-11
 
 
 def test_replayed_momentum_and_weight_decay_are_torchs_optimiser(images):
     more = {"momentum": 0.8, "weight_decay": 0.01}
-    module = modules.Module(build("cnn"), *images, batch_size=BATCH, sgd=Sgd(**more))
-    for name, lane, tolerance in (("fcn", stack(images, 2, sgd=Sgd(**more)), 1e-11), ("cnn", module, 1e-10)):
-        state = advanced(lane, [0], name)[0]
-        expected = plain(build(name).cuda(), images, orders(STEPS, [0])[:, 0].cuda(), 0.02, **more)
-        assert apart(weights(state), expected) < tolerance
+    module = ModuleEngine(build("cnn"), *images, batch_size=BATCH, sgd=SGDSettings(**more))
+    for name, engine, tolerance in (("fcn", stack(images, 2, sgd=SGDSettings(**more)), 1e-11), ("cnn", module, 1e-10)):
+        state = advanced(engine, [0], name)[0]
+        expected = plain(build(name).cuda(), images, batch_indices(STEPS, [0])[:, 0].cuda(), 0.02, **more)
+        assert apart(weights_only(state), expected) < tolerance
 
 
 def test_noise_goes_on_where_it_was(images):
     """Each step draws anew, which a graph would not, and a generator's state comes back from a checkpoint."""
-    order, sgd = orders(STEPS, [0]), Sgd(momentum=0.5, noise_scale=0.01, noise_alpha=1.8)
+    order, sgd = batch_indices(STEPS, [0]), SGDSettings(momentum=0.5, noise_scale=0.01, noise_alpha=1.8)
     whole, first, second = (stack(images, 2, sgd=sgd) for _ in range(3))
-    for lane in (whole, first):
-        lane.put(0, models.state(build("fcn")), 0.02, seed=1)
-    lanes.interleave([(whole, order)], lambda: False)
-    lanes.interleave([(first, order[:50])], lambda: False)
+    for engine in (whole, first):
+        engine.put(0, models.state(build("fcn")), 0.02, seed=1)
+    base.interleave([(whole, order)], lambda: False)
+    base.interleave([(first, order[:50])], lambda: False)
     torch.cuda.synchronize()
     second.put(0, first.get(0), 0.02)
     torch.cuda.synchronize()
-    lanes.interleave([(second, order[50:])], lambda: False)
+    base.interleave([(second, order[50:])], lambda: False)
     torch.cuda.synchronize()
     assert apart(second.get(0), whole.get(0)) == 0
 
@@ -120,91 +123,90 @@ def test_a_slot_does_not_depend_on_who_is_beside_it(images, seeds):
 
 
 def test_sums_begin_and_end_while_graphs_are_replayed(images):
-    lane, reference = stack(images, 2), stack(images, 2)
-    for each in (lane, reference):
+    engine, reference = stack(images, 2), stack(images, 2)
+    for each in (engine, reference):
         with each.scope():
             each.put(0, models.state(build("fcn")), 0.02)
-    order = orders(STEPS, [0])
-    lane.accumulate(True)
-    lanes.interleave([(lane, order)], lambda: False)
-    total = {name: np.zeros_like(value) for name, value in lane.sum_of(0).items()}
+    order = batch_indices(STEPS, [0])
+    engine.accumulate(True)
+    base.interleave([(engine, order)], lambda: False)
+    total = {name: np.zeros_like(value) for name, value in engine.sum_of(0).items()}
     for index in order:
-        lanes.interleave([(reference, index[None])], lambda: False)
+        base.interleave([(reference, index[None])], lambda: False)
         torch.cuda.synchronize()
         for name, value in reference.get(0).items():
             total[name] += value
     torch.cuda.synchronize()
-    for name, value in lane.sum_of(0).items():
+    for name, value in engine.sum_of(0).items():
         np.testing.assert_allclose(value, total[name], rtol=1e-10)
-    lane.accumulate(False)
-    lanes.interleave([(lane, order)], lambda: False)
+    engine.accumulate(False)
+    base.interleave([(engine, order)], lambda: False)
     torch.cuda.synchronize()
-    assert training.finite(lane.get(0))
+    assert base.is_finite(engine.get(0))
 
 
-@pytest.mark.parametrize("sgd", [updates.PLAIN, Sgd(momentum=0.5), EVERYTHING])
+@pytest.mark.parametrize("sgd", [PLAIN_SGD, SGDSettings(momentum=0.5), EVERYTHING])
 def test_a_network_goes_on_in_another_slot_as_if_it_had_stayed(images, sgd):
-    """Its slot is emptied, and both slots looked through, without a wait."""
+    """Its replica is emptied, and both replicas looked through, without a wait."""
     moved, stayed = (stack(images, 4, torch.float32, sgd) for _ in range(2))
-    for lane in (moved, stayed):
-        with lane.scope():
-            lane.accumulate(True)
-        advanced(lane, range(4), dtype=torch.float32)
+    for engine in (moved, stayed):
+        with engine.scope():
+            engine.accumulate(True)
+        advanced(engine, range(4), dtype=torch.float32)
     torch.cuda.set_sync_debug_mode("error")
     try:
         with moved.scope():
             moved.move(3, 1)
             moved.clear(3)
-            found = [moved.finite(slot) for slot in range(4)]
+            found = [moved.finite(replica) for replica in range(4)]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    lanes.interleave([(moved, orders(STEPS, [0, 3, 2])), (stayed, orders(STEPS, range(4)))], lambda: False)
+    base.interleave([(moved, batch_indices(STEPS, [0, 3, 2])), (stayed, batch_indices(STEPS, range(4)))], lambda: False)
     torch.cuda.synchronize()
     assert all(found)
     for here, before in ((0, 0), (1, 3), (2, 2)):
         for name, value in (stayed.get(before) | stayed.sum_of(before)).items():
             assert value.tobytes() == (moved.get(here) | moved.sum_of(here))[name].tobytes(), name
-    assert not any(value.any() for value in weights(moved.get(3)).values())
+    assert not any(value.any() for value in weights_only(moved.get(3)).values())
 
 
 @pytest.mark.parametrize("name", ["fcn", "cnn"])
 def test_one_number_that_is_not_finite_is_found(images, name):
-    lane = stack(images, 2) if name == "fcn" else modules.Module(build("cnn"), *images, batch_size=BATCH)
+    engine = stack(images, 2) if name == "fcn" else ModuleEngine(build("cnn"), *images, batch_size=BATCH)
     state = models.state(build(name))
-    lane.put(0, state, 0.1)
-    assert lane.finite(0)
+    engine.put(0, state, 0.1)
+    assert engine.finite(0)
     state["head.weight"][-1, -1] = np.nan
-    lane.put(0, state, 0.1)
-    assert not lane.finite(0)
-    lane.clear(0)
-    assert lane.finite(0)
+    engine.put(0, state, 0.1)
+    assert not engine.finite(0)
+    engine.clear(0)
+    assert engine.finite(0)
 
 
-@pytest.mark.parametrize("sgd", [updates.PLAIN, EVERYTHING])
-def test_averages_side_by_side_go_on_to_their_gates_as_alone(sgd):
-    """Sums begin on the device; as runs end, others move to their slots."""
-    dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
-    found = (dataset, *data.splits(dataset, torch.device("cuda")))
+@pytest.mark.parametrize("sgd", [PLAIN_SGD, EVERYTHING])
+def test_averages_side_by_side_go_on_to_their_gates_as_alone(digits, sgd):
+    """Sums begin on the device; as runs end, others move to their replicas."""
+    found = (digits[0], *data.splits(digits[0], torch.device("cuda")))
     stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.5, gate=10, budget=30 + 400)
-    more = {"sgd": sgd, "slots": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
-    together = run(found, averages(found, "fcn", range(4)), **more)
+    more = {"sgd": sgd, "replicas": 2, "stop": stop, "burn_in": 20, "length": 33, "until_converged": True}
+    together = average_runs(found, averages(found, "fcn", range(4)), **more)
     assert {each.outcome["status"] for each in together.values()} == {"averaged"}
     for each in averages(found, "fcn", range(4)):
-        assert_equal(run(found, [each], **more)[each.name], together[each.name])
+        assert_equal(average_runs(found, [each], **more)[each.name], together[each.name])
 
 
 def test_streams_of_their_own_give_the_same_bytes_each_time(images):
     def run():
         several = [
-            modules.Module(build("cnn", seed, torch.float32), images[0].float(), images[1], batch_size=BATCH)
+            ModuleEngine(build("cnn", seed, torch.float32), images[0].float(), images[1], batch_size=BATCH)
             for seed in range(4)
         ]
-        for seed, lane in enumerate(several):
-            with lane.scope():
-                lane.put(0, models.state(build("cnn", seed, torch.float32)), 0.1)
-        lanes.interleave([(lane, orders(STEPS, [seed])) for seed, lane in enumerate(several)], lambda: False)
+        for seed, engine in enumerate(several):
+            with engine.scope():
+                engine.put(0, models.state(build("cnn", seed, torch.float32)), 0.1)
+        base.interleave([(engine, batch_indices(STEPS, [seed])) for seed, engine in enumerate(several)], lambda: False)
         torch.cuda.synchronize()
-        return [lane.get(0) for lane in several]
+        return [engine.get(0) for engine in several]
 
     for one, two in zip(run(), run(), strict=True):
         for name, value in one.items():

@@ -1,5 +1,6 @@
 """When memory runs out: a job goes on with half as many runs at once, or says so in one sentence."""
 
+import dataclasses
 import errno
 import os
 import types
@@ -8,90 +9,86 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails.data import datasets as data
-from sgdtails.data import sources
 from sgdtails.errors import InputError, out_of_memory
 from sgdtails.io import storage
 from sgdtails.models import building as models
 from sgdtails.runtime import jobs, limits
-from sgdtails.training import average_stage, stages, train_stage
-from sgdtails.training.checkpoints import Checkpoints
-from sgdtails.training.engines import lane_builder
+from sgdtails.training import average_job, train_job
+from sgdtails.training.checkpointer import select_group
+from sgdtails.training.checkpoints import CheckpointStore
+from sgdtails.training.engines import factory
+from sgdtails.training.settings import RunSettings
 from tests.conftest import PLAIN
-from tests.training.test_training import STOP
+from tests.training.helpers import STOP, same_bytes
 
-RUNS = {f"run{seed}": {"step_size": 0.1 + 0.05 * seed, "seed": seed} for seed in range(5)}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "digits.safetensors"
-    data.write(sources.load("digits", {"kind": "digits"}, root="nowhere", download=False), path)
-    return str(path)
+RUNS = {f"small-digits-b50-lr{0.1 + 0.05 * seed:.12g}-s{seed}": seed for seed in range(5)}
 
 
-def settings(run):
-    shared = {"dataset": "digits", "model": "small", "batch_size": 50, **PLAIN}
-    stop = {key: getattr(STOP, key) for key in STOP.__dataclass_fields__} | {"budget": 200, "gate": 20}
-    return {
-        **{"run": {"run": run, **shared, **RUNS[run]}, "model": {"fcn": [16]}, "device": "cpu", "precision": "fp32"},
-        **{"threads": 1, "stop": stop, "average": {"burn_in": 20, "length": 30, "until_converged": True}},
+def settings():
+    """The settings of all runs."""
+    params = {
+        "run": {"dataset": "digits", "model": "small", "batch_size": 50, **PLAIN},
+        "model": {"fcn": [16]},
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "stop": dataclasses.asdict(dataclasses.replace(STOP, budget=200)),
+        "average": {"burn_in": 20, "length": 30, "until_converged": True},
     }
+    return {run: RunSettings.from_params(params, run) for run in RUNS}
 
 
-def store(folder, stage):
-    return {run: Checkpoints(folder, stage, run, depends={"run": run}) for run in RUNS}
+def stores(folder, stage):
+    return {run: CheckpointStore(folder, stage, run, depends={"run": run}) for run in RUNS}
 
 
 class Small:
-    """Lanes on a device that has room for so many slots: more of them in use fail after some steps."""
+    """Engines on a device that has room for so many slots: more of them in use fail after some steps."""
 
     def __init__(self, monkeypatch, room, patience=30):
         self.room, self.patience, self.tried = room, patience, []
-        self._build = lane_builder.build
-        monkeypatch.setattr(lane_builder, "build", self.build)
+        self._build = factory.build_engines
+        monkeypatch.setattr(factory, "build_engines", self.build)
 
-    def build(self, *arguments, slots, **more):
-        self.tried.append(slots)
-        built = self._build(*arguments, slots=slots, **more)
-        for lane in built:
+    def build(self, *arguments, replicas, **more):
+        self.tried.append(replicas)
+        built = self._build(*arguments, replicas=replicas, **more)
+        for engine in built:
             done = {"steps": 0}
 
-            def limited(order, advance=lane.advance, done=done):
+            def limited(order, advance=engine.advance, done=done):
                 done["steps"] += len(order)
                 if order.shape[1] > self.room and done["steps"] > self.patience:
                     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
                 advance(order)
 
-            lane.advance = limited
+            engine.advance = limited
         return built
 
 
 def train(folder, dataset, slots, minutes=60.0):
     initial = {}
-    for run, steps in RUNS.items():
+    for run, seed in RUNS.items():
         initial[run] = str(folder / f"initial/{run}.safetensors")
-        network = models.build("small", (1, 8, 8), 10, {"small": {"fcn": [16]}}, seed=steps["seed"])
+        network = models.build("small", (1, 8, 8), 10, {"small": {"fcn": [16]}}, seed=seed)
         storage.save_arrays(initial[run], models.state(network), {})
-    every, files = {run: settings(run) for run in RUNS}, {"initial": initial, "dataset": dataset}
-    train_stage.train(every, store(folder, "train"), **files, slots=slots, minutes=minutes)
-    return {run: found.load() for run, found in store(folder, "train").items()}
+    files = {"initial": initial, "dataset": dataset}
+    train_job.train(settings(), stores(folder, "train"), **files, slots=slots, minutes=minutes)
+    return {run: found.load() for run, found in stores(folder, "train").items()}
 
 
 def assert_same(one, other):
     for run, (arrays, record) in one.items():
         assert record["outcome"] == other[run][1]["outcome"]
-        assert {name: array.tobytes() for name, array in arrays.items()} == {
-            name: array.tobytes() for name, array in other[run][0].items()
-        }
+        assert same_bytes(arrays, other[run][0])
 
 
 @pytest.mark.parametrize("minutes", [60.0, 1e-9])
-def test_training_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, capsys, minutes):
+def test_training_goes_on_with_half_the_slots(tmp_path, digits_file, monkeypatch, capsys, minutes):
     """From the beginning, or from checkpoints at every gate; on a CPU to the same bytes."""
-    whole = train(tmp_path / "whole", dataset, 4)
+    whole = train(tmp_path / "whole", digits_file, 4)
     device = Small(monkeypatch, room=1)
-    assert_same(train(tmp_path / "small", dataset, 4, minutes), whole)
+    assert_same(train(tmp_path / "small", digits_file, 4, minutes), whole)
     assert device.tried == [4, 2, 1]
     said = capsys.readouterr().err
     assert "out of memory with 4 slots (CUDA out of memory" in said
@@ -99,17 +96,16 @@ def test_training_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, ca
     assert "going on from the last checkpoints with 1" in said
 
 
-def test_averaging_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, capsys):
+def test_averaging_goes_on_with_half_the_slots(tmp_path, digits_file, monkeypatch, capsys):
     trained = {}
-    for run, (arrays, record) in train(tmp_path, dataset, 4).items():
+    for run, (arrays, record) in train(tmp_path, digits_file, 4).items():
         trained[run] = str(tmp_path / f"{run}.safetensors")
-        storage.save_arrays(trained[run], stages.group(arrays, "state"), record["outcome"])
+        storage.save_arrays(trained[run], select_group(arrays, "state"), record["outcome"])
 
     def average(folder):
-        every = {run: settings(run) for run in RUNS}
-        files = {"trained": trained, "dataset": dataset}
-        average_stage.average(every, store(folder, "average"), **files, slots=4, minutes=60.0)
-        return {run: found.load() for run, found in store(folder, "average").items()}
+        files = {"trained": trained, "dataset": digits_file}
+        average_job.average(settings(), stores(folder, "average"), **files, slots=4, minutes=60.0)
+        return {run: found.load() for run, found in stores(folder, "average").items()}
 
     whole = average(tmp_path / "whole")
     device = Small(monkeypatch, room=2)
@@ -118,18 +114,18 @@ def test_averaging_goes_on_with_half_the_slots(tmp_path, dataset, monkeypatch, c
     assert "out of memory with 4 slots" in capsys.readouterr().err
 
 
-def test_a_device_without_room_for_one_run(tmp_path, dataset, monkeypatch):
+def test_a_device_without_room_for_one_run(tmp_path, digits_file, monkeypatch):
     device = Small(monkeypatch, room=0)
     with pytest.raises(torch.OutOfMemoryError):
-        train(tmp_path, dataset, 4)
+        train(tmp_path, digits_file, 4)
     assert device.tried == [4, 2, 1]
 
 
-def test_other_errors_are_not_taken_for_it(tmp_path, dataset, monkeypatch):
+def test_other_errors_are_not_taken_for_it(tmp_path, digits_file, monkeypatch):
     device = Small(monkeypatch, room=4)
     monkeypatch.setattr(torch, "stack", None)
     with pytest.raises(TypeError):
-        train(tmp_path, dataset, 4)
+        train(tmp_path, digits_file, 4)
     assert device.tried == [4]
 
 

@@ -1,110 +1,49 @@
-import copy
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from sgdtails.data import datasets as data
-from sgdtails.data import sources
 from sgdtails.errors import InputError, Interrupted
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
 from sgdtails.runtime.progress import Progress
 from sgdtails.training import evaluation
-from sgdtails.training import trainer as training
-from sgdtails.training.engines import fully_connected, lane_builder, updates
-from sgdtails.training.gates import Stop
-
-STOP = Stop(
-    **{"train_nll": 0.05, "train_accuracy": 1.0, "gate": 20, "budget": 1000, "chance_after": 200},
-    **{"chance_accuracy": 0.1, "history": 5},
+from sgdtails.training.batch_sampler import BatchSampler, permutation
+from sgdtails.training.engines import stacked_mlp
+from sgdtails.training.trainer import Run
+from tests.training.helpers import (
+    SPECS,
+    STOP,
+    MemoryCheckpointer,
+    assert_equal,
+    count_calls,
+    interrupt_and_resume,
+    train_runs,
 )
-SPECS = {"fcn": {"fcn": [16]}, "cnn": {"cnn": [4, "M", 8, "M"]}, "wide": {"fcn": [lane_builder.STACKED_BELOW]}}
-
-
-class Keeper:
-    """Keeps what it is given; asks to end after so many pieces of work."""
-
-    def __init__(self, pieces=float("inf"), always_due=False):
-        self.pieces, self.always_due = pieces, always_due
-        self.saved, self.finished = [], {}
-
-    @property
-    def interrupted(self):
-        self.pieces -= 1
-        return self.pieces < 0
-
-    def due(self):
-        return self.always_due
-
-    def save(self, run):
-        self.saved.append(copy.deepcopy(run))
-
-    def ended(self, run):
-        self.finished[run.name] = run
-
-
-@pytest.fixture(scope="module")
-def digits():
-    dataset = sources.load("digits", {"kind": "digits"}, root="nowhere", download=False)
-    return dataset, *data.splits(dataset, torch.device("cpu"))
-
-
-def fleet(digits, runs, *, model="fcn", slots=1, stop=STOP, keeper=None, sgd=updates.PLAIN):
-    dataset, train, test = digits
-    keeper = keeper or Keeper()
-
-    def build(seed=0):
-        return models.build(model, dataset.shape, 10, SPECS, seed=seed)
-
-    task = training.Task(train, test, 50, stop, lambda seed: models.state(build(seed)))
-    rows = lane_builder.build(SPECS[model], build, train, batch_size=50, slots=slots, sgd=sgd)
-    training.Fleet(rows, task, keeper, Progress(stop.budget)).train(runs)
-    return keeper.finished
-
-
-def count_calls(monkeypatch, kind, *names):
-    """A list to which every call of a method of a class, from now on, adds its name."""
-    calls = []
-
-    def counted(name, method):
-        def call(*arguments):
-            calls.append(name)
-            return method(*arguments)
-
-        return call
-
-    for name in names:
-        monkeypatch.setattr(kind, name, counted(name, getattr(kind, name)))
-    return calls
 
 
 def train(digits, *, step_size=0.3, seed=0, **more):
-    (run,) = fleet(digits, [training.Run("one", step_size, seed)], **more).values()
+    (run,) = train_runs(digits, [Run("one", step_size, seed)], **more).values()
     return run
 
 
-def assert_equal(one, other):
-    assert (one.outcome, one.history) == (other.outcome, other.history)
-    for name, value in one.state.items():
-        assert value.tobytes() == other.state[name].tobytes()
-
-
 def test_an_epoch_sees_every_image_once():
-    order = training.Order(103, 10, seed=4)
+    order = BatchSampler(103, 10, seed=4)
     for epoch in range(2):
         seen = order.take(10 * epoch, 10).flatten()
-        expected = training.permutation(103, 4, epoch)
+        expected = permutation(103, 4, epoch)
         assert sorted(expected.tolist()) == list(range(103))
         assert torch.equal(seen, expected[:100])
-    assert not torch.equal(training.permutation(9, 4, 0), training.permutation(9, 4, 1))
+    assert not torch.equal(permutation(9, 4, 0), permutation(9, 4, 1))
 
 
 def test_batches_can_start_anywhere():
-    whole = training.Order(103, 10, seed=1).take(0, 60)
+    whole = BatchSampler(103, 10, seed=1).take(0, 60)
     for start, steps in ((37, 1), (5, 44), (59, 1), (10, 10)):
-        assert torch.equal(training.Order(103, 10, seed=1).take(start, steps), whole[start : start + steps])
+        assert torch.equal(BatchSampler(103, 10, seed=1).take(start, steps), whole[start : start + steps])
 
 
 def test_runs_of_one_seed_share_permutations_and_what_was_drawn_ahead_is_not_drawn_again(monkeypatch):
@@ -114,15 +53,15 @@ def test_runs_of_one_seed_share_permutations_and_what_was_drawn_ahead_is_not_dra
         drawn.append(tuple(key))
         return made(key)
 
-    training.permutation.cache_clear()
-    expected = [training.Order(103, 10, seed).take(0, 60) for seed in (1, 1, 2)]
-    training.permutation.cache_clear()
+    permutation.cache_clear()
+    expected = [BatchSampler(103, 10, seed).take(0, 60) for seed in (1, 1, 2)]
+    permutation.cache_clear()
     monkeypatch.setattr(np.random, "default_rng", generator)
-    ordered = [training.Order(103, 10, seed) for seed in (1, 1, 2)]
+    ordered = [BatchSampler(103, 10, seed) for seed in (1, 1, 2)]
     taken = []
     for start in range(0, 60, 15):
         for order in ordered:
-            order.draw_ahead(start, 15)
+            order.prefetch(start, 15)
         before = len(drawn)
         taken.append([order.take(start, 15) for order in ordered])
         assert len(drawn) == before
@@ -132,15 +71,15 @@ def test_runs_of_one_seed_share_permutations_and_what_was_drawn_ahead_is_not_dra
 
 
 def test_little_is_drawn_ahead_where_epochs_are_short():
-    training.permutation.cache_clear()
-    order = training.Order(103, 100, seed=1)  # a step is an epoch
-    order.draw_ahead(10, 200)
-    assert training.permutation.cache_info().misses == 2
+    permutation.cache_clear()
+    order = BatchSampler(103, 100, seed=1)  # a step is an epoch
+    order.prefetch(10, 200)
+    assert permutation.cache_info().misses == 2
 
 
 def test_a_batch_larger_than_the_data():
     with pytest.raises(InputError, match=r"batch_size 2000 is larger than the training set of 1437 images"):
-        training.Order(1437, 2000, seed=0)
+        BatchSampler(1437, 2000, seed=0)
 
 
 def test_evaluation_is_the_mean_over_the_split(digits, monkeypatch):
@@ -190,7 +129,7 @@ def test_runs_stop_at_the_gate_where_a_full_pass_says_so(digits, model):
     run = train(digits, model=model, step_size=0.1, stop=stop)
     dataset, split, _ = digits
     network = models.build(model, dataset.shape, 10, SPECS)
-    order = training.Order(len(split), 50, 0)
+    order = BatchSampler(len(split), 50, 0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     iteration = 0
     while not (status := stop.status(iteration, *evaluation.evaluate(models.network(network), split), True)):
@@ -221,33 +160,33 @@ def test_the_same_seed_gives_the_same_bytes(digits):
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn", "wide"])
-def test_a_member_of_a_fleet_is_bit_equal_to_itself_alone(digits, model):
-    """Five runs in two slots: slots are refilled, moved, and one run among them leaves the finite numbers."""
+def test_a_run_beside_others_is_bit_equal_to_itself_alone(digits, model):
+    """Five runs in two replicas: replicas are refilled, moved, and one run among them leaves the finite numbers."""
     step_sizes = (0.3, 0.1, 1e6, 0.2, 0.25)
     stop = dataclasses.replace(STOP, train_nll=0.1, train_accuracy=0.98)
 
     def runs():
-        return [training.Run(f"{s}-{seed}", s, seed) for seed, s in enumerate(step_sizes)]
+        return [Run(f"{s}-{seed}", s, seed) for seed, s in enumerate(step_sizes)]
 
-    together = fleet(digits, runs(), model=model, slots=2, stop=stop)
+    together = train_runs(digits, runs(), model=model, replicas=2, stop=stop)
     assert {run.outcome["status"] for run in together.values()} == {"converged", "diverged"}
     for run in runs():
-        alone = fleet(digits, [run], model=model, stop=stop)
+        alone = train_runs(digits, [run], model=model, stop=stop)
         assert_equal(alone[run.name], together[run.name])
 
 
-def test_weights_leave_a_slot_at_the_end_and_when_they_are_saved_alone(digits, monkeypatch):
+def test_weights_leave_a_replica_at_the_end_and_when_they_are_saved_alone(digits, monkeypatch):
     """Full passes and refills leave them where they are."""
-    calls = count_calls(monkeypatch, fully_connected.FullyConnected, "put", "get")
+    calls = count_calls(monkeypatch, stacked_mlp.StackedMLPEngine, "put", "get")
     stop = dataclasses.replace(STOP, train_nll=0.1, train_accuracy=0.98, history=1)
-    runs = [training.Run(f"{seed}", 0.1 * (seed + 1), seed) for seed in range(5)]
-    ended = fleet(digits, runs, slots=3, stop=stop)
+    runs = [Run(f"{seed}", 0.1 * (seed + 1), seed) for seed in range(5)]
+    ended = train_runs(digits, runs, replicas=3, stop=stop)
     assert all(len(run.history) > 2 for run in ended.values())
     assert (calls.count("put"), calls.count("get")) == (5, 5)
     calls.clear()
-    keeper = Keeper(always_due=True)
-    fleet(digits, [training.Run("one", 0.1, 0)], stop=stop, keeper=keeper)
-    assert (calls.count("put"), calls.count("get")) == (1, len(keeper.saved) + 1)
+    checkpointer = MemoryCheckpointer(always_due=True)
+    train_runs(digits, [Run("one", 0.1, 0)], stop=stop, checkpointer=checkpointer)
+    assert (calls.count("put"), calls.count("get")) == (1, len(checkpointer.saved) + 1)
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
@@ -260,44 +199,43 @@ def test_images_too_many_to_stay_normalised_train_to_the_same_bytes(digits, mode
 
 
 def test_smallest_step_size_first(digits):
-    ended = fleet(digits, [training.Run(str(s), s, 0) for s in (1e6, 1e8, 1e4, 1e7)], slots=1)
+    ended = train_runs(digits, [Run(str(s), s, 0) for s in (1e6, 1e8, 1e4, 1e7)], replicas=1)
     assert list(ended) == ["10000.0", "1000000.0", "10000000.0", "100000000.0"]
 
 
 @pytest.mark.parametrize("model", ["fcn", "cnn"])
 def test_going_on_from_any_gate_is_bit_equal_to_no_stop(digits, model):
-    straight = Keeper(always_due=True)
-    fleet(digits, [training.Run("one", 0.1, 3)], model=model, keeper=straight)
+    straight = MemoryCheckpointer(always_due=True)
+    train_runs(digits, [Run("one", 0.1, 3)], model=model, checkpointer=straight)
     assert len(straight.saved) > 10
     for saved in straight.saved[:: 3 if model == "fcn" else 8]:
         resumed = dataclasses.replace(saved, history=list(saved.history))
-        assert_equal(fleet(digits, [resumed], model=model)["one"], straight.finished["one"])
+        assert_equal(train_runs(digits, [resumed], model=model)["one"], straight.finished["one"])
 
 
-@pytest.mark.parametrize("pieces", [*range(8), *range(20, 40), 47, 130, 131, 400])
-def test_interrupted_anywhere_and_gone_on(digits, pieces, monkeypatch):
+def test_interrupted_anywhere_and_gone_on(digits, monkeypatch):
     """Between gates, at gates that are not decided yet and within full passes, with several runs that are not equally far."""
-    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)  # a step at a time
-    runs = [training.Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
-    whole = fleet(digits, [dataclasses.replace(run) for run in runs], slots=2)
-    keeper = Keeper(pieces)
-    with pytest.raises(Interrupted):
-        fleet(digits, [dataclasses.replace(run, history=[]) for run in runs], slots=2, keeper=keeper)
-    saved = {run.name: run for run in keeper.saved} | keeper.finished
-    left = [saved.get(run.name, run) for run in runs if run.name not in keeper.finished]
-    ended = fleet(digits, left, slots=2) | keeper.finished
-    for name, run in whole.items():
-        assert_equal(ended[name], run)
+    monkeypatch.setattr(stacked_mlp, "STRIDE_OPERATIONS", 1)  # a step at a time
+
+    def runs():
+        return [Run(str(seed), 0.1 * (seed + 1), seed) for seed in range(3)]
+
+    train = partial(train_runs, digits, replicas=2)
+    whole = train(runs())
+    for pieces in (*range(8), *range(20, 40), 47, 130, 131, 400):
+        ended = interrupt_and_resume(train, runs, pieces)
+        for name, run in whole.items():
+            assert_equal(ended[name], run)
 
 
 def test_some_interruptions_are_at_gates_that_are_not_decided_and_some_between_gates(digits, monkeypatch):
-    monkeypatch.setattr(fully_connected, "A_MOMENT", 1)
+    monkeypatch.setattr(stacked_mlp, "STRIDE_OPERATIONS", 1)
     places = set()
     for pieces in range(60):
-        keeper = Keeper(pieces)
+        checkpointer = MemoryCheckpointer(pieces)
         with pytest.raises(Interrupted):
-            fleet(digits, [training.Run("one", 0.1, 0)], keeper=keeper)
-        (run,) = keeper.saved
+            train_runs(digits, [Run("one", 0.1, 0)], checkpointer=checkpointer)
+        (run,) = checkpointer.saved
         places.add((run.iteration % STOP.gate == 0, run.gated == run.iteration))
     assert places == {(True, False), (True, True), (False, False)}
 

@@ -1,11 +1,15 @@
 """A tiny study, run once through the real workflow in a copy of the repository."""
 
+import copy
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,30 +51,74 @@ STAGES = ("initial", "train", "average", *batches.ANALYSES)
 BATCH = re.compile(rf"((?:initial_)?(?:{'|'.join(STAGES)}))_.+_\d+")
 
 
-class Workflow:
-    """A copy of the repository and how to run it."""
+def environment() -> dict[str, str]:
+    """This process's, without what would measure coverage."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "COVERAGE_"))}
 
-    def __init__(self, folder: Path) -> None:
+
+class Workflow:
+    """A copy of the repository and how to run it. A warm one runs often: each time in a fork of one process (``warm``)."""
+
+    def __init__(self, folder: Path, *, warm: bool = False) -> None:
         self.folder = folder
+        self._warm = warm
+        self._server: subprocess.Popen | None = None
         for part in ("rules", "workflow", "sgdtails", "config", "profiles", "envs"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            # What Python has compiled as well, but not what another process is about to write.
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "Snakefile", folder)
 
-    def run(self, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+    def copied(self, folder: Path) -> "Workflow":
+        """Another one with the same results, which may be spoilt."""
+        other = copy.copy(self)
+        other.folder, other._warm, other._server = folder, False, None
+        shutil.copytree(self.folder, folder)
+        return other
+
+    def __enter__(self) -> "Workflow":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._server:
+            self._server.communicate()
+
+    def run(self, config: dict, *arguments: str, warm: bool | None = None) -> subprocess.CompletedProcess:
+        if self._warm if warm is None else warm:
+            return self._run_warm(config, arguments)
         driver = self.start(config, *arguments)
         output, _ = driver.communicate()
         return subprocess.CompletedProcess(driver.args, driver.returncode, output)
 
     def start(self, config: dict, *arguments: str, **options: Any) -> subprocess.Popen:
-        (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "COVERAGE_"))}
+        command = [sys.executable, "-m", "snakemake", *self._arguments(config, arguments)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=self.folder, text=True, **{"env": environment} | streams | options)  # type: ignore[call-overload]
+        return subprocess.Popen(command, cwd=self.folder, text=True, **{"env": environment()} | streams | options)  # type: ignore[call-overload]
 
-    def planned(self, config: dict, *arguments: str) -> dict[str, int]:
+    def _arguments(self, config: dict, more: Iterable[str]) -> list[str]:
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
+        return ["--cores", "2", "--configfile", "study.yaml", *more]
+
+    def _run_warm(self, config: dict, more: Iterable[str]) -> subprocess.CompletedProcess:
+        self._server = self._server or subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("warm.py"))],
+            cwd=self.folder,
+            text=True,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._server.stdin
+        assert self._server.stdout
+        arguments, output = self._arguments(config, more), self.folder.with_name(f"{self.folder.name}.out")
+        call = {"arguments": arguments, "environment": environment(), "output": str(output)}
+        self._server.stdin.write(f"{json.dumps(call)}\n")
+        self._server.stdin.flush()
+        status = int(self._server.stdout.readline())
+        return subprocess.CompletedProcess(arguments, status, output.read_text())
+
+    def planned(self, config: dict, *arguments: str, warm: bool | None = None) -> dict[str, int]:
         """How many jobs of each rule a dry run plans; targets left out. Jobs of several networks are ``<rule>, several``."""
-        result = self.run(config, "--dry-run", *arguments)
+        result = self.run(config, "--dry-run", *arguments, warm=warm)
         assert result.returncode == 0, result.stdout
         if "Nothing to be done" in result.stdout:
             return {}
@@ -84,13 +132,33 @@ class Workflow:
         return dict(found)
 
 
+@contextmanager
+def edited(workflow: Workflow, file: str, old: str, new: str) -> Iterator[None]:
+    """A file of its copy of the repository with other text, for a while."""
+    path = workflow.folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Workflow:
-    workflow = Workflow(tmp_path_factory.mktemp("finished"))
-    result = workflow.run(TINY, "--resources", "gpu=4")
-    assert result.returncode == 0, result.stdout
-    (workflow.folder / "driver.log").write_text(result.stdout, encoding="utf-8")
-    return workflow
+def finished(tmp_path_factory) -> Iterator[Workflow]:
+    with Workflow(tmp_path_factory.mktemp("finished"), warm=True) as workflow:
+        result = workflow.run(TINY, "--resources", "gpu=4")
+        assert result.returncode == 0, result.stdout
+        (workflow.folder / "driver.log").write_text(result.stdout, encoding="utf-8")
+        yield workflow
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory) -> Iterator[Workflow]:
+    """One for a file's tests: what they ask of it is planned, refused, or of no other test's concern."""
+    with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
+        yield workflow
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from sgdtails.audit import checkpoint_audits
 from sgdtails.io import tables
 from sgdtails.stable import sampling as stable
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import TINY, edited
 
 TINY_AUDIT = {"nulls": {"replicates": 2, "entries": 4096}, "ratios": [0, 0.5]}
 
@@ -31,9 +31,10 @@ def assert_same_as_the_command(audits, name, checkpoints, folder, monkeypatch):
         assert tables.read(folder / file).equals(tables.read(audits / file)), table
 
 
-@pytest.fixture
-def checkpoints(fresh):
-    folder = fresh.folder / "weights"
+@pytest.fixture(scope="module")
+def checkpoints(planned):
+    """A folder of two, in the working directory of a workflow that audits them; another file and a function are beside it."""
+    folder = planned.folder / "weights"
     folder.mkdir()
     rng = np.random.default_rng(0)
     heavy = torch.from_numpy(stable.sample(1.5, (256, 128), rng=rng).astype(np.float32))
@@ -42,17 +43,18 @@ def checkpoints(fresh):
         {"state_dict": {"b.weight": torch.randn(256, 128, generator=torch.Generator().manual_seed(0))}},
         folder / "light.pt",
     )
-    (fresh.folder / "mine.py").write_text(
+    (planned.folder / "page.pt").write_text("<!doctype html><title>404</title>")
+    (planned.folder / "mine.py").write_text(
         "def energy(state):\n    return {'energy': float((state['a.weight'] ** 2).sum())}\n"
     )
     return folder
 
 
-def test_a_folder_without_the_study(fresh, checkpoints, tmp_path, monkeypatch):
+def test_a_folder_without_the_study(planned, checkpoints, tmp_path, monkeypatch):
     """One audit per file, no job of the study, and only the figures again after an edit of theirs."""
-    result = audited(fresh, checkpoint=checkpoints)
+    result = audited(planned, checkpoint=checkpoints)
     assert result.returncode == 0, result.stdout
-    results = fresh.folder / "results"
+    results = planned.folder / "results"
     assert [path.name for path in results.iterdir()] == ["audit"]
     for name, word in (("weights--heavy", "stable-like"), ("weights--light.pt", "finite-variance-like")):
         (row,) = tables.read(results / f"audit/{name}/audit.parquet").to_pylist()
@@ -61,16 +63,16 @@ def test_a_folder_without_the_study(fresh, checkpoints, tmp_path, monkeypatch):
         for kind in ("md", "pdf", "png"):
             assert (results / f"audit/{name}/audit.{kind}").stat().st_size > 500
     settings = TINY | {"checkpoint": str(checkpoints), "audit": TINY_AUDIT}
-    assert fresh.planned(settings, "--", "audit") == {}
-    edited = fresh.folder / "sgdtails/figures/audit_figures.py"
-    edited.write_text(edited.read_text() + "\nNEW = 1\n")
-    assert fresh.planned(settings, "--", "audit") == {"audit_figure": 2, "audit": 1}
+    assert planned.planned(settings, "--", "audit") == {}
+    text = (planned.folder / "sgdtails/figures/audit_figures.py").read_text()
+    with edited(planned, "sgdtails/figures/audit_figures.py", text, f"{text}\nNEW = 1\n"):
+        assert planned.planned(settings, "--", "audit") == {"audit_figure": 2, "audit": 1}
 
 
-def test_an_evaluation_function(fresh, checkpoints):
-    result = audited(fresh, checkpoint=checkpoints / "heavy.safetensors", evaluate="mine.energy")
+def test_an_evaluation_function(planned, checkpoints):
+    result = audited(planned, checkpoint=checkpoints / "heavy.safetensors", evaluate="mine.energy")
     assert result.returncode == 0, result.stdout
-    rows = tables.read(fresh.folder / "results/audit/weights--heavy/accuracy.parquet").to_pylist()
+    rows = tables.read(planned.folder / "results/audit/weights--heavy/accuracy.parquet").to_pylist()
     assert [(row["ratio"], row["measure"]) for row in rows] == [(0, "energy"), (0.5, "energy")]
     assert rows[0]["value"] > rows[1]["value"] > 0.9 * rows[0]["value"]
 
@@ -80,14 +82,13 @@ def test_an_evaluation_function(fresh, checkpoints):
     [
         ("weights/missing.pt", "config key checkpoint: there is no 'weights/missing.pt'"),
         ("rules", "config key checkpoint: rules holds no checkpoint"),
-        ("weights/page.pt", "weights/page.pt is an HTML page"),
+        ("page.pt", "page.pt is an HTML page"),
         ("torchvision:resnet19", "unknown torchvision model 'resnet19'"),
     ],
 )
-def test_refused_in_one_sentence(fresh, checkpoints, checkpoint, said):
-    (checkpoints / "page.pt").write_text("<!doctype html><title>404</title>")
-    result = audited(fresh, checkpoint=checkpoint)
+def test_refused_in_one_sentence(planned, checkpoints, checkpoint, said):
+    result = audited(planned, checkpoint=checkpoint)
     assert result.returncode != 0
     assert said in result.stdout
     assert "Traceback" not in result.stdout
-    assert not list((fresh.folder / "results").glob("audit/*/*.*"))  # nothing half-written
+    assert not list((planned.folder / "results").glob("audit/page*/*.*"))  # nothing half-written

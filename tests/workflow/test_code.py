@@ -3,7 +3,7 @@
 import pytest
 
 from sgdtails import layers
-from sgdtails.digests import provenance
+from sgdtails.digests import code_digest
 from tests.workflow.conftest import TINY
 
 MODEL = """
@@ -42,7 +42,7 @@ def workflow(fresh, tmp_path_factory, monkeypatch):
     for name in ("sgdtails/__init__.py", "my_net.py"):
         (other / name).write_text("raise RuntimeError('the other clone')")
     monkeypatch.setenv("PYTHONPATH", str(other))
-    monkeypatch.setenv(provenance.GIVEN, PLANNED)  # by another driver: of no use to this one
+    monkeypatch.setenv(code_digest.GIVEN, PLANNED)  # by another driver: of no use to this one
     return fresh
 
 

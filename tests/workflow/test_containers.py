@@ -21,9 +21,9 @@ def test_without_an_image_the_error_says_how_to_build_one(fresh):
 
 
 @pytest.mark.parametrize("container", ["gone.sif", None])
-def test_containers_are_not_looked_for_unless_asked_for(fresh, container):
+def test_containers_are_not_looked_for_unless_asked_for(planned, container):
     study = TINY | {"container": container}
-    assert fresh.planned(study)["train, several"] == 1
-    result = fresh.run(study, "--sdm", "apptainer", "--dry-run")
+    assert planned.planned(study)["train, several"] == 1
+    result = planned.run(study, "--sdm", "apptainer", "--dry-run")
     assert result.returncode != 0
     assert "config key container" in result.stdout

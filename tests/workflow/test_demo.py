@@ -1,18 +1,19 @@
 """What `make demo` runs, whole: some minutes."""
 
 import csv
-import inspect
 
 import numpy as np
 import pytest
 import yaml
 from scipy.stats import spearmanr
 
-from sgdtails.figures import plotting
+from sgdtails.figures import registry
 from sgdtails.io import tables
-from sgdtails.tail_index import readings
+from sgdtails.tail_index import classify
 from tests.conftest import ROOT, outside
 from tests.workflow.conftest import Workflow
+
+pytestmark = pytest.mark.slow("33 networks, trained until they classify every image")
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +56,14 @@ def test_jobs_stay_below_two_gibibytes(demo):
 
 
 def test_all_figures_are_drawn_and_no_panel_is_empty(demo):
-    assert {f"fig{number:02d}" for number in range(1, 13)} < set(plotting.FIGURES)
-    for name, draw in plotting.FIGURES.items():
-        if name in ("audit", "rows", "filters", "channels"):  # of a checkpoint; of methods that the demo does not run
+    assert {f"fig{number:02d}" for number in range(1, 13)} < set(registry.FIGURES)
+    for name, plot in registry.FIGURES.items():
+        if name in ("rows", "filters", "channels"):  # methods that the demo does not run
             continue
         for kind in ("pdf", "png"):
             assert (demo / f"figures/{name}.{kind}").stat().st_size > 5000
-        needed = [part.name for part in inspect.signature(draw).parameters.values() if part.default is part.empty]
-        figure = draw(*(tables.read(demo / f"tables/{table}.parquet") for table in needed))
+        read = [tables.read(demo / f"tables/{table}.parquet") for table in registry.tables_of(name)]
+        figure = plot(*read).figure()
         for axes in figure.axes:
             drawn = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]  # not a reference line
             filled = axes.collections or axes.patches or axes.images or not axes.axison  # a legend's place is off
@@ -102,7 +103,7 @@ def test_every_layer_of_a_finished_run_is_read(demo):
     shown = {row["run"] for row in tables.converged(tables.read(demo / "tables/runs.parquet"))}
     rows = [row for row in tables.read(demo / "tables/readings.parquet").to_pylist() if row["weights"] == "average"]
     assert {row["run"] for row in rows} == shown
-    assert {row["reading"] for row in rows} <= set(readings.WORDS)
+    assert {row["reading"] for row in rows} <= set(classify.LABELS)
 
 
 def test_every_estimate_lies_in_its_interval(demo):

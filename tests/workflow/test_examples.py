@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from examples import estimators, momentum, pruning
+from examples import estimators, pruning
 from sgdtails.stable import sampling as stable
 from tests.conftest import ROOT
 from tests.workflow.conftest import Workflow
@@ -37,6 +37,9 @@ def run(folder, *arguments):
     return result.stdout
 
 
+slow = pytest.mark.slow("six studies, each by the command of its file")
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """All examples, in one copy of the repository."""
@@ -58,6 +61,7 @@ def table(results, study, name):
     return pd.read_parquet(results / study / "tables" / f"{name}.parquet")
 
 
+@slow
 def test_own_images(results):
     runs = table(results, "own_dataset", "runs")
     assert (runs.dataset == "bars").all()
@@ -65,11 +69,13 @@ def test_own_images(results):
     assert runs.test_accuracy.min() > 0.9
 
 
+@slow
 def test_an_own_model(results):
     tails = table(results, "own_model", "tails")
     assert set(tails.layer_name) == {"0", "2.first", "2.second", "5"}
 
 
+@slow
 def test_an_own_estimator(results):
     tails = table(results, "own_estimator", "tails")
     own = tails[tails.estimator == "rank_regression"]
@@ -79,6 +85,7 @@ def test_an_own_estimator(results):
     assert set(tails.estimator) > {"hill", "mmo_multivariate", "rank_regression"}
 
 
+@slow
 def test_own_pruning_methods(results):
     rows = table(results, "own_pruning", "pruning").dropna(subset="ratio")
     trained = rows[rows.weights == "last"].set_index(["run", "method", "ratio"]).sort_index()
@@ -91,13 +98,20 @@ def test_own_pruning_methods(results):
         assert magnitude.relative_error_l2[0.5] < pattern.relative_error_l2 < random.relative_error_l2[0.5]
 
 
-def test_the_tutorials_answer(results, capsys):
-    assert table(results, "momentum", "runs").variant.tolist() == ["", "", "m0.9", "m0.9"]
-    found = momentum.compared(results / "momentum/tables")
-    assert found.columns.tolist() == [0.0, 0.9]
-    assert found.index.tolist() == [(0.2, 0), (0.25, 0)]
-    momentum.main(results / "momentum/tables")
-    assert re.search(r"mean difference [+-]0\.\d{3}, 95% from .* p = .* 2 pairs", capsys.readouterr().out)
+@slow
+def test_the_tutorials_answer(results):
+    runs = table(results, "momentum", "runs")
+    assert runs.variant.tolist() == ["", "", "m0.9", "m0.9"]
+    found = table(results, "momentum", "comparisons")
+    assert found.columns[4:].tolist() == ["colour", "x_from", "x_to", "pairs", "difference", "low", "high", "p"]
+    assert found[["colour", "x_from", "x_to", "pairs"]].values.tolist() == [
+        ["0.2", "0", "0.9", 1],
+        ["0.25", "0", "0.9", 1],
+        [None, "0", "0.9", 2],
+    ]
+    alpha = runs.set_index(["effective_step_size", "momentum"]).alpha.unstack()
+    differences = alpha[0.9] - alpha[0.0]
+    assert found.difference.tolist() == pytest.approx([*differences, differences.mean()])
 
 
 def test_rank_regression_of_a_power_law():

@@ -1,3 +1,5 @@
+"""The report in Debian's Chromium, driven by playwright."""
+
 import ast
 import re
 import shutil
@@ -5,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from playwright.sync_api import sync_playwright
 
-from tests import browser
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY
 
 NUMBERS = """[...document.querySelectorAll('#runs tbody tr')].filter(row => !row.hidden)
     .map(row => row.cells[COLUMN].dataset.value ?? null).map(value => value && Number(value))"""
+SERIOUS = ("warning", "error", "assert")  # what the console may not say
 ONLY_REPORT = ("--allowed-rules", "report", "--", "report")
 
 
@@ -24,16 +27,42 @@ def report(finished):
 
 @pytest.fixture(scope="module")
 def alone(report, tmp_path_factory):
-    """The page away from its study: it must need nothing beside itself."""
+    """Copy the page away from its study: it must need no other file."""
     return Path(shutil.copy(report, tmp_path_factory.mktemp("alone")))
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    if not browser.EXECUTABLE:
+def browser():
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not executable:
         pytest.skip("no Chromium: install Debian's package chromium")
-    with browser.page(tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
+    with sync_playwright() as driver, driver.chromium.launch(executable_path=executable) as browser:
+        yield browser
+
+
+@pytest.fixture
+def shown(browser, alone):
+    """Return a function that opens a page in a window of CSS pixels, and lists its requests and its complaints."""
+    contexts = []
+
+    def show(path=alone, *, width=1280, dark=False):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            is_mobile=width < 600,
+            color_scheme="dark" if dark else "light",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.asked, page.complaints = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("console", lambda said: page.complaints.append(said.text) if said.type in SERIOUS else None)
+        page.goto(path.resolve().as_uri())
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
 
 
 def column(page, table, title):
@@ -41,22 +70,23 @@ def column(page, table, title):
     return titles.index(title)
 
 
-def test_the_page_asks_for_nothing_and_complains_of_nothing(page, alone):
-    page.open(alone, width=1280, height=900)
-    assert page.requests() == [alone.as_uri()]
-    assert page.problems() == []
+def test_the_page_asks_for_nothing_and_complains_of_nothing(shown, alone):
+    page = shown()
+    assert [url for url in page.asked if not url.startswith("data:")] == [alone.as_uri()]
+    assert page.complaints == []
 
 
-def test_a_request_and_a_complaint_would_be_seen(page, tmp_path):
-    (tmp_path / "bad.html").write_text("<img src='missing.png'><script>console.error('no')</script>")
-    page.open(tmp_path / "bad.html", width=1280, height=900)
-    assert len(page.requests()) == 2
-    assert any("no" in problem for problem in page.problems())
+def test_a_request_and_a_complaint_would_be_seen(shown, tmp_path):
+    (tmp_path / "bad.html").write_text("<img src='missing.png'><script>console.error('no'); missing()</script>")
+    page = shown(tmp_path / "bad.html")
+    assert len(page.asked) == 2
+    for complaint in ("no", "missing is not defined", "Failed to load"):
+        assert any(complaint in said for said in page.complaints), page.complaints
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_figure_is_visible_and_within_the_page(page, report, alone, width):
-    page.open(alone, width=width, height=850)
+def test_every_figure_is_visible_and_within_the_page(shown, report, width):
+    page = shown(width=width)
     found = page.evaluate(
         """[...document.images].map(image => {
             image.scrollIntoView(); const box = image.parentElement.getBoundingClientRect();
@@ -76,8 +106,8 @@ def test_every_figure_is_visible_and_within_the_page(page, report, alone, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_table_is_sorted_by_click(page, alone):
-    page.open(alone, width=1280, height=900)
+def test_a_table_is_sorted_by_click(shown):
+    page = shown()
     seconds = column(page, "runs", "Seconds") + 1
     script = NUMBERS.replace("COLUMN", str(seconds - 1))
     before = page.evaluate(script)
@@ -88,24 +118,24 @@ def test_a_table_is_sorted_by_click(page, alone):
         assert order == ("descending" if reverse else "ascending")
 
 
-def test_a_table_is_sorted_by_keyboard(page, alone):
-    page.open(alone, width=1280, height=900)
-    page.evaluate("document.querySelector('.tools[data-for=runs] input').focus()")
+def test_a_table_is_sorted_by_keyboard(shown):
+    page = shown()
+    page.focus(".tools[data-for=runs] input")
     for _ in range(2):  # past the scrolling region to the first heading
-        page.press("Tab", 9)
+        page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('th')?.innerText.trim().slice(0, 3)") == "Run"
     names = "[...document.querySelectorAll('#runs tbody tr')].map(row => row.cells[0].innerText)"
     before = page.evaluate(names)
-    page.press("Enter", 13, "\r")
+    page.keyboard.press("Enter")
     ascending = page.evaluate(names)
-    page.press(" ", 32, " ")
+    page.keyboard.press(" ")
     assert sorted(ascending) == sorted(before)
     assert page.evaluate(names) == ascending[::-1] != ascending
     assert page.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')") == "descending"
 
 
-def test_what_is_missing_comes_last_either_way(page, alone):
-    page.open(alone, width=1280, height=900)
+def test_what_is_missing_comes_last_either_way(shown):
+    page = shown()
     average = column(page, "runs", "Test acc., average") + 1
     for _ in range(2):
         page.click(f"#runs th:nth-child({average}) button")
@@ -114,22 +144,19 @@ def test_what_is_missing_comes_last_either_way(page, alone):
         assert None not in values[: len(values) - values.count(None)]
 
 
-def test_runs_can_be_filtered_by_status_and_text(page, alone):
-    page.open(alone, width=1280, height=900)
-    shown = "[...document.querySelectorAll('#runs tbody tr')].filter(row => row.offsetParent).map(row => row.cells[1].innerText)"
-    page.evaluate(
-        """(select => { select.value = 'diverged'; select.dispatchEvent(new Event('change')) })
-           (document.querySelector('.tools[data-for=runs] select'))"""
-    )
-    assert page.evaluate(shown) == ["diverged"]
+def test_runs_can_be_filtered_by_status_and_text(shown):
+    page = shown()
+    found = "[...document.querySelectorAll('#runs tbody tr')].filter(row => row.offsetParent).map(row => row.cells[1].innerText)"
+    page.select_option(".tools[data-for=runs] select", "diverged")
+    assert page.evaluate(found) == ["diverged"]
     assert page.evaluate("document.querySelector('.tools[data-for=runs] output').textContent") == "1 of 3 rows"
-    page.evaluate("document.querySelector('.tools[data-for=runs] input').focus()")
-    page.send("Input.insertText", text="no such run")
-    assert page.evaluate(shown) == []
+    page.focus(".tools[data-for=runs] input")
+    page.keyboard.insert_text("no such run")
+    assert page.evaluate(found) == []
 
 
-def test_text_can_be_read_in_light_and_dark(page, alone):
-    """Contrast of text and of every verdict's and status's colour against its ground: WCAG asks for 4.5."""
+def test_text_can_be_read_in_light_and_dark(shown):
+    """WCAG asks for a contrast of 4.5, of text and of the colours of verdicts and statuses."""
     script = """(() => {
         const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
             .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
@@ -141,7 +168,7 @@ def test_text_can_be_read_in_light_and_dark(page, alone):
             return (a + .05) / (b + .05) }) })()"""
     grounds = []
     for dark in (False, True):
-        page.open(alone, width=1280, height=900, dark=dark)
+        page = shown(dark=dark)
         ratios = page.evaluate(script)
         assert len(ratios) > 100
         assert min(ratios) >= 4.5
@@ -149,8 +176,8 @@ def test_text_can_be_read_in_light_and_dark(page, alone):
     assert grounds[0] != grounds[1]
 
 
-def test_tables_have_captions_and_headings(page, alone):
-    page.open(alone, width=1280, height=900)
+def test_tables_have_captions_and_headings(shown):
+    page = shown()
     assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption.innerText.length > 5)")
     assert page.evaluate("[...document.querySelectorAll('th')].every(th => th.scope === 'col')")
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
@@ -170,7 +197,7 @@ def test_without_a_finished_study_one_sentence_says_which_command_makes_it(fresh
 
 
 def test_every_figure_has_a_caption():
-    """Those of networks that the tiny study lacks too."""
+    """Figures of networks that the tiny study lacks have one too."""
     source = re.search(r"^FIGURE_TABLES = (\{.*?^\})", (ROOT / "rules/targets.smk").read_text(), re.M | re.S)
     captions = yaml.safe_load((ROOT / "workflow/report/captions.yaml").read_text())
     assert source

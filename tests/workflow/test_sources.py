@@ -36,11 +36,11 @@ def fill(folder):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    workflow = Workflow(tmp_path_factory.mktemp("trained"))
-    fill(workflow.folder / "files")
-    result = workflow.run(config(), *TARGETS)
-    assert result.returncode == 0, result.stdout
-    return workflow
+    with Workflow(tmp_path_factory.mktemp("trained"), warm=True) as workflow:
+        fill(workflow.folder / "files")
+        result = workflow.run(config(), *TARGETS)
+        assert result.returncode == 0, result.stdout
+        yield workflow
 
 
 def test_files_that_are_away_elsewhere_or_others(trained):

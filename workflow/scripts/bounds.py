@@ -5,7 +5,9 @@ import math
 from typing import Any
 
 from sgdtails import layers
+from sgdtails.arrays import AnyArray, Row
 from sgdtails.config import batches
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import tables
@@ -22,7 +24,7 @@ def main(smk: Any) -> None:
     batches.finish(smk, "bounds")
 
 
-def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
+def _rows(settings: Settings, files: Any) -> list[Row]:
     kind = settings["weights"]
     (run,) = tables.joined_runs([files.training], [files.averaging])
     if run["status"] != "converged":
@@ -42,13 +44,24 @@ def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
 
 
 def _bounds(
-    settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset, alphas: list[float], test_error: float
-) -> list[dict[str, Any]]:
+    settings: Settings,
+    weights: dict[str, AnyArray],
+    dataset: data.Dataset,
+    alphas: list[float],
+    test_error: float,
+) -> list[Row]:
     chain = settings["fully_connected"]  # only these are evaluated
     device = placing.device(settings["device"], settings["threads"]) if chain else None
-    splits = data.splits(dataset, device)
-    common = {"alphas": alphas, "fully_connected": chain, "test_error": test_error, "device": device}
-    return list(run_bounds.rows(weights, splits, **common, **settings["bounds"]))
+    rows = run_bounds.bounds_rows(
+        weights,
+        data.splits(dataset, device),
+        alphas=alphas,
+        fully_connected=chain,
+        test_error=test_error,
+        constants=run_bounds.Constants(**settings["bounds"]),
+        device=device,
+    )
+    return list(rows)
 
 
 if "snakemake" in globals():

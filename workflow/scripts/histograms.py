@@ -12,14 +12,16 @@ from sgdtails.tail_index import histograms
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     averages = {Path(file).parent.name: file for file in smk.input.averages}
-    settings["chosen"], _ = settings.pop("runs"), settings.pop("study")
-    rows = histograms.rows(tables.read(smk.input.runs), tables.read(smk.input.tails), averages, **settings)
-    tables.write(
-        "histograms",
-        rows,
-        smk.output[0],
-        provenance={"code": smk.params.code, "settings": json.loads(smk.params.settings)},
+    rows = histograms.histogram_rows(
+        tables.read(smk.input.runs),
+        tables.read(smk.input.tails),
+        averages,
+        bins=settings["bins"],
+        seed=settings["seed"],
+        chosen=settings["runs"],
+        layer=settings["layer"],
     )
+    tables.write("histograms", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""Draw the initial weights of networks: one of each model, dataset and seed, from which all its runs start."""
+"""Draw initial weights: one network per model, dataset and seed, from which all of its runs start."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ def main(smk: Any) -> None:
         model = models.build(name, shape, classes, specs, seed=run_ids.seed(network.name))
         layers = models.layer_keys(name, settings["model"], model, shape, classes)
         record = {"run": network.name, "layers": layers}
-        # What made it stands beside the record: the same weights by another version of the code train nothing again.
+        # made_by is not part of the file's digest: other code that draws the same weights does not retrain.
         storage.save_arrays(network.output.weights, models.state(model), record, made_by=made_by)
     batches.finish(smk, "initial", *batches.made_by(storage.made_by(found[0].input.dataset)))
 

@@ -24,8 +24,13 @@ def main(smk: Any) -> None:
         if run["run"] in weights:
             network, _ = layers.read(weights[run["run"]])
             _, test = data.splits(data.read(datasets[run["dataset"]]), device)
-            how = {key: settings[key] for key in ("ratios", "p", "centring")}
-            found = latency.rows(layers.placed(network, device), test, **how)
+            found = latency.latency_rows(
+                layers.placed(network, device),
+                test,
+                ratios=settings["ratios"],
+                p=settings["p"],
+                centring=settings["centring"],
+            )
             common = {"run": run["run"]} | tables.panel(run) | {"weights": settings["weights"]}
             rows += [common | row for row in found]
     tables.write("latency", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})

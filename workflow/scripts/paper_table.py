@@ -10,6 +10,7 @@ from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:
+    """Read what Snakemake gives, and write the table twice."""
     name, runs = smk.wildcards.table, tables.read(smk.input.runs)
     initial = {Path(path).parent.name: path for path in smk.input.initial}
     rows = list(paper_tables.parameters(runs, initial) if name == "table1" else paper_tables.ranges(runs))

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 from sgdtails import layers
+from sgdtails.arrays import AnyArray, Row
 from sgdtails.config import batches
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import tables
@@ -21,7 +23,7 @@ def main(smk: Any) -> None:
     batches.finish(smk, "perturbation")
 
 
-def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
+def _rows(settings: Settings, files: Any) -> list[Row]:
     weights, _ = layers.read(files.trained)
     (run,) = tables.joined_runs([files.training], [files.averaging])
     if run["status"] == "diverged" or not layers.finite(weights):
@@ -34,12 +36,18 @@ def _rows(settings: dict[str, Any], files: Any) -> list[dict[str, Any]]:
     return [common | row for row in found]
 
 
-def _distances(settings: dict[str, Any], weights: dict[str, Any], dataset: data.Dataset) -> list[dict[str, Any]]:
+def _distances(settings: Settings, weights: dict[str, AnyArray], dataset: data.Dataset) -> list[Row]:
     device = placing.device(settings["device"], settings["threads"])
     first = slice(settings["images"])
     test = data.Split(dataset.test_images[first], dataset.test_labels[first], dataset, device)
-    how = {key: settings[key] for key in ("ratios", "centring", "exempt")}
-    return list(perturbation.rows(layers.placed(weights, device), test, **how))
+    rows = perturbation.perturbation_rows(
+        layers.placed(weights, device),
+        test,
+        ratios=settings["ratios"],
+        centring=settings["centring"],
+        exempt=settings["exempt"],
+    )
+    return list(rows)
 
 
 if "snakemake" in globals():

@@ -16,10 +16,15 @@ def main(smk: Any) -> None:
     averages, initials = (_by_folder(smk.input[kind]) for kind in ("average", "initial"))
     files = {run: {"average": path, "initial": initials[run_ids.initial_id(run)]} for run, path in averages.items()}
     runs, readings = (tables.read(smk.input[name]) for name in ("runs", "readings"))
-    provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}
-    how, _ = Settings(**settings.pop("tails")), settings.pop("study")
-    rows = nulls.rows(runs, readings, files, **settings, settings=how)
-    tables.write("profiles", rows, smk.output[0], provenance=provenance)
+    rows = nulls.profile_rows(
+        runs,
+        readings,
+        files,
+        replicates=settings["replicates"],
+        seed=settings["seed"],
+        settings=Settings(**settings["tails"]),
+    )
+    tables.write("profiles", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 
 
 def _by_folder(files: Any) -> dict[str, str]:

@@ -5,14 +5,18 @@ import math
 from typing import Any
 
 from sgdtails import layers
-from sgdtails.config import architectures, batches, dotted
+from sgdtails.arrays import Array, Row
+from sgdtails.config import architectures, batches, plugins
+from sgdtails.config.types import Settings
 from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
-from sgdtails.pruning import methods as pruning
-from sgdtails.pruning import prunability
-from sgdtails.pruning.pruned import PrunedNetwork
+from sgdtails.pruning import evaluate, methods
+from sgdtails.pruning.evaluate import Sweep
+from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.runtime import devices, jobs, placing
+
+Weights = dict[str, Array]
 
 
 def main(smk: Any) -> None:
@@ -28,7 +32,7 @@ def main(smk: Any) -> None:
     batches.finish(smk, "prune")
 
 
-def _rows(settings: dict[str, Any], kind: str, path: str, dataset: str) -> list[dict[str, Any]]:
+def _rows(settings: Settings, kind: str, path: str, dataset: str) -> list[Row]:
     state, record = storage.load_arrays(path)
     weights = layers.weights(state, record.get("layers"))
     if not layers.finite(weights):
@@ -37,70 +41,62 @@ def _rows(settings: dict[str, Any], kind: str, path: str, dataset: str) -> list[
         return _missing(settings, reason)
     if kind == "initial" and layers.constant(weights):
         return _missing(settings, "a layer whose weights are all equal")
-    pruned = _pruned(settings, state, weights, path, data.read(dataset), _device(settings))
+    pruned = _pruned(settings, state, weights, path, data.read(dataset))
     return [{"reason": None} | row for row in pruned]
 
 
-def _pruned(
-    settings: dict[str, Any],
-    state: dict[str, Any],
-    weights: dict[str, Any],
-    path: str,
-    dataset: data.Dataset,
-    device: Any,
-) -> list[dict[str, Any]]:
-    evaluate, weights, positions = _set_up(settings, dataset, state, weights, path, device)
+def _pruned(settings: Settings, state: Weights, weights: Weights, path: str, dataset: data.Dataset) -> list[Row]:
+    measure, weights, positions = _set_up(settings, dataset, state, weights, path)
     paths = {name: method["function"] for name, method in settings["own"].items()}
-    own = dotted.load_all(paths, "config key pruning.own", pruning.METHODS)
-    common = {"positions": positions, "centring": settings["centring"], "exempt": settings["exempt"]}
-    rows: list[dict[str, Any]] = []
+    sweeps = _sweeps(settings, plugins.load_all(paths, "config key pruning.own", methods.METHODS))
+    rows: list[Row] = []
     try:
-        common["unpruned"] = evaluate(PrunedNetwork.unpruned(weights))
-        for method, how in _methods(settings).items():
-            rows += prunability.rows(weights, evaluate, method=method, own=own.get(method), **common, **how)
+        unpruned = measure(PrunedNetwork.unpruned(weights))
+        for sweep in sweeps:
+            rows += evaluate.pruning_rows(
+                weights,
+                measure,
+                sweep,
+                positions=positions,
+                unpruned=unpruned,
+                centring=settings["centring"],
+                exempt=settings["exempt"],
+            )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return rows
 
 
-def _missing(settings: dict[str, Any], reason: str) -> list[dict[str, Any]]:
-    methods = _methods(settings).items()
-    wanted = [(method, how["ratios"], how["epsilons"]) for method, how in methods]
+def _missing(settings: Settings, reason: str) -> list[Row]:
+    return [row | {"reason": reason} for sweep in _sweeps(settings, {}) for row in evaluate.missing_rows(sweep)]
+
+
+def _sweeps(settings: Settings, own: dict[str, Any]) -> list[Sweep]:
+    """Return what each pruning method does, the user's own methods last; ``own`` holds their functions."""
     return [
-        row | {"reason": reason}
-        for name, ratios, errors in wanted
-        for row in prunability.missing(method=name, ratios=ratios, epsilons=errors)
+        Sweep(
+            method,
+            ratios=how["ratios"],
+            epsilons=settings["adaptive"]["epsilon"] if method in methods.ADAPTIVE else [],
+            p=how.get("p", 2.0),
+            own=own.get(method),
+        )
+        for method, how in (settings["methods"] | settings["own"]).items()
     ]
 
 
-def _methods(settings: dict[str, Any]) -> dict[str, Any]:
-    """Ratios, relative errors and p of each pruning method, the user's own ones last."""
-    return {
-        method: {
-            "ratios": how["ratios"],
-            "epsilons": settings["adaptive"]["epsilon"] if method in pruning.ADAPTIVE else [],
-            "p": how.get("p", 2.0),
-        }
-        for method, how in (settings["methods"] | settings["own"]).items()
-    }
-
-
-def _device(settings: dict[str, Any]) -> Any:
-    """A torch device, or None to work in numpy: on a CPU a fully connected network needs no torch, which is slow to start."""
+def _device(settings: Settings) -> Any:
+    """Return a torch device, or None to work in numpy: on a CPU a fully connected network needs no torch, which is slow to start."""
     if "fcn" in settings["model"]:
         return placing.device(settings["device"], settings["threads"], settings["precision"])
     return devices.select(settings["device"], settings["precision"], settings["threads"])
 
 
 def _set_up(
-    settings: dict[str, Any],
-    dataset: data.Dataset,
-    state: dict[str, Any],
-    weights: dict[str, Any],
-    path: str,
-    device: Any,
-) -> tuple[prunability.Evaluate, dict[str, Any], dict[str, int]]:
-    """How networks are evaluated, the weights to prune, and the output positions of convolutions."""
+    settings: Settings, dataset: data.Dataset, state: Weights, weights: Weights, path: str
+) -> tuple[evaluate.Evaluate, Weights, dict[str, int]]:
+    """Return how networks are evaluated, the weights to prune, and the output positions of convolutions."""
+    device = _device(settings)
     arrays = {
         "test": (dataset.test_images, dataset.test_labels),
         "train": (dataset.train_images, dataset.train_labels),
@@ -111,7 +107,7 @@ def _set_up(
             math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes)
         )
         layers.check(weights, shapes, path)
-        return prunability.fully_connected(splits), layers.placed(weights, device), {}
+        return evaluate.fully_connected(splits), layers.placed(weights, device), {}
     from sgdtails.models import building as models
 
     name, spec, classes = settings["run"]["model"], settings["model"], len(dataset.classes)
@@ -119,10 +115,10 @@ def _set_up(
     expected = layers.weights(model.state_dict(), models.layer_keys(name, spec, model, dataset.shape, classes))
     layers.check(weights, {layer: tuple(weight.shape) for layer, weight in expected.items()}, path)
     models.load(model, state)
-    positions = prunability.output_positions(model.to(device), dataset.shape)
+    positions = evaluate.output_positions(model.to(device), dataset.shape)
     # On a CPU numpy sorts many times faster than torch.
     weights = layers.placed(weights, None if device.type == "cpu" else device)
-    return prunability.module(model, splits), weights, positions
+    return evaluate.module(model, splits), weights, positions
 
 
 if "snakemake" in globals():

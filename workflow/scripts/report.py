@@ -5,24 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from sgdtails.io import storage, tables
-from sgdtails.report import page as report
+from sgdtails.report import page
 from sgdtails.runtime import jobs
 
 
 def main(smk: Any) -> None:
+    """Read what Snakemake gives, and write the page."""
     config = json.loads(smk.params.settings)
     templates = Path(smk.input.templates[0]).parent
-    page = report.page(
+    html = page.page(
         config["study"],
         tables={Path(path).stem: tables.read(path) for path in smk.input.tables},
         training=[row for path in smk.input.training for row in tables.read(path).to_pylist()],
         averaging=[row for path in smk.input.averaging for row in tables.read(path).to_pylist()],
-        drawn=report.figures(smk.input.figures, report.captions(templates / "captions.yaml")),
+        drawn=page.pictures(smk.input.figures, page.captions(templates / "captions.yaml")),
         config=config,
         templates=templates,
     )
     with storage.atomic(smk.output[0]) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8")
 
 
 if "snakemake" in globals():

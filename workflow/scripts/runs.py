@@ -12,7 +12,8 @@ from sgdtails.tail_index.network_index import Index
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     rows = tables.joined_runs(smk.input.training, smk.input.averaging)
-    found = network_index.with_index(rows, smk.input.tails, Index(**settings["index"]), settings["shapes"])
+    index, shapes, sizes = Index(**settings["index"]), settings["shapes"], settings["train_sizes"]
+    found = network_index.with_index(rows, smk.input.tails, index, shapes, sizes)
     tables.write("runs", found, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 
 

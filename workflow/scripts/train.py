@@ -1,4 +1,4 @@
-"""Train networks to the stop rule, from wherever their checkpoints are, and write what came of each."""
+"""Train networks to the stop rule, from their checkpoints if there are any, and write the files of each."""
 
 import json
 from functools import partial
@@ -8,42 +8,52 @@ from sgdtails.config import batches
 from sgdtails.io import parquet, storage
 from sgdtails.runtime import jobs
 from sgdtails.schemas import run_schemas
-from sgdtails.training import stages, train_stage
+from sgdtails.training import resume, train_job
+from sgdtails.training.checkpointer import Stores, select_group
+from sgdtails.training.checkpoints import Arrays, CheckpointStore
+from sgdtails.training.settings import RunSettings
 
 
 def main(smk: Any) -> None:
     runs = {run.name: run for run in batches.networks(smk)}
-    settings = {name: stages.of_run(json.loads(smk.params.settings), name) for name in runs}
+    settings = {name: RunSettings.from_params(json.loads(smk.params.settings), name) for name in runs}
     (dataset,) = {run.input.dataset for run in runs.values()}
     initial = {name: run.input.initial for name, run in runs.items()}
-    store = stages.store("train", settings, smk, dict.fromkeys(runs, dataset), initial)
-    with stages.locked(store):
-        todo = {name: settings[name] for name, run in runs.items() if not written(run, store[name])}
-        bring = partial(train_stage.train, initial=initial, dataset=dataset, **stages.limits(smk.config))
-        stages.through(bring, todo, store, partial(_write, smk, runs, settings, store))
-        for checkpoints in store.values():
-            checkpoints.remove()
+    stores = resume.checkpoint_stores("train", settings, smk, dict.fromkeys(runs, dataset), initial)
+    with resume.locked(stores):
+        todo = {name: settings[name] for name, run in runs.items() if not written(run, stores[name])}
+        slots, minutes = smk.config["slots"], smk.config["checkpoint_minutes"]
+        train = partial(train_job.train, initial=initial, dataset=dataset, slots=slots, minutes=minutes)
+        resume.finish_runs(train, todo, stores, partial(_write, smk, runs, settings, stores))
+        for store in stores.values():
+            store.remove()
     batches.finish(smk, "train", *batches.made_by(storage.made_by(dataset)))
 
 
-def written(run: Any, checkpoints: Any) -> bool:
-    """Whether a run's files are there already."""
-    return stages.written(run.output, "converged", checkpoints)
+def written(run: Any, store: CheckpointStore) -> bool:
+    """Return whether a run's files are there already."""
+    return resume.already_written(run.output, "converged", store)
 
 
 def _write(
-    smk: Any, runs: Any, settings: Any, store: stages.Store, name: str, arrays: dict[str, Any], record: dict[str, Any]
+    smk: Any,
+    runs: dict[str, Any],
+    settings: dict[str, RunSettings],
+    stores: Stores,
+    name: str,
+    arrays: Arrays,
+    record: dict[str, Any],
 ) -> None:
-    """Make a run's files of what its last checkpoint holds."""
-    run, row, outcome, depends = runs[name], settings[name]["run"], record["outcome"], store[name].key
+    """Write a run's files from its last checkpoint."""
+    run, row, outcome = runs[name], settings[name].run, record["outcome"]
     provenance = {"run": name, "code": smk.params.code, "settings": json.loads(smk.params.settings)}
-    state = {key: outcome[key] for key in ("status", "iterations")} | {"depends": depends}
+    state = {key: outcome[key] for key in ("status", "iterations")} | {"depends": stores[name].key}
     state["layers"] = storage.read_record(run.input.initial)["layers"]
-    storage.save_arrays(run.output.converged, stages.group(arrays, "state"), provenance | state)
+    storage.save_arrays(run.output.converged, select_group(arrays, "state"), provenance | state)
     history = ({"run": name} | gate for gate in record["history"])
     parquet.write(run_schemas.SCHEMAS["history"], history, run.output.history, provenance=provenance)
     eta_over_b = {"eta_over_b": row["step_size"] / row["batch_size"]}
-    rows = [row | outcome | eta_over_b | {"precision": settings[name]["precision"], "seconds": record["seconds"]}]
+    rows = [row | outcome | eta_over_b | {"precision": settings[name].precision, "seconds": record["seconds"]}]
     parquet.write(run_schemas.SCHEMAS["training"], rows, run.output.row, provenance=provenance)
 
 

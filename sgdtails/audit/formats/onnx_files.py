@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sgdtails.audit.checkpoint import Checkpoint
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.recurrent import reordered
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 
 _NUMBERED = ("onnx::", "/", "const_fold", "Constant")  # names that exporters make up
@@ -41,7 +41,7 @@ def read(path: Path, where: str) -> Checkpoint:
         model = onnx.load(str(path))
     except Exception as error:  # of a damaged file protobuf raises whatever it meets
         raise InputError(
-            f"{where}: {path} is not an ONNX model, or it is damaged ({inputs.reason(error)}); give another."
+            f"{where}: {path} is not an ONNX model, or it is damaged ({validation.reason(error)}); give another."
         ) from error
     found: dict[str, Any] = {}
     for graph in _graphs(model.graph):

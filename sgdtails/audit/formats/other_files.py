@@ -15,7 +15,7 @@ from sgdtails.audit.checkpoint import Checkpoint, Deferred
 from sgdtails.audit.formats import nested
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.recurrent import reordered
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 
 _HEADS = re.compile(r"(^|\.)(query|key|value|q|k|v)$")
@@ -53,7 +53,7 @@ def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
         raise
     except Exception as error:  # of a damaged file these packages raise whatever they meet
         raise InputError(
-            f"{where}: {path} is damaged, or not what its first bytes say ({inputs.reason(error)}); give another."
+            f"{where}: {path} is damaged, or not what its first bytes say ({validation.reason(error)}); give another."
         ) from error
     checkpoint = nested.weights(found, where=f"{where}: {path}", part=part)
     if kind in ("gguf", "npz", "npy"):

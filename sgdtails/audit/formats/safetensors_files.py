@@ -8,7 +8,7 @@ from typing import Any
 
 from sgdtails.audit import checkpoints
 from sgdtails.audit.checkpoint import Checkpoint
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 
 
@@ -40,7 +40,7 @@ def read(path: Path, where: str) -> dict[str, Any]:
         state: dict[str, Any] = import_module(f"safetensors.{'torch' if torch_is_there else 'numpy'}").load_file(path)
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{where}: {path} is a safetensors file that is damaged or cut off{lacking} ({inputs.reason(error)}); "
+            f"{where}: {path} is a safetensors file that is damaged or cut off{lacking} ({validation.reason(error)}); "
             f"give another{'' if torch_is_there else ', or install torch'}."
         ) from error
     # The format sorts names by type and as text: layer 10 would come before layer 2.

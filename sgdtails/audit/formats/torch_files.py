@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from sgdtails.audit.formats import tensor_builders
 from sgdtails.audit.formats.inert_pickles import Unpickler
-from sgdtails.config import inputs
+from sgdtails.config import validation
 from sgdtails.errors import InputError, out_of_memory
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read(path: Path, where: str, kind: str) -> Any:
         if out_of_memory(error) and not isinstance(error, MemoryError):
             raise
         raise InputError(
-            f"{where}: {path} is not what torch.save writes, or it is damaged ({inputs.reason(error)}); give another."
+            f"{where}: {path} is not what torch.save writes, or it is damaged ({validation.reason(error)}); give another."
         ) from error
 
 
@@ -87,7 +87,7 @@ def _member(archive: zipfile.ZipFile, name: str, whole: Any) -> Any:
     import torch
 
     info = archive.getinfo(name)
-    if info.file_size > inputs.memory():
+    if info.file_size > validation.memory():
         raise InputError("holds more than fits into this machine's memory; audit it on a larger one.")
     if info.compress_type != zipfile.ZIP_STORED:
         data = bytearray(archive.read(name))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.arrays import array_namespace
-from sgdtails.tail_index import mmo, readings
+from sgdtails.tail_index import classify, mmo
 
 Array = Any  # numpy.ndarray or torch.Tensor
 GAP = 10.0  # factor between neighbours in the sorted norms of rows: nothing lies between dead rows and the others
@@ -152,7 +152,7 @@ def driver(centred: NDArray[np.float32], alpha_high: float | None) -> str | None
     Returns
     -------
     str or None
-        ``large norms`` or ``small norms``; None where the interval reaches ``readings.LIGHT`` or there is none.
+        ``large norms`` or ``small norms``; None where the interval reaches ``classify.LIGHT`` or there is none.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def driver(centred: NDArray[np.float32], alpha_high: float | None) -> str | None
     """
     from scipy.special import digamma, gammaincinv
 
-    if alpha_high is None or alpha_high >= readings.LIGHT:
+    if alpha_high is None or alpha_high >= classify.LIGHT:
         return None
     logs = np.asarray(mmo.log_norms(centred), np.float64)
     half = (1 if centred.ndim == 1 else centred.shape[1]) / 2

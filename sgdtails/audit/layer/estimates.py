@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sgdtails import layers
 from sgdtails.arrays import array_namespace
 from sgdtails.audit.layer import dead, label
-from sgdtails.tail_index import block_estimates, mmo, readings
+from sgdtails.tail_index import block_estimates, classify, mmo
 from sgdtails.tail_index.block_estimates import Sample, Settings
 
 Array = Any  # numpy.ndarray or torch.Tensor
@@ -80,7 +80,7 @@ def rows_used(shape: Sequence[int], most: int) -> int:
 
     def merit(n: int) -> tuple[bool, int]:
         try:
-            return readings.lengths(n * each) is not None, len(mmo.block_lengths(n * each))
+            return classify.slope_lengths(n * each) is not None, len(mmo.block_lengths(n * each))
         except ValueError:
             return False, 0
 

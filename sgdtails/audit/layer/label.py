@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.tail_index import mmo, readings
+from sgdtails.tail_index import classify, mmo
 
 VOTES = 5  # readings of a layer: one alone depends on its permutation
 _WORDS = {"stable": "below 2", "finite": "at 2", "undecided": "open"}
@@ -32,7 +32,7 @@ def votes(
     Returns
     -------
     list of dict
-        What ``readings.of_samples`` has.
+        What ``classify.classify_samples`` has.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def votes(
     >>> [found["reading"] for found in votes(rows, rows.ravel(), [0], 2)]
     ['finite-variance-like', 'finite-variance-like']
     """
-    return [readings.of_samples(rows, entries, rng=np.random.default_rng([*seed, n])) for n in range(count)]
+    return [classify.classify_samples(rows, entries, rng=np.random.default_rng([*seed, n])) for n in range(count)]
 
 
 def majority(found: Sequence[Reading]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _split(found: Sequence[Reading]) -> tuple[str, str]:
 def _explanation(label: str, found: Sequence[Reading]) -> tuple[str, str | None]:
     reading = next(each for each in found if each["reading"] == label)
     known = {name: slopes for name in ("rows", "entries") if (slopes := _slopes(reading, name))}
-    words = {name: slopes.word for name, slopes in known.items()}
+    words = {name: slopes.label for name, slopes in known.items()}
     if label == "stable-like":
         which = " and ".join(name for name, word in words.items() if word == "stable")
         return f"the index of {which} is below 2 and the same over short and long blocks", None
@@ -112,7 +112,7 @@ def _explanation(label: str, found: Sequence[Reading]) -> tuple[str, str | None]
     return f"{few} are too few for long blocks; {why}" if few else why, decides
 
 
-def _open(reading: Reading, known: Mapping[str, readings.Slopes], words: Mapping[str, str]) -> tuple[str, str]:
+def _open(reading: Reading, known: Mapping[str, classify.Slopes], words: Mapping[str, str]) -> tuple[str, str]:
     """Why a reading with slopes is undecided."""
     if {"stable", "finite"} <= set(words.values()):
         shown = ", ".join(f"of {name} {_WORDS[word]}" for name, word in words.items())
@@ -130,18 +130,18 @@ def _open(reading: Reading, known: Mapping[str, readings.Slopes], words: Mapping
     return f"over long blocks the index of {name} may be {span}", _more(slopes)
 
 
-def _more(slopes: readings.Slopes | None) -> str:
+def _more(slopes: classify.Slopes | None) -> str:
     """About how many times as many rows: intervals shrink with the root of their number."""
     if slopes is None:
         return "more rows"
-    wanted = 1 / readings.LIGHT - 1 / mmo.CLIP
+    wanted = 1 / classify.LIGHT - 1 / mmo.CLIP
     times = ((slopes.far[2] - slopes.far[1]) / wanted) ** 2
     return f"about {math.ceil(times)} times as many rows" if 1 < times < 1000 else "more rows"
 
 
-def _slopes(reading: Reading, name: str) -> readings.Slopes | None:
+def _slopes(reading: Reading, name: str) -> classify.Slopes | None:
     if reading.get(f"{name}_far") is None:
         return None
     near, far = (tuple(reading[f"{name}_{slope}{end}"] for end in ("", "_low", "_high")) for slope in ("near", "far"))
     drift = (near[0] - far[0], reading[f"{name}_drift_low"], reading[f"{name}_drift_high"])
-    return readings.Slopes(near, far, drift, (reading[f"{name}_a"], reading[f"{name}_b"]))
+    return classify.Slopes(near, far, drift, (reading[f"{name}_a"], reading[f"{name}_b"]))

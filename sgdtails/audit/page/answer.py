@@ -9,7 +9,7 @@ import numpy as np
 from sgdtails.audit.layer.compressibility import LEVELS, MAGNITUDES
 from sgdtails.audit.layers import Rows
 from sgdtails.audit.page.content import Name, Text, number, percent
-from sgdtails.tail_index import readings
+from sgdtails.tail_index import classify
 
 GAUSSIAN_SHARES = {0.01: 0.0576, 0.1: 0.2653}  # of a Gaussian layer that can go at these relative errors
 Row = Mapping[str, Any]
@@ -39,7 +39,7 @@ def sentences(rows: Rows, *, arrays: int) -> list[Text]:
     """
     layers = rows["audit"]
     labels = Counter(row["reading"] for row in layers)
-    counted = ", ".join(f"{labels[word]} {word}" for word in readings.WORDS if labels[word])
+    counted = ", ".join(f"{labels[word]} {word}" for word in classify.LABELS if labels[word])
     weights = sum(row["parameters"] for row in layers)
     first = f"{_count(len(layers), 'layer')} with {weights:,} weights, of {_count(arrays, 'array')}: {counted}."
     return [[first], _heavier(layers), [*_removable(rows), *_dead(layers)]]

@@ -101,7 +101,10 @@ def follow(
     if output is not None:
         folder = output / "series"
         _write("series", found, page, folder, {"settings": chosen, "sources": list(names)})
-        _draw(tables.read(folder / "series.parquet"), folder)
+        from sgdtails.figures import registry  # slow to import
+
+        drawn = [str(folder / f"series.{kind}") for kind in ("pdf", "png")]
+        registry.save("audit_series", {"series": tables.read(folder / "series.parquet")}, drawn)
     return markdown.write(page)
 
 
@@ -112,15 +115,3 @@ def _write(name: str, rows: Sequence[Mapping[str, Any]], page: Page, folder: Pat
     for suffix, text in (("md", markdown.write(page)), ("html", html.write(figured))):
         with storage.atomic(folder / f"{name}.{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _draw(table: Any, folder: Path) -> None:
-    import matplotlib  # slow to import
-
-    from sgdtails.figures import audit_figures, style
-
-    with matplotlib.rc_context(style.STYLE):
-        figure = audit_figures.series(table)
-        for kind in ("pdf", "png"):
-            with storage.atomic(folder / f"series.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.audit.checkpoint import Deferred, dtype_of
-from sgdtails.config import inputs
+from sgdtails.config import validation
 
 EMPTY = "empty: it has no numbers"
 META = "no numbers: it is on the meta device, which holds shapes alone"
@@ -162,7 +162,7 @@ def of_array(name: str, array: Any) -> Weight:
 def _dense(weight: Weight, array: Any) -> Weight:
     """Give a sparse tensor, unless it is too large as a dense one."""
     bytes_ = 4 * math.prod(weight.shape)
-    if bytes_ > inputs.memory() / 4:
+    if bytes_ > validation.memory() / 4:
         reason = f"sparse: as a dense matrix it would take {bytes_ / 2**30:.1f} GiB"
         return replace(weight, reason=reason, is_view=False)
     return replace(weight, load=array.to_dense, is_view=False, notes=("stored sparse",))

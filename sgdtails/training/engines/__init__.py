@@ -1,1 +1,1 @@
-"""Steps of SGD: stacks of fully connected networks, any torch module, CUDA graphs."""
+"""SGD steps: stacks of fully connected networks, any torch module, CUDA graphs."""

@@ -1,4 +1,4 @@
-"""A wide matrix of weights on a CPU: its products with a batch, and its update, its rows shared out among threads."""
+"""A wide matrix of weights on a CPU: its products with a batch and its update, with its rows divided among threads."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,20 +9,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 2**18  # weights, 1 MB of float32: so much of a matrix stays in a core's cache between two products
-ROWS = 128  # the fewest of a share: the work on fewer is shorter than handing it over
+BLOCK = 2**18  # weights, 1 MB of float32: a block of this size stays in a core's cache between two products
+ROWS = 128  # fewest rows per thread: work on fewer takes less time than starting it
 
 
 class WideMatrix:
-    """Weights (out, in), changed in place; each of at most so many threads has its own rows.
+    """Weights whose rows belong to threads, which multiply and update their own.
 
-    Torch's BLAS shares products of a batch out badly: with two threads, those of blocks that lie in a cache take half as much
-    processor time again (``python -m benchmarks.wide``). To be used within ``one_thread_each``. The bytes depend on the number
-    of threads, and on nothing else that differs from run to run.
+    Torch's BLAS divides products of a batch badly: with two threads, products of blocks that fit in a cache take half as much
+    processor time again (``python -m benchmarks.wide``). Use it within ``one_thread_each``. The results' bytes depend on the
+    number of threads, and on nothing else that differs between runs.
 
+    Parameters
+    ----------
+    weight : Tensor, shape (out, in), float32
+        The matrix, which is updated in place.
+    threads : int
+        Most threads.
+
+    Examples
+    --------
     >>> matrix = WideMatrix(torch.ones(2, 3), threads=1)
-    >>> matrix.back(torch.tensor([[1.0, 2.0]]), torch.ones(1, 3))  # by the weights before the update
+    >>> delta = torch.tensor([[1.0, 2.0]])
+    >>> matrix.backward_update(delta, torch.ones(1, 3))  # with the weights before their update
     tensor([[3., 3., 3.]])
+    >>> matrix.forward(torch.ones(1, 3))
+    tensor([[6., 9.]])
     """
 
     def __init__(self, weight: Tensor, threads: int) -> None:
@@ -30,33 +42,53 @@ class WideMatrix:
         self._sizes = [len(share) for share in self._shares]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """inputs W^T: (batch size, in) to (batch size, out)."""
-        found = _each(partial(linear, inputs=inputs), self._shares)
+        """Return inputs W^T: (batch size, in) to (batch size, out)."""
+        found: list[Tensor] = _each(partial(linear, inputs=inputs), self._shares)
         return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 
-    def back(self, delta: Tensor, inputs: Tensor) -> Tensor:
-        """delta W, (batch size, in), of the weights before W <- W + delta^T inputs; delta (batch size, out)."""
-        first, *others = _each(partial(_back, inputs), self._shares, delta.split(self._sizes, dim=1))
+    def backward_update(self, delta: Tensor, inputs: Tensor) -> Tensor:
+        """Return delta W, (batch size, in), and then update W <- W + delta^T inputs; delta is (batch size, out)."""
+        parts: list[Tensor] = _each(partial(_backward_update, inputs), self._shares, delta.split(self._sizes, dim=1))
+        below, *others = parts
         for other in others:
-            first += other
-        return first
+            below += other
+        return below
 
     def update(self, delta: Tensor, inputs: Tensor) -> None:
-        """W <- W + delta^T inputs."""
+        """Update W <- W + delta^T inputs."""
         _each(partial(_update, inputs), self._shares, delta.split(self._sizes, dim=1))
 
     def add_to(self, total: Tensor) -> None:
-        """total += W."""
+        """Add W to ``total``, (out, in)."""
         _each(Tensor.add_, total.split(self._sizes), self._shares)
 
 
 def linear(rows: Tensor, inputs: Tensor) -> Tensor:
-    """inputs rows^T by oneDNN, whose product of a batch and a matrix is faster than that of torch's BLAS."""
-    return torch.ops.mkldnn._linear_pointwise(inputs, rows, None, "none", [], "")
+    """Multiply a batch by a matrix with oneDNN, which is faster at that than torch's BLAS.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (out, in), float32
+        The matrix.
+    inputs : Tensor, shape (batch size, in), float32
+        The batch.
+
+    Returns
+    -------
+    Tensor, shape (batch size, out)
+        inputs rows^T.
+
+    Examples
+    --------
+    >>> linear(torch.tensor([[1.0, 2.0]]), torch.ones(3, 2)).flatten()
+    tensor([3., 3., 3.])
+    """
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, rows, None, "none", [], "")
+    return found
 
 
-def _back(inputs: Tensor, rows: Tensor, delta: Tensor) -> Tensor:
-    """A share of ``WideMatrix.back``, block by block: the update finds in a cache what the product has read."""
+def _backward_update(inputs: Tensor, rows: Tensor, delta: Tensor) -> Tensor:
+    """Multiply and update one thread's rows in blocks: the product leaves a block in the cache for its update."""
     below = inputs.new_zeros(inputs.shape)
     size = max(1, BLOCK // rows.shape[1])
     for block, part in zip(rows.split(size), delta.split(size, dim=1), strict=True):
@@ -70,7 +102,7 @@ def _update(inputs: Tensor, rows: Tensor, delta: Tensor) -> None:
 
 
 def _each(function: Callable[..., Any], *shares: Sequence[Tensor]) -> list[Any]:
-    """The function of each share, at the same time; in this thread if there is one only."""
+    """Call the function with each share, in a thread each; in this thread if there is one share only."""
     threads = len(shares[0])
     return list((_pool(threads).map if threads > 1 else map)(function, *shares))
 
@@ -82,7 +114,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Torch uses one thread in each thread that calls it: its own would compete with them."""
+    """Let torch use one thread in each thread that calls it: its own threads would compete with these."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,0 +1,231 @@
+"""Config key ``compare``: paired differences between runs that differ by one column of the run table."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sgdtails.claims import definitions, quantities, statistics
+from sgdtails.claims.evidence import Settings
+from sgdtails.claims.study import Run, Study
+from sgdtails.errors import InputError, unknown
+from sgdtails.tail_index.network_index import effective_step_size
+
+Comparison = Mapping[str, Any]
+Points = list[dict[str, Any]]
+_TEXTS = ("dataset", "model", "variant", "kind")
+_COLUMNS = (*definitions.COLUMNS, *_TEXTS)
+
+
+def known_columns(
+    runs: Mapping[str, Run], shapes: Mapping[str, Mapping[str, Any]], train_sizes: Mapping[str, int | None]
+) -> list[Run]:
+    """Return what rows of table ``runs`` will say of runs before any of them is trained.
+
+    Parameters
+    ----------
+    runs : mapping of str to dict
+        The run table, by run.
+    shapes : mapping of str to mapping
+        Kind, width and depth by model.
+    train_sizes : mapping of str to int
+        Number of training images by dataset.
+
+    Returns
+    -------
+    list of dict
+        Rows.
+    """
+    return [
+        {"run": name}
+        | dict(row)
+        | dict(shapes[row["model"]])
+        | {"effective_step_size": effective_step_size(row), "train_size": train_sizes.get(row["dataset"])}
+        for name, row in runs.items()
+    ]
+
+
+def check(compare: Sequence[Comparison], computed: definitions.Choices, runs: Sequence[Run]) -> None:
+    """Check config key ``compare`` against the run table.
+
+    Parameters
+    ----------
+    compare : sequence of mapping
+        Comparisons, in the form that the config's schema describes.
+    computed : mapping of str to collection
+        What the study computes, from ``planning.computed``.
+    runs : sequence of dict
+        Rows from ``known_columns``.
+
+    Raises
+    ------
+    InputError
+        For an unknown column or quantity, and for two runs that nothing tells apart.
+    """
+    seen = set()
+    for number, entry in enumerate(compare):
+        where = f"config key compare, entry {number + 1}"
+        for key in ("x", "colour"):
+            if entry.get(key) is not None and entry[key] not in _COLUMNS:
+                raise unknown("column", entry[key], f"{key} of {where}", _COLUMNS)
+        for name in _paired_by(entry):
+            if name not in _COLUMNS:
+                raise unknown("column", name, f"pair of {where}", _COLUMNS)
+        if isinstance(entry["y"], str):
+            if entry["y"] not in definitions.COLUMNS:
+                raise unknown("column", entry["y"], f"y of {where}", definitions.COLUMNS)
+        else:
+            definitions.check_quantity(entry["y"], f"y of {where}", definitions.names(computed))
+        if _title(entry) in seen:
+            raise InputError(f"{where} says the same as one before it: {_title(entry)}; remove one of them.")
+        seen.add(_title(entry))
+        columns = (entry["x"], *_telling(entry))
+        if runs and all(name in runs[0] for name in columns):
+            _check_pairs(runs, entry, where)
+
+
+def _check_pairs(runs: Sequence[Run], entry: Comparison, where: str) -> None:
+    """Raise InputError where two runs are equal in all that tells points apart."""
+    first: dict[tuple[str, ...], str] = {}
+    for run in runs:
+        if run[entry["x"]] is None:
+            continue
+        key = tuple(_text(run[name]) for name in (entry["x"], *_telling(entry)))
+        if key in first:
+            raise InputError(
+                f"{where}: runs {first[key]} and {run['run']} are equal in {', '.join((entry['x'], *_telling(entry)))}; add to "
+                "pair what tells them apart, such as [model, batch_size, seed]."
+            )
+        first[key] = run["run"]
+
+
+def _paired_by(entry: Comparison) -> tuple[str, ...]:
+    pair = entry.get("pair", "seed")
+    return (pair,) if isinstance(pair, str) else tuple(pair)
+
+
+def _telling(entry: Comparison) -> tuple[str, ...]:
+    """Name the columns in which runs of a pair are equal."""
+    colour = entry.get("colour")
+    return (*((colour,) if colour else ()), *_paired_by(entry))
+
+
+def _text(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _quantity(entry: Comparison) -> Mapping[str, Any]:
+    return {"of": "column", "column": entry["y"]} if isinstance(entry["y"], str) else entry["y"]
+
+
+def _title(entry: Comparison) -> str:
+    y = entry["y"] if isinstance(entry["y"], str) else ", ".join(f"{key} {value}" for key, value in entry["y"].items())
+    by = f", {entry['colour']} apart" if entry.get("colour") else ""
+    return f"{y.removeprefix('of ')} by {entry['x']}{by}"
+
+
+def points(compare: Sequence[Comparison], study: Study) -> Iterator[dict[str, Any]]:
+    """Measure what is compared, in every converged run that has it.
+
+    Parameters
+    ----------
+    compare : sequence of mapping
+        Comparisons of the config.
+    study : Study
+        Tables of the study.
+
+    Yields
+    ------
+    dict
+        Rows of table ``compared``.
+    """
+    runs = [run for run in study.runs.to_pylist() if run["status"] == "converged"]
+    for entry in compare:
+        _check_pairs(runs, entry, f"config key compare, {_title(entry)}")
+        colour, quantity = entry.get("colour"), _quantity(entry)
+        for run in runs:
+            x, y = run[entry["x"]], quantities.measure(study, run, quantity)
+            if x is None or y is None or not np.isfinite(y):
+                continue
+            yield {
+                "comparison": _title(entry),
+                "run": run["run"],
+                "dataset": run["dataset"],
+                "model": run["model"],
+                "variant": run["variant"],
+                "x_name": entry["x"],
+                "x": None if isinstance(x, str) else float(x),
+                "x_text": _text(x),
+                "y_name": quantities.words(study, quantity),
+                "y": float(y),
+                "colour_name": colour,
+                "colour": _text(run[colour]) if colour else None,
+                "pair": ", ".join(f"{name} {_text(run[name])}" for name in _paired_by(entry)),
+            }
+
+
+def differences(rows: Points, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Take differences between paired runs: of every value of x from the first one, for each colour and all together.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of table ``compared``.
+    settings : Settings
+        How claims are tested: permutations, resamples and their seed.
+
+    Yields
+    ------
+    dict
+        Rows of table ``comparisons``.
+    """
+    for title in dict.fromkeys(row["comparison"] for row in rows):
+        chosen = [row for row in rows if row["comparison"] == title]
+        xs = ordered({row["x_text"]: row["x"] for row in chosen})
+        colours = ordered({row["colour"]: _number(row["colour"]) for row in chosen if row["colour"] is not None})
+        for colour in [*colours, None]:
+            for x in xs[1:]:
+                yield _difference(
+                    [row for row in chosen if colour in (None, row["colour"])], xs[0], x, colour, settings
+                )
+
+
+def _difference(rows: Points, first: str, second: str, colour: str | None, settings: Settings) -> dict[str, Any]:
+    ends = [{(row["colour"], row["pair"]): row["y"] for row in rows if row["x_text"] == x} for x in (first, second)]
+    found = np.array([ends[1][key] - ends[0][key] for key in ends[0] if key in ends[1]])
+    low, high, p = None, None, None
+    if len(found) > 1:
+        draws = settings.draws(len(found))
+        low, high = statistics.mean_interval(found, found @ draws.counts / len(found))
+        mean, null = statistics.mean_difference(found, draws.signs)
+        p = statistics.p_value(null, mean, exact=draws.exact_signs)
+    names = ("comparison", "x_name", "y_name", "colour_name")
+    return {name: rows[0][name] for name in names} | {
+        "colour": colour,
+        "x_from": first,
+        "x_to": second,
+        "pairs": len(found),
+        "difference": float(found.mean()) if len(found) else None,
+        "low": low,
+        "high": high,
+        "p": p,
+    }
+
+
+def ordered(values: Mapping[str, float | None]) -> list[str]:
+    """Return texts in the order of their numbers, or as they come where one of them has none.
+
+    Examples
+    --------
+    >>> ordered({"128": 128.0, "64": 64.0})
+    ['64', '128']
+    """
+    numbers: Collection[Any] = values.values()
+    return list(values) if None in numbers else sorted(values, key=values.__getitem__)  # type: ignore[arg-type]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,262 @@
+"""Figures of how far tail indices can be trusted: profiles with nulls, calibration of estimators, confusion of tail classes."""
+
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from sgdtails.figures import theme
+from sgdtails.figures.plot import Panel, Plot, with_legend
+from sgdtails.figures.run_panels import Rows, by_title
+
+_NULLS = {"gaussian": "Gaussian", "shuffled": "entries shuffled", "initial": "initial weights"}
+_KINDS = {"rows": "mmo_multivariate", "entries": "mmo_univariate"}  # estimators of what observations are
+_TICKS = (2, 5, 20, 100, 500)  # of block lengths
+_TOP = 3.0  # of the axis of tail indices: estimates above are drawn at it
+_QUANTITIES = {"bias": r"bias of $1/\hat\alpha$", "spread": r"spread of $1/\hat\alpha$", "coverage": "coverage"}
+
+
+def profiles(profiles: pa.Table) -> Plot:
+    """Plot the tail index against the block length, layer by layer, over the bands of three nulls.
+
+    Parameters
+    ----------
+    profiles : pyarrow.Table
+        Table ``profiles``: of one run per model, dataset and variant.
+
+    Returns
+    -------
+    Plot
+        Two panels per layer, such as ``FCN4, MNIST: layer 0, rows`` and ``FCN4, MNIST: layer 0, entries``.
+
+    Examples
+    --------
+    >>> from sgdtails.io import tables
+    >>> list(profiles(tables.read("studies/mnist-narrow/tables/profiles.parquet")).panels)[:2]
+    ['FCN4, MNIST: layer 0, rows', 'FCN4, MNIST: layer 1, rows']
+    """
+    groups = by_title(profiles.to_pylist())
+    least = [row["alpha"] for rows in groups.values() for row in rows if row["series"] == "observed"]
+    bottom = min([1.0, *least])
+    panels, lines = {}, []
+    for title, rows in groups.items():
+        for kind, estimator in _KINDS.items():
+            lines.append([f"{title}: layer {layer}, {kind}" for layer in range(1 + max(row["layer"] for row in rows))])
+            for layer, name in enumerate(lines[-1]):
+                of_layer = [row for row in rows if row["layer"] == layer]
+                shown = [row for row in of_layer if row["estimator"] == estimator]
+                note = _layer_title(of_layer[0]) if of_layer else ""
+                ylabel = rf"$\hat\alpha$ of {kind}"
+                panels[name] = Panel(partial(_profile, rows=shown, bottom=bottom), note=note, ylabel=ylabel)
+    starts = [f"{theme.wrap(title, 1.4)}\n{kind}: $\\hat\\alpha$" for title in groups for kind in _KINDS]
+    return Plot(panels, partial(_layers_across, lines=lines, starts=starts), xlabel="block length $K_1$")
+
+
+def _layers_across(plot: Plot, *, lines: list[list[str]], starts: list[str]) -> Figure:
+    """Arrange a line of panels per network and kind of observation, and a column per layer."""
+    columns, count = max(map(len, lines), default=1), max(len(_KINDS), len(lines))
+    figure = theme.new_figure(1.35 * columns + 0.6, 1.45 * count + 0.4)
+    places = figure.subplots(count, columns, squeeze=False, sharey=True)
+    for number, (line, names, start) in enumerate(zip(places, lines, starts, strict=False)):
+        line[0].set_ylabel(start, fontsize=theme.font(7))
+        for unused in line[len(names) :]:
+            unused.remove()
+        for axes, panel in zip(line, (plot.panels[name] for name in names), strict=False):
+            panel.draw(axes)
+            if number % len(_KINDS) == 0:
+                axes.set_title(panel.note, fontsize=theme.font(7))
+    if not plot.panels:
+        theme.annotate_empty(places[0, 0], "no run converged")
+        places[0, 0].set_ylim(1.0, _TOP)
+    figure.supxlabel(plot.xlabel)
+    return with_legend(figure)
+
+
+def _layer_title(row: dict[str, str]) -> str:
+    label = row["reading"].removesuffix("-like").replace("finite-variance", "finite var.")
+    name, short = theme.shorten_left(row["layer_name"], 18), len(row["layer_name"]) < 10
+    name = name if short else f"{row['layer']}: {name}"  # other layers' names may end alike
+    return f"{name}:{' ' if short else chr(10)}{label.replace('scale-mixture', 'scale mixt.')}"
+
+
+def _profile(axes: Axes, *, rows: Rows, bottom: float) -> None:
+    axes.set_ylim(bottom, _TOP)
+    if not rows:
+        axes.set_xticks([])
+        theme.annotate_empty(axes, "no profile", fontsize=theme.font(7))
+        return
+    blue, orange, green = theme.palette(3)
+    for (name, label), colour in zip(_NULLS.items(), (theme.grey(), orange, green), strict=True):
+        band = [row for row in rows if row["series"] == name]
+        if not band:  # initial weights that are all equal
+            continue
+        low, high = np.minimum([[row["alpha_low"], row["alpha_high"]] for row in band], _TOP).T
+        axes.fill_between([row["k1"] for row in band], low, high, color=colour, alpha=0.35, linewidth=0, label=label)
+    line = [row for row in rows if row["series"] == "observed"]
+    values = np.minimum([row["alpha"] for row in line], _TOP)
+    size, width = theme.marker(2), theme.line(1)
+    axes.plot([row["k1"] for row in line], values, "o-", color=blue, markersize=size, linewidth=width, label="layer")
+    axes.set_xscale("log")
+    axes.set_xticks(_TICKS, [f"{tick}" for tick in _TICKS], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(1.7, 1.2 * max(row["k1"] for row in rows))
+    axes.tick_params(labelsize=theme.font(6))
+
+
+def calibration(calibration: pa.Table) -> Plot:
+    """Plot bias and spread of 1/alpha, and coverage of its 95% intervals, against the true tail index.
+
+    Parameters
+    ----------
+    calibration : pyarrow.Table
+        Table ``calibration``.
+
+    Returns
+    -------
+    Plot
+        A panel per quantity and shape of layer, such as ``bias, 192 x 9`` (observations by dimension).
+
+    Examples
+    --------
+    >>> from sgdtails.io import tables
+    >>> list(calibration(tables.read("studies/mnist-narrow/tables/calibration.parquet")).panels)[0]
+    'bias, 192 x 9'
+    """
+    rows = [
+        row for row in calibration.to_pylist() if row["k1"] is None and not row["estimator"].startswith("published")
+    ]
+    lines = [(name, "independent") for name in dict.fromkeys(row["estimator"] for row in rows)]
+    lines.insert(1, ("mmo_multivariate", "elliptical"))
+    panels = {}
+    for observations, dimension in _shapes(rows):
+        here = [row for row in rows if (row["observations"], row["dimension"]) == (observations, dimension)]
+        for quantity, label in _QUANTITIES.items():
+            draw = partial(_calibration, rows=here, quantity=quantity, lines=lines)
+            title = f"{observations} \u00d7 {dimension}"
+            panels[f"{quantity}, {observations} x {dimension}"] = Panel(draw, title, ylabel=label)
+    return Plot(panels, _three_rows, xlabel=r"true tail index $\alpha$")
+
+
+def _shapes(rows: Rows) -> list[tuple[int, int]]:
+    return sorted({(row["observations"], row["dimension"]) for row in rows})
+
+
+def _calibration(axes: Axes, *, rows: Rows, quantity: str, lines: list[tuple[str, str]]) -> None:
+    for number, (estimator, structure) in enumerate(lines):
+        points = [
+            (row["alpha"], row[quantity])
+            for row in rows
+            if (row["estimator"], row["structure"]) == (estimator, structure) and row[quantity] is not None
+        ]
+        if points:
+            _estimator_line(axes, sorted(points), estimator, structure, number)
+    if quantity == "bias":
+        axes.axhline(0, color=theme.grey(), linewidth=theme.line(0.5), zorder=0)
+        axes.set_yscale("symlog", linthresh=0.01)
+    elif quantity == "spread":
+        axes.set_yscale("log")
+    else:
+        axes.axhspan(0.93, 0.97, color=theme.grey(), alpha=0.3, linewidth=0)
+        axes.set_ylim(0, 1.02)
+
+
+def _estimator_line(axes: Axes, points: list[tuple[float, float]], estimator: str, structure: str, number: int) -> None:
+    """Draw an estimator's line: solid for those of block sums, dashed for the rivals."""
+    blue, orange = theme.palette(2)
+    label, (x, y) = estimator.replace("_", " "), zip(*points, strict=True)
+    if not estimator.startswith("mmo"):
+        colour, width, size = to_hex(colormaps["tab10"](number % 10)), theme.line(0.8), theme.marker(3)
+        axes.plot(x, y, ".--", color=colour, linewidth=width, markersize=size, label=label)
+        return
+    if structure == "elliptical":
+        shape, colour, label = "o", theme.foreground(), f"{label}, elliptical"
+    else:
+        shape, colour = ("s", orange) if estimator == "mmo_univariate" else ("o", blue)
+    width, size = theme.line(1.2), theme.marker(3.5)
+    axes.plot(x, y, f"{shape}-", color=colour, linewidth=width, markersize=size, label=label)
+
+
+def _three_rows(plot: Plot) -> Figure:
+    columns = len(plot.panels) // len(_QUANTITIES)
+    figure = theme.new_figure(max(theme.PAGE, 1.6 * columns + 1.9), 5.2)
+    places = figure.subplots(len(_QUANTITIES), columns, squeeze=False, sharex=True, sharey="row")
+    for number, panel in enumerate(plot.panels.values()):
+        column, line = divmod(number, len(_QUANTITIES))
+        axes = places[line, column]
+        panel.draw(axes)
+        if line == 0:
+            axes.set_title(panel.title)
+        if column == 0:
+            axes.set_ylabel(panel.ylabel)
+    figure.supxlabel(plot.xlabel)
+    handles, labels = places[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center")
+    return figure
+
+
+def confusion(confusion: pa.Table) -> Plot:
+    """Plot how often layers of a known law get each tail class; frames mark the right one.
+
+    Parameters
+    ----------
+    confusion : pyarrow.Table
+        Table ``confusion``.
+
+    Returns
+    -------
+    Plot
+        A panel per shape of layer, such as ``256 x 128`` (observations by dimension).
+
+    Examples
+    --------
+    >>> from sgdtails.io import tables
+    >>> list(confusion(tables.read("studies/mnist-narrow/tables/confusion.parquet")).panels)[0]
+    '256 x 128'
+    """
+    rows = confusion.to_pylist()
+    panels = {}
+    for observations, dimension in _shapes(rows):
+        here = [row for row in rows if (row["observations"], row["dimension"]) == (observations, dimension)]
+        title = f"{observations} \u00d7 {dimension}, {rows[0]['layers']} layers each"
+        panels[f"{observations} x {dimension}"] = Panel(
+            partial(_confusion, rows=here), title, xlabel="reading (% of layers; framed: right)"
+        )
+    laws = len({row["law"] for row in rows})
+    xlabel = "reading: % of the layers of each law; framed: what the law is"
+    return Plot(panels, partial(_shapes_across, laws=laws), xlabel=xlabel)
+
+
+def _confusion(axes: Axes, *, rows: Rows) -> None:
+    laws, labels = (list(dict.fromkeys(row[key] for row in rows)) for key in ("law", "reading"))
+    shares = np.zeros((len(laws), len(labels)))
+    frame = theme.palette(2)[1]
+    for row in rows:
+        y, x = laws.index(row["law"]), labels.index(row["reading"])
+        shares[y, x] = share = row["count"] / row["layers"]
+        if share:
+            colour = "white" if share > 0.6 else "black"
+            size = theme.font(6)
+            axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=size, color=colour)
+        if row["truth"] == row["reading"]:
+            width = theme.line(1.2)
+            axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fill=False, edgecolor=frame, linewidth=width))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(labels)), [label.removesuffix("-like") for label in labels], rotation=25, ha="right")
+    axes.set_yticks(range(len(laws)), [law.replace("_", " ") for law in laws])
+    axes.grid(False)
+
+
+def _shapes_across(plot: Plot, *, laws: int) -> Figure:
+    columns = len(plot.panels)
+    figure = theme.new_figure(max(theme.PAGE, 2.0 * columns + 1.4), 0.24 * laws + 1.3)
+    places = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
+    for axes, panel in zip(places, plot.panels.values(), strict=True):
+        panel.draw(axes)
+        axes.set_title(panel.title)
+    figure.supxlabel(plot.xlabel)
+    return figure

@@ -1,0 +1,166 @@
+"""SGD with momentum, weight decay or injected noise: updates beyond w <- w - eta g, g the mean gradient over a batch.
+
+v <- mu v - eta (g + lambda w + sigma Z), w <- w + v, where Z has independent entries of a symmetric alpha-stable law with
+scale 1 (alpha = 2 is N(0, 2)). Without noise these are the iterates of torch.optim.SGD.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtails.training.engines.base import Array, State
+from sgdtails.training.settings import SGDSettings
+
+_VELOCITY = "velocity/"  # no name of a parameter of torch has a slash
+_NOISE = "noise/generator"
+
+
+class SGDUpdate:
+    """Updates the weights of replicas in place, and keeps their velocities and random generators.
+
+    Parameters
+    ----------
+    sgd : SGDSettings
+        Momentum, weight decay and noise.
+    weights : mapping of str to Tensor, shape (replicas, ...)
+        Stacked parameters by name.
+
+    Examples
+    --------
+    >>> weights = torch.zeros(1, 2)
+    >>> update = SGDUpdate(SGDSettings(momentum=0.5), {"w": weights})
+    >>> update.put(0, {}, step_size=0.1, seed=0)
+    >>> for _ in range(2):
+    ...     update.apply(0, torch.ones(1, 2))
+    >>> weights
+    tensor([[2.5000, 2.5000]])
+    """
+
+    def __init__(self, sgd: SGDSettings, weights: Mapping[str, Tensor]) -> None:
+        self._sgd, self._names, self._weights = sgd, list(weights), list(weights.values())
+        first = self._weights[0]
+        self._step_sizes = torch.zeros(len(first), dtype=first.dtype, device=first.device)
+        self._velocity = [torch.zeros_like(weight) for weight in self._weights] if sgd.momentum else []
+        self._generators = [torch.Generator(first.device) for _ in range(len(first))] if sgd.noise_scale else []
+
+    def put(self, replica: int, state: Mapping[str, Array], step_size: float, seed: int | Sequence[int]) -> None:
+        """Start a replica, or let it go on from what ``get`` has returned; new noise starts from ``seed``."""
+        self._step_sizes[replica] = step_size
+        for name, velocity in zip(self._names, self._velocity, strict=False):
+            saved = state.get(_VELOCITY + name)
+            velocity[replica] = 0 if saved is None else torch.from_numpy(saved)
+        if self._generators and _NOISE in state:
+            self._generators[replica].set_state(torch.from_numpy(state[_NOISE].copy()))
+        elif self._generators:
+            self._generators[replica].manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+    def get(self, replica: int) -> State:
+        """Return what a replica needs beside its weights to go on as if it had not stopped."""
+        named = zip(self._names, self._velocity, strict=False)
+        state = {_VELOCITY + name: velocity[replica].cpu().numpy().copy() for name, velocity in named}
+        if self._generators:
+            state[_NOISE] = self._generators[replica].get_state().numpy().copy()
+        return state
+
+    def move(self, source: int, target: int) -> None:
+        """Copy velocity, noise and step size of a replica to another one, on the device."""
+        for stacked in (self._step_sizes, *self._velocity):
+            stacked[target].copy_(stacked[source])
+        if self._generators:  # they swap, because on a GPU a generator's state lies on the CPU
+            generators = self._generators
+            generators[target], generators[source] = generators[source], generators[target]
+
+    def clear(self, replica: int) -> None:
+        """Set a replica's step size and velocity to zero."""
+        for stacked in (self._step_sizes, *self._velocity):
+            stacked[replica].zero_()
+
+    @torch.no_grad()
+    def apply(self, index: int, change: Tensor) -> None:
+        """Update one parameter of the first replicas.
+
+        Parameters
+        ----------
+        index : int
+            Which parameter, in the order of ``weights``.
+        change : Tensor, shape (k, ...)
+            The gradient step -eta g of the first k replicas.
+        """
+        used, sgd = len(change), self._sgd
+        weight = self._weights[index][:used]
+        rates = self._step_sizes[:used].view(used, *[1] * (weight.ndim - 1))
+        if sgd.weight_decay:
+            change = torch.addcmul(change, weight, rates, value=-sgd.weight_decay)
+        if sgd.noise_scale:
+            noise = [
+                stable_noise(weight.shape[1:], sgd.noise_alpha, generator) for generator in self._generators[:used]
+            ]
+            change = torch.addcmul(change, torch.stack(noise).to(weight.dtype), rates, value=-sgd.noise_scale)
+        if sgd.momentum:
+            change = self._velocity[index][:used].mul_(sgd.momentum).add_(change)
+        weight.add_(change)
+
+
+def weights_only(state: Mapping[str, Array]) -> State:
+    """Return a state without what ``SGDUpdate.get`` has added to it.
+
+    Parameters
+    ----------
+    state : mapping of str to ndarray
+        State of a replica.
+
+    Returns
+    -------
+    dict of ndarray
+        Its weights by name.
+
+    Examples
+    --------
+    >>> weights_only({"w": np.zeros(1), "velocity/w": np.ones(1)})
+    {'w': array([0.])}
+    """
+    return {name: array for name, array in state.items() if not name.startswith((_VELOCITY, _NOISE))}
+
+
+def stable_noise(shape: Sequence[int], alpha: float, generator: torch.Generator) -> Tensor:
+    """Draw from a symmetric alpha-stable law with scale 1.
+
+    It is the law of ``sgdtails.stable.sample``, implemented again so that edits of analysis code do not retrain.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the sample.
+    alpha : float
+        Tail index, in (0, 2]; 2 is N(0, 2).
+    generator : torch.Generator
+        Source of randomness; its device is the sample's.
+
+    Returns
+    -------
+    Tensor, shape ``shape``, float64
+        Independent draws.
+
+    References
+    ----------
+    Chambers, Mallows and Stuck (1976), A method for simulating stable random variables.
+
+    Examples
+    --------
+    >>> draws = stable_noise((1000,), 1.5, torch.Generator().manual_seed(0))
+    >>> bool(draws.abs().median() < 2 < draws.abs().max())
+    True
+    """
+    like = torch.empty(tuple(shape), dtype=torch.float64, device=generator.device)
+    if alpha == 2:
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device).mul_(math.sqrt(2))
+    angle = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    angle = angle.sub_(0.5).mul_(math.pi)
+    if alpha == 1:
+        return angle.tan_()
+    exponential = like.exponential_(generator=generator).clamp_min_(torch.finfo(torch.float64).tiny)
+    stretch = torch.cos((1 - alpha) * angle).div_(exponential).pow_((1 - alpha) / alpha)
+    return torch.sin(alpha * angle).div_(torch.cos(angle).pow_(1 / alpha)).mul_(stretch)
