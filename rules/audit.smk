@@ -1,16 +1,11 @@
 """What given checkpoints look like, without their data: `snakemake --cores all audit --config checkpoint=my.safetensors`.
 
-Outputs: results/audit/<name>/audit.md, audit.pdf, audit.png and Parquet tables, one folder per checkpoint.
+Outputs: results/audit/<name>/audit.md, audit.html, audit.pdf, audit.png, plan.json and Parquet tables, one folder per checkpoint.
 """
 
 AUDIT = "results/audit/{audit}"
-AUDIT_TABLES = (
-    "audit",
-    "profiles",
-    "curves",
-    "compression",
-    "accuracy",
-)  # of the figure
+AUDIT_PAGES = ("audit.md", "audit.html", "plan.json", "audit.pdf", "audit.png")
+AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")  # of the figure
 
 if config["checkpoint"]:
     checkpoints()  # a missing file is said before anything is planned
@@ -18,9 +13,7 @@ if config["checkpoint"]:
 
 rule audit:
     input:
-        lambda _: expand(
-            f"{AUDIT}/audit.{{kind}}", audit=checkpoints(), kind=["md", "pdf", "png"]
-        ),
+        lambda _: expand(f"{AUDIT}/{{file}}", audit=checkpoints(), file=AUDIT_PAGES),
 
 
 rule audit_checkpoint:
@@ -30,6 +23,8 @@ rule audit_checkpoint:
         **{table: f"{AUDIT}/{table}.parquet" for table in AUDIT_TABLES},
         skipped=f"{AUDIT}/skipped.parquet",
         text=f"{AUDIT}/audit.md",
+        html=f"{AUDIT}/audit.html",
+        plan=f"{AUDIT}/plan.json",
     log:
         f"{AUDIT}/logs/audit.log",
     benchmark:
@@ -38,6 +33,7 @@ rule audit_checkpoint:
         audit="[A-Za-z0-9_][A-Za-z0-9_.-]*",
     conda:
         "../envs/sgdtails.yaml"
+    threads: 2
     resources:
         mem_mb=retried(4000),
         runtime=retried(240),

@@ -44,7 +44,7 @@ def other_results():
         *TABLES,
         *FIGURES,
         f"{STUDY}/report.html",
-        *expand(f"{AUDIT}/audit.{{kind}}", audit=audits, kind=["md", "pdf", "png"]),
+        *expand(f"{AUDIT}/{{file}}", audit=audits, file=AUDIT_PAGES),
     ]
 
 

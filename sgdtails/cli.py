@@ -21,6 +21,8 @@ examples:
   sgdtails audit my.safetensors
   sgdtails audit checkpoints/ --output audits     every checkpoint in the folder
   sgdtails audit torchvision:resnet18             a random initialisation
+  sgdtails audit base.pt tuned.pt --compare       what fine-tuning has changed, layer by layer
+  sgdtails audit checkpoints/ --series            tail indices against the step of each checkpoint in the folder
 
 A .safetensors file needs no torch, unless it holds bfloat16; files of torch and torchvision models do. ONNX, GGUF, Keras and
 Flax need the extras sgdtails[onnx], [gguf], [keras] and [flax].
@@ -93,7 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         "audit", help="describe a checkpoint's weights", description=_audit.__doc__, epilog=_AUDIT, formatter_class=raw
     )
     audit.add_argument("files", nargs="+", metavar="FILE", help="a checkpoint, a folder of them, or torchvision:MODEL")
-    audit.add_argument("--output", type=Path, metavar="DIR", help="write tables and figures to DIR/<name of the file>")
+    audit.add_argument(
+        "--output", type=Path, metavar="DIR", help="write page, plan, tables and figures to DIR/<name of the file>"
+    )
+    several = audit.add_mutually_exclusive_group()
+    several.add_argument(
+        "--compare", action="store_true", help="compare two checkpoints of one network, the base first"
+    )
+    several.add_argument("--series", action="store_true", help="follow tail indices over checkpoints of one training")
     audit.add_argument("--part", help="of a file with several networks the one that is asked for, such as teacher")
     audit.add_argument(
         "--exclude",
@@ -116,19 +125,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Print a page for each checkpoint: tail indices, nulls, tail classes, compressibility and ranks of its layers."""
+    """Print a page for each checkpoint: which of its layers are heavy-tailed, what can be pruned, what is dead."""
     from sgdtails.audit import checkpoint_audits
+    from sgdtails.audit.several import commands
 
     if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)  # before the work, so that an error comes at once
+        options.output.mkdir(parents=True, exist_ok=True)  # before the work, in case that it cannot be
+    sources = checkpoint_audits.sources(_inside(options.files) if options.series else options.files)
+    how = {"part": options.part, "exclude": options.exclude}
+    if options.compare or options.series:
+        print((commands.compare if options.compare else commands.follow)(sources, options.output, **how), flush=True)
+        return 0
     failed = 0
-    for name, source in checkpoint_audits.sources(options.files).items():
+    for name, source in sources.items():
         try:
-            page = checkpoint_audits.audit(name, source, options.output, part=options.part, exclude=options.exclude)
-            print(page, flush=True)
+            print(checkpoint_audits.audit(name, source, options.output, **how), flush=True)
         except InputError as error:  # the other files are audited all the same
             failed = _failed(_without_key(error))
     return failed
+
+
+def _inside(files: Sequence[str]) -> list[str]:
+    """The folders in a folder that holds no file but one folder for each checkpoint; anything else as it is."""
+    found = []
+    for given in files:
+        inside = sorted(Path(given).iterdir()) if Path(given).is_dir() else []
+        folders = [str(path) for path in inside if path.is_dir()]
+        found += folders if folders and len(folders) == len(inside) else [given]
+    return found
 
 
 def _status(options: argparse.Namespace) -> int:

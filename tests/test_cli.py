@@ -15,7 +15,7 @@ from safetensors.torch import save_file as torch_file
 import sgdtails
 from sgdtails import cli
 from sgdtails.audit import audit_inputs
-from sgdtails.audit import layer_audit as audit
+from sgdtails.audit import layers as audit
 from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import manifest, parquet, tables
@@ -41,7 +41,7 @@ def run_script(checkpoint, folder) -> None:
     }
 
     class Output(dict):
-        text = str(folder / "audit.md")
+        text, html, plan = (str(folder / name) for name in ("audit.md", "audit.html", "plan.json"))
 
     script("audit").main(
         SimpleNamespace(
@@ -55,7 +55,9 @@ def run_script(checkpoint, folder) -> None:
 def test_an_audit_is_that_of_the_workflow(checkpoint, tmp_path, capsys):
     assert cli.main(["audit", checkpoint, "--output", "audits"]) == 0
     said = capsys.readouterr()
-    assert said.err.splitlines() == ["layer 1 of 2: a", "layer 2 of 2: b"]
+    first, second = said.err.splitlines()
+    assert re.fullmatch(r"layer 1 of 2: a, about 0:\d\d:\d\d left", first)
+    assert second == "layer 2 of 2: b"
     run_script(checkpoint, tmp_path / "workflow")
     assert said.out == (tmp_path / "workflow/audit.md").read_text() + "\n"
     assert (tmp_path / "audits/my/audit.md").read_text() + "\n" == said.out
@@ -64,6 +66,8 @@ def test_an_audit_is_that_of_the_workflow(checkpoint, tmp_path, capsys):
         assert found.equals(tables.read(file))
         record = parquet.record(found.schema)
         assert (record["settings"]["source"], record["version"]) == (checkpoint, sgdtails.__version__)
+    for name in ("audit.html", "plan.json"):
+        assert (tmp_path / "audits/my" / name).read_bytes() == (tmp_path / "workflow" / name).read_bytes()
     assert (tmp_path / "audits/my/audit.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "audits/my/audit.png").stat().st_size > 10_000
 
@@ -73,7 +77,7 @@ def test_a_folder_and_a_file_of_torch(checkpoint, tmp_path, capsys):
     torch.save({"c.weight": torch.randn(32, 16)}, "more/c.pt")
     assert cli.main(["audit", "more", checkpoint]) == 0
     pages = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# ")]
-    assert pages == ["# Audit of more--c.pt", "# Audit of my"]
+    assert pages == ["# Audit of `more--c.pt`", "# Audit of `my`"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "my.safetensors"]
 
 
@@ -81,7 +85,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(checkpoint, tmp_pat
     (tmp_path / "page.pt").write_text("<html>404</html>")
     assert cli.main(["audit", "page.pt", checkpoint, "--output", "audits"]) == 1
     said = capsys.readouterr()
-    assert said.out.startswith("# Audit of my")
+    assert said.out.startswith("# Audit of `my`")
     assert said.err.startswith("sgdtails: page.pt is an HTML page")
     assert [path.name for path in (tmp_path / "audits").iterdir()] == ["my"]
 
@@ -92,7 +96,7 @@ def test_a_part_and_names_that_are_left_out(tmp_path, capsys):
     assert cli.main(["audit", str(tmp_path / "both.pt"), "--part", "teacher", "--exclude", "basis*"]) == 0
     said = capsys.readouterr()
     assert said.err.splitlines() == ["layer 1 of 1: fc"]
-    assert "1 as config key audit.exclude: basis*" in said.out
+    assert r"1 as config key audit.exclude: basis\*" in said.out
     assert "2 as not in part teacher" in said.out
     assert cli.main(["audit", str(tmp_path / "both.pt"), "--part", "pupil"]) == 1
     assert "unknown part 'pupil'" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """The tail index of one array of weights, for use from Python: one call, one result that can be drawn."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdtails import layers
 from sgdtails.arrays import is_torch_array
-from sgdtails.audit import layer_audit as audit
+from sgdtails.audit.layer import label
 from sgdtails.errors import InputError, unknown
 from sgdtails.tail_index import classify, layer_tails
 from sgdtails.tail_index.block_estimates import Settings
@@ -195,7 +194,9 @@ def as_array(weights: Any) -> NDArray[np.float32]:
     return array.astype(np.float32, copy=False)
 
 
-def _rows(layer: NDArray, estimator: str, head: bool, settings: Settings, seed: int) -> list[dict[str, Any]]:
+def _rows(
+    layer: NDArray[np.float32], estimator: str, head: bool, settings: Settings, seed: int
+) -> list[dict[str, Any]]:
     """Rows of one estimator as in table ``tails``, the aggregate last. It comes before its rivals, which are not asked."""
     found: list[dict[str, Any]] = []
     for row in layer_tails.of_layer(layer, seed=[seed], head=head, settings=settings):
@@ -206,9 +207,7 @@ def _rows(layer: NDArray, estimator: str, head: bool, settings: Settings, seed: 
     return found
 
 
-def _label(array: NDArray, head: bool, centring: str, seed: int) -> str:
-    votes: Sequence[dict[str, Any]] = [
-        classify.classify_layer(array, head=head, rng=np.random.default_rng([seed, n]), centring=centring)
-        for n in range(audit.VOTES)
-    ]
-    return audit.majority(votes)["reading"]
+def _label(array: NDArray[np.float32], head: bool, centring: str, seed: int) -> str:
+    rows, entries = classify.centred_samples(array, head=head, centring=centring)
+    found: str = label.majority(label.votes(rows, entries, [seed]))["reading"]
+    return found

@@ -7,11 +7,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sgdtails.figures.theme import BLUE, GAUSSIAN, GREEN, GREY, ORANGE, PAGE, escape_mathtext, shorten_left
+from sgdtails.figures.theme import (
+    BLUE,
+    GAUSSIAN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    annotate_empty,
+    escape_mathtext,
+    palette,
+    shorten_left,
+)
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -23,13 +36,26 @@ _FIRST_SERIES, _SECOND_SERIES = "black", "#CC79A7"  # colours that are no readin
 _HIGHEST = 6.6  # inches for the list of layers
 _FIRST, _LAST = 1.0, 2.5  # of the axis of tail indices: estimates beyond are drawn at its ends
 _TICKS = (2, 5, 20, 100, 500)  # of block lengths
+_NAMED = 10  # lines of a series that a legend names
 _LONGEST = 30  # characters of a layer's name
 Rows = list[dict[str, Any]]
 
 
 def audit(audit: pa.Table, profiles: pa.Table, curves: pa.Table, compression: pa.Table, accuracy: pa.Table) -> Figure:
-    """Above, a line per layer: tail indices, shares that can be removed, ranks. Below, K1 profiles of the lightest, the
+    """Draw one page about a checkpoint.
+
+    Above, a line per layer: tail indices, shares that can be removed, ranks. Below, K1 profiles of the lightest, the
     middle and the heaviest layer over the bands of nulls, and curves of the relative error, or of accuracy, for all layers.
+
+    Parameters
+    ----------
+    audit, profiles, curves, compression, accuracy : pyarrow.Table
+        The tables of an audit.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Legends stand beside the data.
     """
     rows = audit.to_pylist()
     each = min(0.15, _HIGHEST / len(rows))
@@ -42,7 +68,7 @@ def audit(audit: pa.Table, profiles: pa.Table, curves: pa.Table, compression: pa
         f"{rows[0]['checkpoint']}: {len(rows)} layers, {sum(row['parameters'] for row in rows):,} weights", fontsize=9
     )
     grid = bottom.subplots(2, 3)
-    _profiles(grid[0], rows, profiles.to_pylist())
+    _profiles(bottom, grid[0], rows, profiles.to_pylist())
     words = {row["layer"]: row["reading"] for row in rows}
     _errors(grid[1, 0], curves.to_pylist(), words, "entries", "entries removed")
     _errors(grid[1, 1], curves.to_pylist(), words, "singular_values", "singular values removed")
@@ -66,7 +92,7 @@ def _layers(figure: Any, rows: Rows, compression: Rows, *, size: float, stride: 
     tails.set(xlim=(_limit(rows), _LAST), xlabel=r"tail index $\hat\alpha$ with 95% interval")
     level = _level(compression)
     for structure, marker, label in (
-        ("entries", "o", "entries"),
+        ("magnitudes", "o", "entries"),
         ("columns", "s", "columns, kernels"),
         ("kernels", "s", None),
     ):
@@ -91,8 +117,8 @@ def _layers(figure: Any, rows: Rows, compression: Rows, *, size: float, stride: 
         axes.tick_params(axis="y", length=0)
         if axes.get_legend_handles_labels()[1]:
             axes.legend(
-                loc="lower center",
-                bbox_to_anchor=(0.5, 1.0),
+                loc="lower right",
+                bbox_to_anchor=(1.05, 1.0),
                 ncols=2,
                 handletextpad=0.1,
                 columnspacing=0.8,
@@ -119,8 +145,8 @@ def _words(axes: Axes, rows: Rows) -> None:
 
 
 def _limit(rows: Rows) -> float:
-    """The left end of the axis of tail indices."""
-    least = [row[key] for row in rows for key in ("alpha", "entries_alpha") if row[key] is not None]
+    """Give the left end of the axis of tail indices."""
+    least: list[float] = [row[key] for row in rows for key in ("alpha", "entries_alpha") if row[key] is not None]
     return max(0.0, min([_FIRST, *(value - 0.1 for value in least)]))
 
 
@@ -135,17 +161,18 @@ def _interval(
 
 
 def _level(compression: Rows) -> float | None:
-    """The relative error that is shown: 0.1, or the one nearest to it."""
-    return min({row["epsilon"] for row in compression}, key=lambda value: abs(value - 0.1), default=None)
+    """Choose the relative error that is shown: 0.1, or the one nearest to it."""
+    levels: set[float] = {row["epsilon"] for row in compression}
+    return min(levels, key=lambda value: abs(value - 0.1), default=None)
 
 
 def _short(row: Mapping[str, Any]) -> str:
-    """The layer's number, by which audit.md has it in full, and the end of its name."""
+    """Write the layer's number, by which audit.md has it in full, and the end of its name."""
     return f"{row['layer']}: {shorten_left(row['layer_name'], _LONGEST)}"
 
 
 def _chosen(rows: Rows, profiles: Rows) -> Rows:
-    """The layers of lowest, middle and highest tail index that have a profile; fewer where there are not three."""
+    """Choose the layers of lowest, middle and highest tail index that have a profile; fewer where there are not three."""
     known = {row["layer"] for row in profiles if row["estimator"] == "mmo_multivariate"}
     ordered = sorted(
         (row for row in rows if row["layer"] in known and row["alpha"] is not None), key=lambda row: row["alpha"]
@@ -154,31 +181,38 @@ def _chosen(rows: Rows, profiles: Rows) -> Rows:
     return [ordered[place] for place in places]
 
 
-def _profiles(line: Sequence[Axes], rows: Rows, profiles: Rows) -> None:
+def _profiles(figure: Any, line: Sequence[Axes], rows: Rows, profiles: Rows) -> None:
     chosen = _chosen(rows, profiles)
+    known = {row["layer"] for row in chosen}
+    lowest = _limit(
+        [p | {"entries_alpha": None} for p in profiles if p["layer"] in known and p["estimator"] == "mmo_multivariate"]
+    )
     for axes, row in zip(line, chosen, strict=False):
         shown = [p for p in profiles if p["layer"] == row["layer"] and p["estimator"] == "mmo_multivariate"]
-        for series, colour, label in (("gaussian", GREY, "Gaussian"), ("shuffled", ORANGE, "shuffled")):
+        for series, colour in (("gaussian", GREY), ("shuffled", ORANGE)):
             band = [p for p in shown if p["series"] == series]
             if not band:  # a null without a profile
                 continue
             ends = np.clip([[p["alpha_low"], p["alpha_high"]] for p in band], 0, _LAST)
-            axes.fill_between([p["k1"] for p in band], *ends.T, color=colour, alpha=0.35, linewidth=0, label=label)
+            axes.fill_between([p["k1"] for p in band], *ends.T, color=colour, alpha=0.35, linewidth=0)
         observed = [p for p in shown if p["series"] == "observed"]
         values = np.clip([p["alpha"] for p in observed], 0, _LAST)
-        axes.plot([p["k1"] for p in observed], values, "o-", color=BLUE, markersize=2.5, linewidth=1, label="layer")
+        axes.plot([p["k1"] for p in observed], values, "o-", color=BLUE, markersize=2.5, linewidth=1)
         axes.set_xscale("log")
         axes.set_xticks(_TICKS, [f"{tick}" for tick in _TICKS])
         axes.set_xticks([], minor=True)
-        axes.set(
-            xlim=(1.7, 1.2 * max(p["k1"] for p in shown)), ylim=(_limit(chosen), _LAST), xlabel="block length $K_1$"
-        )
+        axes.set(xlim=(1.7, 1.2 * max(p["k1"] for p in shown)), ylim=(lowest, _LAST), xlabel="block length $K_1$")
         axes.set_title(f"{_short(row)}\n{row['reading']}", fontsize=7)
     for axes in line[len(chosen) :]:
         axes.remove()
     if chosen:
         line[0].set_ylabel(r"$\hat\alpha$ of rows")
-        line[0].legend(loc="lower left", ncols=3, handlelength=1.0, columnspacing=0.8, fontsize=6, handletextpad=0.4)
+        handles = [
+            Patch(color=GREY, alpha=0.35, label="Gaussian layers"),
+            Patch(color=ORANGE, alpha=0.35, label="own entries in random order"),
+            Line2D([], [], color=BLUE, marker="o", markersize=2.5, linewidth=1, label="rows of the layer"),
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, handlelength=1.2)
 
 
 def _errors(axes: Axes, curves: Rows, words: Mapping[int, str], structure: str, label: str) -> None:
@@ -207,7 +241,7 @@ def _spectra(axes: Axes, rows: Rows) -> None:
 
 
 def _accuracy(axes: Axes, rows: Rows) -> None:
-    """What the evaluation function gives, as it is."""
+    """Draw what the evaluation function gives, as it is."""
     styles = itertools.cycle(["o-", "s--", "^:", "D-.", "v-", "P--", "x:", "*-."])
     names = list(dict.fromkeys(row["measure"] for row in rows))
     for name, style in zip(names, styles, strict=False):
@@ -222,3 +256,48 @@ def _accuracy(axes: Axes, rows: Rows) -> None:
     )
     if len(names) > 1:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)
+
+
+def series(series: pa.Table) -> Figure:
+    """Draw the tail index of rows against the step, one line per layer, and the spread of layers at each step.
+
+    Parameters
+    ----------
+    series : pyarrow.Table
+        Table ``audit_series``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Lines are coloured by the layer's place in the network; up to ten are named above.
+    """
+    rows = [row for row in series.to_pylist() if row["alpha"] is not None]
+    names = dict.fromkeys(row["layer_name"] for row in rows)
+    figure = Figure(figsize=(PAGE, 3.2), layout="constrained")
+    axes = figure.subplots()
+    if not rows:
+        annotate_empty(axes, "no layer has a tail index")
+        return figure
+    for number, (name, colour) in enumerate(zip(names, palette(len(names)), strict=True)):
+        line = sorted((row for row in rows if row["layer_name"] == name), key=lambda row: row["step"])
+        steps = [row["step"] for row in line]
+        values = [min(row["alpha"], _LAST) for row in line]
+        ends = np.clip([[row["alpha_low"], row["alpha_high"]] for row in line], 0, _LAST).T
+        axes.fill_between(steps, *ends, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(
+            steps,
+            values,
+            "o-",
+            color=colour,
+            markersize=2.5,
+            linewidth=0.9,
+            label=f"{number}: {shorten_left(name, 24)}",
+        )
+    axes.axhline(2.0, color=GREY, linestyle="--", linewidth=0.7, zorder=0)
+    axes.set(xlabel="step", ylabel=r"tail index $\hat\alpha$ of rows", ylim=(_limit([row | {"entries_alpha": None} for row in rows]), _LAST))  # fmt: skip
+    if len(names) <= _NAMED:
+        figure.legend(loc="outside upper center", ncols=3)
+    else:
+        scale = ScalarMappable(Normalize(0, len(names) - 1), "viridis")
+        figure.colorbar(scale, ax=axes, label="layer, from first to last", pad=0.01)
+    return figure

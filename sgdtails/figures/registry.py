@@ -41,7 +41,10 @@ FIGURES: dict[str, Callable[..., Plot]] = {
     "filters": partial(pruning.accuracy, method="filter"),
     "channels": partial(pruning.accuracy, method="channel"),
 }
-PAGES: dict[str, Callable[..., Figure]] = {"audit": audit_figures.audit}
+PAGES: dict[str, Callable[..., Figure]] = {
+    "audit": audit_figures.audit,
+    "audit_series": audit_figures.series,
+}
 
 
 class Settings(TypedDict, total=False):

@@ -7,13 +7,21 @@ from sgdtails.schemas.run_schemas import COUNT, EPSILON, FLAG, LAYER, REAL, TEXT
 _CHECKPOINT = ("checkpoint", TEXT, "", "name of the folder of results: that of the file or of the torchvision model")
 _STRUCTURE = (
     *("structure", TEXT, ""),
-    "what is a term: entries, columns (of a matrix in its orientation), kernels (of a convolution) or singular_values",
+    "what is a term: entries (centred), magnitudes (entries as they are), columns (of a matrix in its orientation), kernels (of a convolution) or singular_values",
 )
+
+_NUMBERS = pa.list_(pa.field("element", COUNT))  # as Parquet names it
 
 SCHEMAS: dict[str, pa.Schema] = {
     "audit": schema(
         _CHECKPOINT,
         *LAYER,
+        (
+            "parameter",
+            TEXT,
+            "",
+            "array of the file that the layer, or a part of one, lies in; null where the layer is computed",
+        ),
         ("kind", TEXT, "", "linear, attention, embedding, recurrent, expert, convolution or pointwise convolution"),
         ("orientation", TEXT, "", "what one observation, one row, is, and why"),
         ("shape", TEXT, "", "of the layer in that orientation: rows first; for a convolution outputs, inputs, kernel"),
@@ -34,8 +42,22 @@ SCHEMAS: dict[str, pa.Schema] = {
                 ("interval_holds", FLAG, "", "whether the interval is known to cover about as often as it says"),
                 ("alpha_published", REAL, "1", "the value by the paper's rule, clipped at 2"),
                 ("skewed", FLAG, "", "whether that lies outside the interval"),
+                (
+                    *("driven_by", TEXT, ""),
+                    "whether large norms or small norms put the index below 2; null where its interval reaches 1.9",
+                ),
             )
         ),
+        (
+            "zero_share",
+            REAL,
+            "1",
+            "share of the weights that are exactly zero; the estimate of entries leaves them out",
+        ),
+        ("dead", COUNT, "observations", "rows, or kernels, that are zero or far smaller than the others; left out"),
+        ("dead_rows", _NUMBERS, "", "numbers from 0 of the rows, or filters, that hold nothing else"),
+        ("alpha_with_dead", REAL, "1", "alpha with the dead rows; null where there are none"),
+        ("entries_alpha_with_zeros", REAL, "1", "entries_alpha with zeros and dead rows; null where there are none"),
         ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the rows"),
         ("reading", TEXT, "", "stable-like, finite-variance-like, scale-mixture-like or undecided"),
         (
@@ -44,9 +66,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             "readings",
             "of five, from other permutations each, that give this word; 0: none has a majority",
         ),
+        ("why", TEXT, "", "why the layer has this reading"),
+        ("decides", TEXT, "", "what would decide; null for a reading other than undecided"),
         ("block_lengths", COUNT, "1", "K1s of the profile of rows"),
         ("below_gaussian", COUNT, "1", "K1s at which that profile lies below the band of Gaussian layers"),
         ("below_shuffled", COUNT, "1", "K1s at which it lies below the band of the layer's entries in random order"),
+        ("gap_gaussian", REAL, "1", "median over K1s of the alpha of Gaussian layers less that of the layer"),
+        ("gap_shuffled", REAL, "1", "the same of the layer's entries in random order"),
         ("entries_below_gaussian", COUNT, "1", "K1s at which the profile of entries lies below the Gaussian band"),
         ("rank_90", COUNT, "singular values", "the fewest that hold 90% of the sum of squares; layer not centred"),
         ("rank_90_share", REAL, "1", "of all singular values"),
@@ -98,5 +124,48 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("pruned_ratio", REAL, "1", "share really removed, of these layers together"),
         ("measure", TEXT, "", "name that the evaluation function gives its number"),
         ("value", REAL, "", "that number"),
+    ),
+    "audit_comparison": schema(
+        ("base", TEXT, "", "name of the first checkpoint"),
+        ("tuned", TEXT, "", "name of the second"),
+        *LAYER,
+        ("shape", TEXT, "", "of the layer in its orientation: rows first"),
+        ("status", TEXT, "", "changed, unchanged, not finite, other shape, in the first only or in the second only"),
+        *(
+            (f"{prefix}_{name}", REAL, "1", f"{meaning} (rows of {words})")
+            for prefix, words in (("base", "the first"), ("tuned", "the second"), ("change", "their difference"))
+            for name, meaning in (
+                ("alpha", "tail index, unclipped"),
+                ("alpha_low", "lower end of its 95% interval"),
+                ("alpha_high", "upper end of that interval"),
+            )
+        ),
+        ("change_norm", REAL, "1", "l2 norm of the difference over that of the first"),
+        ("change_cosine", REAL, "1", "cosine of the angle between the difference and the first"),
+        ("change_reading", TEXT, "", "reading of the difference, as in table audit"),
+        ("change_why", TEXT, "", "why it has this reading"),
+        ("change_effective_rank_share", REAL, "1", "effective rank of the difference over full rank"),
+    ),
+    "audit_series": schema(
+        _CHECKPOINT,
+        (
+            "step",
+            COUNT,
+            "",
+            "last whole number in the name of the file, or of its folder; else the place in the series",
+        ),
+        *LAYER,
+        *(
+            (f"{prefix}{name}", REAL, "1", f"{meaning} ({words})")
+            for prefix, words in (("", "rows"), ("entries_", "single entries"))
+            for name, meaning in (
+                ("alpha", "tail index, unclipped"),
+                ("alpha_low", "lower end of its 95% interval"),
+                ("alpha_high", "upper end of that interval"),
+            )
+        ),
+        ("zero_share", REAL, "1", "share of the weights that are exactly zero"),
+        ("dead", COUNT, "observations", "rows, or kernels, that are zero or far smaller than the others"),
+        ("reason", TEXT, "", "why something is missing; null where nothing is"),
     ),
 }

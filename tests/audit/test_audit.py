@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sgdtails.audit import audit_accuracy
-from sgdtails.audit import layer_audit as audit
+from sgdtails.audit import accuracy
+from sgdtails.audit import layers as audit
+from sgdtails.audit.layer import bands, compressibility, dead, estimates, label
 from sgdtails.errors import InputError, UserCodeError
 from sgdtails.figures import audit_figures, registry, theme
 from sgdtails.io import tables
@@ -34,14 +35,14 @@ def as_tables(found):
             [{"checkpoint": "x"} | row for row in found.get(name, [])], schema=schema
         )
         for name, schema in audit_schemas.SCHEMAS.items()
-        if name != "audit_skipped"
+        if name not in ("audit_comparison", "audit_series", "audit_skipped")
     }
 
 
 def test_half_precision_is_read_as_it_is():
     weight = torch.randn(64, 32)
     for dtype in (torch.bfloat16, torch.float16):
-        sample = audit.some_rows(weight.to(dtype), 64, rng())
+        sample = estimates.as_numpy(weight.to(dtype), slice(None))
         assert sample.dtype == np.float32
         assert np.array_equal(sample, weight.to(dtype).float().numpy())
 
@@ -58,12 +59,12 @@ def test_half_precision_is_read_as_it_is():
 )
 def test_rows_that_are_used(shape, most, rows):
     """All where they have block lengths; else, within a tenth, as many as have most of them."""
-    assert audit.rows_used(shape, most) == rows
+    assert estimates.rows_used(shape, most) == rows
 
 
 def test_some_rows_are_rows_in_their_order():
     weight = torch.arange(40.0).reshape(10, 4)
-    sample = audit.some_rows(weight, 6, rng())
+    sample = estimates.as_numpy(weight, estimates.row_numbers(10, 6, rng()))
     assert sample.shape == (6, 4)
     assert np.array_equal(sample, np.unique(sample, axis=0))
     assert set(sample[:, 0]) <= set(weight[:, 0].tolist())
@@ -75,42 +76,39 @@ def test_singular_values(shape, monkeypatch):
     weight = torch.from_numpy(rng().standard_normal(shape))
     expected = np.linalg.svd(weight.flatten(1).numpy(), compute_uv=False)[::-1]
     for chunk in (2**24, 100):
-        monkeypatch.setattr(audit, "_CHUNK", chunk)
-        values, rows = audit.singular_values(weight, rng())
+        monkeypatch.setattr(dead, "_CHUNK", chunk)
+        values, rows = compressibility.singular_values(weight, rng())
         assert rows == shape[0]
         np.testing.assert_allclose(values, expected, rtol=1e-7, atol=1e-7)
 
 
 def test_a_matrix_too_wide_gets_the_spectrum_of_random_rows(monkeypatch):
-    monkeypatch.setattr(audit, "WIDEST", 8)
-    values, rows = audit.singular_values(torch.eye(20), rng())
+    monkeypatch.setattr(compressibility, "WIDEST", 8)
+    values, rows = compressibility.singular_values(torch.eye(20), rng())
     assert (rows, values.tolist()) == (8, [1.0] * 8)
 
 
 def test_kappa_of_a_matrix_too_wide_is_that_of_its_random_rows(monkeypatch):
     """No rank can be cut from an identity: of 8 rows of 20, factors hold 8 (8 + 20 + 1) numbers for 160."""
-    monkeypatch.setattr(audit, "WIDEST", 8)
+    monkeypatch.setattr(compressibility, "WIDEST", 8)
     kappas = audit.audit({"a.weight": torch.eye(20)}, where="eye", **SETTINGS)["audit_compression"]
     (kappa,) = (row["kappa"] for row in kappas if row["structure"] == "singular_values")
     assert kappa == 8 * 29 / 160
 
 
 def test_a_null_without_a_profile_is_no_count():
-    """Nearly half the kernels are zero, and in some random orders of the entries more than half."""
-    weight = np.zeros((64, 64, 3), np.float32)
-    weight.reshape(-1, 3)[rng().permutation(4096)[:2060], 0] = 1 + rng().random(2060)
-    settings = SETTINGS | {"nulls": {"replicates": 9, "entries": 2**14}}
-    found = audit.audit({"sparse.weight": torch.from_numpy(weight)}, where="sparse", **settings)
-    (row,) = found["audit"]
-    assert row["block_lengths"] > 3
-    assert row["below_shuffled"] is None
-    assert row["below_gaussian"] is not None
-    assert audit_figures.audit(**as_tables(found)).axes
+    """Each row holds one weight; with the entries in random order more than half of the rows are zero in some draws."""
+    rows = np.diag(1 + rng().random(16)).astype(np.float32)[:8]
+    found = list(bands.profiles(rows, rows.ravel()[rows.ravel() != 0], bands.GaussianBands(3, 0), 200, [0]))
+    outside = bands.outside(found)
+    assert outside["block_lengths"] > 0
+    assert (outside["below_shuffled"], outside["gap_shuffled"]) == (None, None)
+    assert outside["below_gaussian"] is not None
 
 
 def test_ranks_of_known_matrices():
     """The identity has full effective rank and needs 90% of its values; a matrix of rank one has 1 of both."""
-    of = lambda weight: audit._spectrum(*audit.singular_values(weight, rng()))  # noqa: E731
+    of = lambda weight: compressibility.spectrum(*compressibility.singular_values(weight, rng()))  # noqa: E731
     identity, one = of(torch.eye(20)), of(torch.outer(torch.ones(20), torch.arange(1.0, 11.0)))
     assert (identity["rank_90"], one["rank_90"], one["rank_90_share"]) == (18, 1, 0.1)
     assert identity["effective_rank"] == pytest.approx(20)
@@ -159,7 +157,7 @@ def test_layers_without_estimates_say_why(known):
 def test_curves_start_at_nothing_and_end_at_all(known):
     for name in ("entries", "columns", "singular_values"):
         line = [r["relative_error"] for r in known[1]["audit_curves"] if (r["layer"], r["structure"]) == (0, name)]
-        assert len(line) == len(audit.CURVE)
+        assert len(line) == len(compressibility.CURVE)
         assert (line[0], line[-1]) == (0, pytest.approx(1))
         assert line == sorted(line)
 
@@ -175,10 +173,19 @@ def test_no_matrices():
         audit.audit({"norm": torch.ones(4)}, where="a.pt", **SETTINGS)
 
 
-@pytest.mark.parametrize(("words", "expected"), [("aaabb", ("a", 3)), ("aabbc", ("undecided", 0)), ("aaaaa", ("a", 5))])
-def test_a_word_needs_a_majority(words, expected):
-    row = audit.majority([{"reading": word, "log_norm_dispersion": 0.1, "reason": None} for word in words])
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["stable-like"] * 3 + ["undecided"] * 2, ("stable-like", 3)),
+        (["stable-like"] * 2 + ["undecided"] * 2 + ["finite-variance-like"], ("undecided", 0)),
+        (["finite-variance-like"] * 5, ("finite-variance-like", 5)),
+    ],
+)
+def test_a_label_needs_a_majority(labels, expected):
+    row = label.majority([{"reading": each, "log_norm_dispersion": 0.1, "reason": None} for each in labels])
     assert (row["reading"], row["votes"]) == expected
+    assert row["why"]
+    assert (row["decides"] is None) == (expected[0] != "undecided")
 
 
 # Evaluation functions, named by their dotted paths.
@@ -209,7 +216,7 @@ def test_accuracy_is_of_pruned_copies():
     """Of -4...-1, 1...4, whose median is 0: removing a share leaves the largest magnitudes, and the state as it was."""
     weight = torch.tensor([[-4.0, -3, -2, -1], [1, 2, 3, 4]])
     state = {"a.weight": weight, "wte.weight": torch.ones(3, 4)}
-    rows = list(audit_accuracy.rows(state, f"{__name__}.energy", [0, 0.5, 0.75]))
+    rows = list(accuracy.rows(state, f"{__name__}.energy", [0, 0.5, 0.75]))
     values = {(row["ratio"], row["measure"]): row["value"] for row in rows}
     assert [values[ratio, "energy"] for ratio in (0, 0.5, 0.75)] == [60, 50, 32]
     assert [values[ratio, "zeros"] for ratio in (0, 0.5, 0.75)] == [0, 4, 6]
@@ -223,7 +230,7 @@ def tied(state):
 
 def test_tied_weights_stay_tied():
     weight = torch.randn(4, 5)
-    rows = list(audit_accuracy.rows({"a.weight": weight, "b.weight": weight}, f"{__name__}.tied", [0.5]))
+    rows = list(accuracy.rows({"a.weight": weight, "b.weight": weight}, f"{__name__}.tied", [0.5]))
     assert rows == [{"ratio": 0.5, "pruned_ratio": 0.5, "measure": "tied", "value": 1.0}]
 
 
@@ -241,7 +248,7 @@ def test_tied_weights_stay_tied():
 def test_evaluation_functions_that_are_none(name, said):
     state = {"a.weight": torch.tensor([[-4.0, -3, -2, -1], [1, 2, 3, 4]])}
     with pytest.raises((InputError, UserCodeError), match=said):
-        list(audit_accuracy.rows(state, f"{__name__}.{name}", [0, 0.125, 0.5]))
+        list(accuracy.rows(state, f"{__name__}.{name}", [0, 0.125, 0.5]))
 
 
 def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_path, known):
@@ -256,17 +263,22 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     }
     names = ("audit", "profiles", "curves", "compression", "skipped", "accuracy")
     files = {name: tmp_path / f"{name}.parquet" for name in names}
-    output = type("Output", (dict,), {"text": tmp_path / "audit.md"})(files)
+    output = type("Output", (dict,), {})(files)
+    output.text, output.html, output.plan = (tmp_path / name for name in ("audit.md", "audit.html", "plan.json"))
     params = SimpleNamespace(settings=json.dumps(settings), code="0123")
-    script("audit").main(SimpleNamespace(wildcards=SimpleNamespace(audit="known"), params=params, output=output))
+    smk = SimpleNamespace(wildcards=SimpleNamespace(audit="known"), params=params, output=output, threads=2)
+    script("audit").main(smk)
     written = {name: tables.read(file) for name, file in files.items()}
-    assert set(audit_schemas.SCHEMAS) == {"audit", *(f"audit_{name}" for name in names[1:])}
+    assert {"audit", *(f"audit_{name}" for name in names[1:])} <= set(audit_schemas.SCHEMAS)
     assert written["audit"].num_rows == 5
     text = (tmp_path / "audit.md").read_text()
-    assert "**2 stable-like, 1 finite-variance-like, 2 undecided.**" in text
+    assert "2 stable-like, 1 finite-variance-like, 2 undecided." in text
     assert "the weights are not all finite" in text
+    assert '<img src="audit.png"' in (tmp_path / "audit.html").read_text()
+    assert json.loads((tmp_path / "plan.json").read_text())["by_error"]["0.1"]
     assert written.pop("skipped").column("reason").to_pylist() == ["a vector"]
-    assert "Read as a safetensors file. Left out: 1 as a vector." in text
+    assert "read as a safetensors file: 5 layers" in text
+    assert "Left out: 1 as a vector;" in text
     registry.save("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
     assert (tmp_path / "audit.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from sgdtails.audit import audit_inputs
-from sgdtails.audit import layer_audit as audit
+from sgdtails.audit import layers as audit
 from sgdtails.io import tables
 from tests.conftest import ROOT, outside
 

@@ -21,10 +21,41 @@ _KEY = "config key audit.evaluate"
 def rows(
     state: Mapping[str, "Tensor"], path: str, ratios: Sequence[float], exclude: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Rows of table ``audit_accuracy``, less the checkpoint: every number that the function returns, at each pruning ratio.
+    """Yield every number that a function of the user's returns for a state pruned at each ratio.
 
     Each layer but embeddings is centred on its median, the share of its entries that are smallest in magnitude is removed, and
-    the median is added back; layers that are computed from several arrays stay as they are. The function gets a state dict of its own each time, with the names and types of the file.
+    the median is added back; layers that are computed from several arrays stay as they are.
+
+    Parameters
+    ----------
+    state : mapping of str to torch.Tensor
+        A network's arrays by name. It is not changed.
+    path : str
+        The function, as ``package.module.function``. It gets a state dict of its own each time, with the names and types of the
+        file, and returns numbers by name.
+    ratios : sequence of float
+        Shares of the entries to remove, from 0 to 1.
+    exclude : sequence of str
+        Patterns of names of arrays that are no layers.
+
+    Yields
+    ------
+    dict
+        Rows of table ``audit_accuracy``, less the checkpoint.
+
+    Raises
+    ------
+    InputError
+        For a function that cannot be imported or returns anything else, and a state without layers that could be pruned.
+
+    Examples
+    --------
+    >>> import torch
+    >>> state = {"a.weight": torch.tensor([[-4.0, -1.0], [1.0, 4.0]])}
+    >>> list(rows(state, "builtins.len", [0.5]))
+    Traceback (most recent call last):
+    ...
+    sgdtails.errors.InputError: config key audit.evaluate: 'builtins.len' returned 1; it must return finite numbers by name, such as {'accuracy': 0.9}.
     """
     evaluate = plugins.load(path, _KEY)
     names = None
@@ -52,7 +83,7 @@ def _prune(state: dict[str, "Tensor"], ratio: float, exclude: Sequence[str]) -> 
         middle = layers.middle(flat)
         magnitudes = (flat - middle).abs()
         count = compression.removed(ratio, len(flat))
-        stays = compression.mask(magnitudes, compression.ascending(magnitudes), count)
+        stays = compression.mask(magnitudes, layers.ascending(magnitudes), count)
         matrix.tensor.copy_(flat.where(stays, middle).reshape(matrix.tensor.shape))
         kept, total = kept + len(flat) - count, total + len(flat)
     if not total:

@@ -1,0 +1,1 @@
+"""One layer of a checkpoint: zeros and dead rows, tail indices, label, nulls, and what can go."""

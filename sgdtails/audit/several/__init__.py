@@ -1,0 +1,1 @@
+"""Several checkpoints of one network: two compared, or a series."""

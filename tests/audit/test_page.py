@@ -1,0 +1,154 @@
+"""The page: sentences, tables, and names of any kind, as Markdown and as HTML."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import sgdtails
+from sgdtails.audit import result
+from sgdtails.audit.page import answer, contents, html, markdown
+from sgdtails.audit.page.content import Cell, Name, Page, Section, Table
+from sgdtails.errors import InputError
+from sgdtails.stable import sampling as stable
+
+NULLS = {"replicates": 19, "entries": 2**12}
+NAMES = [
+    "a/b",
+    "a b",
+    "a\nb",
+    "a|b",
+    "x" * 300,
+    "__proto__",
+    "`a``",
+    "<script>alert(1)</script>",
+    "*a*[b](c)",
+    "\ud800",
+    "a\\|b",
+    "&amp;",
+]
+
+
+@pytest.fixture(scope="module")
+def audited():
+    rng = np.random.default_rng(0)
+    weights = {"light": rng.standard_normal((128, 64)), "heavy": stable.sample(1.3, (128, 64), rng=rng)}
+    weights["embed"] = rng.standard_normal((100, 16))
+    weights["embed"][:30] = 0
+    state = {f"{name}.weight": weight.astype(np.float32) for name, weight in weights.items()}
+    return sgdtails.audit(state | {"bias": np.zeros(3, np.float32), "step": 3}, name="mine", nulls=NULLS)
+
+
+class Reader(HTMLParser):
+    """The cells of every table, and tags that are open at the end."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.open, self.tags = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in ("meta", "link", "img", "line", "circle"):
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "td" in self.open:
+            self.cells[-1] += data
+
+
+def test_the_answer_comes_first(audited):
+    text = audited.markdown()
+    lines = [line for line in text.splitlines() if line]
+    assert lines[0] == "# Audit of `mine`"
+    assert lines[1].startswith("`state_dict`: 3 layers with 17,984 weights, of 4 arrays: ")
+    assert lines[2].startswith(
+        "The rows of 1 of 3 layers are heavier than those of Gaussian layers of the same shape, in the median by 0."
+    )
+    assert "`heavy` (1." in lines[2]
+    assert re.search(
+        r"\d+% of the entries at a relative error of 1% .* \d+% of the entries at a relative error of 10% \(27% of Gaussian ones\)",
+        lines[3],
+    )
+    assert "480 weights are zero (2.7%), and dead are 30 rows or kernels of `embed`." in lines[3]
+    assert [line for line in lines if line.startswith("## ")] == [
+        "## Layers",
+        "## Zeros and dead rows",
+        "## How to read this page",
+    ]
+
+
+def test_every_undecided_layer_says_why_and_what_would_decide(audited):
+    for line in audited.markdown().splitlines():
+        if "| undecided" in line:
+            assert re.search(r"undecided: .+; would be decided by .+ \|", line)
+
+
+def test_what_was_left_out_is_one_line():
+    skipped = [
+        {"name": name, "shape": "3", "dtype": "float32", "reason": why}
+        for name, why in (("m", "a mask"), ("n", "a mask"), ("c", "a cache"))
+    ]
+    assert "".join(contents._skipped(skipped)) == "Left out: 2 as a mask, 1 as a cache; table skipped names them."
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_any_kind(name):
+    table = Table("layers", "Names", [("name", False), ("number", True)], [[Cell([Name(name)]), Cell(["1"], 1.0)]])
+    page = Page(["Audit of ", Name(name)], [["About ", Name(name), "."]], [Section("Layers", table=table)])
+    lines = markdown.write(page).splitlines()
+    (line,) = [line for line in lines if line.endswith("| 1 |")]
+    assert len(re.findall(r"(?<!\\)\|", line)) == 3  # bars that end cells
+    assert len(lines) == 9
+    text = html.write(page)
+    text.encode()
+    reader = Reader(text)
+    assert reader.open == []
+    assert reader.tags.count("script") == 1
+    assert reader.cells == [Name(name).shown, "1"]
+    assert len(Name(name).shown) <= 60
+
+
+def test_layers_of_any_name_are_audited():
+    state = {
+        f"{name}.weight": np.random.default_rng(n).standard_normal((16, 8)).astype(np.float32)
+        for n, name in enumerate(NAMES)
+    }
+    found = sgdtails.audit(state, nulls=NULLS)
+    assert [row["layer_name"] for row in found.rows["audit"]] == NAMES
+    assert Reader(found.html()).open == []
+    assert len([line for line in found.markdown().splitlines() if line.startswith("| ")]) == 1 + len(NAMES)
+    assert len(found.plan()["by_error"]["0.1"]) == len(NAMES)
+
+
+def test_a_notebook_shows_the_page(audited):
+    assert audited._repr_markdown_() == audited.markdown()
+    shown = audited._repr_html_()
+    assert Reader(shown).open == []
+    assert "<script" not in shown
+    assert "<h1>" not in shown
+    assert audited.table().num_rows == 3
+    assert audited.table("audit_profiles").num_rows > 10
+
+
+def test_settings_that_are_none():
+    with pytest.raises(InputError, match="unknown setting 'epsilons'.*did you mean 'epsilon'"):
+        sgdtails.audit({"a": np.ones((3, 3))}, epsilons=[0.1])
+    assert result.settings()["entries"] == 2**24
+
+
+def test_shares_of_gaussian_layers():
+    """The squares of the smallest share of a Gaussian sample add up to the square of the error."""
+    squares = np.sort(np.random.default_rng(0).standard_normal(10**6) ** 2)
+    held = np.cumsum(squares) / squares.sum()
+    for level, share in answer.GAUSSIAN_SHARES.items():
+        assert np.searchsorted(held, level**2) / 10**6 == pytest.approx(share, abs=0.002)
