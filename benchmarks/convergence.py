@@ -120,7 +120,7 @@ def _images(root: str | None, dataset: data.Dataset, train: bool) -> Any:
     arrays = (dataset.train_images, dataset.train_labels) if train else (dataset.test_images, dataset.test_labels)
     pictures = [transforms.functional.to_pil_image(torch.from_numpy(image)) for image in arrays[0]]
 
-    class Pictures(torch.utils.data.Dataset):
+    class Pictures(torch.utils.data.Dataset[Any]):
         def __len__(self) -> int:
             return len(pictures)
 

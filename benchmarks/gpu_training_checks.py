@@ -75,7 +75,8 @@ class Digits:
         checkpointer = checkpointer or MemoryCheckpointer()
         task = trainer.Task(self.train, self.test, BATCH, STOP, self.state)
         trainer.Trainer(self.engines(), task, checkpointer, Progress(STOP.budget)).train(runs)
-        return checkpointer.ends
+        ends: dict[str, trainer.Run] = checkpointer.ends
+        return ends
 
     def average(self, checkpointer: MemoryCheckpointer, runs: list[average_run.Average], length: int = 33) -> None:
         stop = dataclasses.replace(STOP, budget=2 * STOP.budget)

@@ -51,7 +51,7 @@ def plain(weights: dict[str, Any], dataset: data.Dataset, method: str, ratios: l
     normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)])
     images = [transforms.functional.to_pil_image(torch.from_numpy(image)) for image in dataset.test_images]
 
-    class Images(torch.utils.data.Dataset):
+    class Images(torch.utils.data.Dataset[Any]):
         def __len__(self) -> int:
             return len(images)
 

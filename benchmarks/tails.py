@@ -75,7 +75,7 @@ def peak(weight: Any, settings: Settings) -> float:
     list(layer_tails.of_layer(weight, settings=settings))
     largest = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return largest / weight.nbytes
+    return float(largest / weight.nbytes)
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _without_key(error: InputError) -> str:
-    """A sentence without the config key that on the command line nobody has written."""
+    """Take the config key out of a sentence: on the command line nobody has written it."""
     return f"{error}".replace(" in config key checkpoint", "").replace("config key checkpoint: ", "")
 
 
@@ -146,7 +146,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _inside(files: Sequence[str]) -> list[str]:
-    """The folders in a folder that holds no file but one folder for each checkpoint; anything else as it is."""
+    """List the folders of a folder that holds one for each checkpoint and no file; leave anything else as it is."""
     found = []
     for given in files:
         inside = sorted(Path(given).iterdir()) if Path(given).is_dir() else []

@@ -241,7 +241,7 @@ def with_index(
 
 
 def effective_step_size(run: Mapping[str, Any]) -> float:
-    """What a gradient moves the weights by in the long run: eta/(1 - mu), less rounding.
+    """Return what a gradient moves the weights by in the long run: eta/(1 - mu), less rounding.
 
     >>> effective_step_size({"step_size": 0.01, "momentum": 0.9})
     0.1
