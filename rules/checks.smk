@@ -126,7 +126,7 @@ def restore_notes(jobs):
 def no_note(notes, file):
     """Tell if Snakemake has no readable note on a file."""
     try:
-        return notes.metadata(file) is None
+        return notes._read_record(file) is None
     except ValueError:  # Snakemake would break off with this
         return True
 
