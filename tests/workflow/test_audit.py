@@ -21,8 +21,8 @@ def audited(workflow, *arguments, checkpoint, **settings):
 
 def assert_same_as_the_command(audits, name, checkpoints, folder, monkeypatch):
     """``sgdtails audit`` gives the tables that the workflow gives, with the same settings."""
-    settings = checkpoint_audits._settings() | TINY_AUDIT
-    monkeypatch.setattr(checkpoint_audits, "_settings", lambda: dict(settings))
+    settings = checkpoint_audits.settings() | TINY_AUDIT
+    monkeypatch.setattr(checkpoint_audits, "settings", lambda *_: dict(settings))
     (source,) = checkpoints.glob(name.removeprefix("weights--") + ("" if name.endswith(".pt") else ".safetensors"))
     page = checkpoint_audits.audit(name, str(source), folder)
     assert page.splitlines()[-1] == (audits / name / "audit.md").read_text().splitlines()[-1]

@@ -35,7 +35,7 @@ def main() -> None:
     cli.get_argument_parser()  # imports the plugins
     yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for script in (folder / "workflow/scripts").glob("*.py"):
-        code_digest.code_digest([script], [], folder)  # keeps what it has read of each file, by its contents
+        code_digest.of_files([script], [], folder)  # keeps what it has read of each file, by its contents
     while line := sys.stdin.readline():
         child = os.fork()
         if not child:
