@@ -5,7 +5,13 @@ Outputs: results/audit/<name>/audit.md, audit.html, audit.pdf, audit.png, plan.j
 
 AUDIT = "results/audit/{audit}"
 AUDIT_PAGES = ("audit.md", "audit.html", "plan.json", "audit.pdf", "audit.png")
-AUDIT_TABLES = ("audit", "profiles", "curves", "compression", "accuracy")  # of the figure
+AUDIT_TABLES = (
+    "audit",
+    "profiles",
+    "curves",
+    "compression",
+    "accuracy",
+)  # of the figure
 
 if config["checkpoint"]:
     checkpoints()  # a missing file is said before anything is planned

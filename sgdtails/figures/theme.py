@@ -5,13 +5,13 @@ import textwrap
 from typing import Any
 
 import matplotlib.ticker
-from cycler import cycler
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.rcsetup import cycler
 
 COLUMN, PAGE = 3.35, 7.0  # inches: one column and both of a two-column page
 ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe and Ito's colour-blind-safe set

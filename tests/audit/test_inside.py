@@ -32,7 +32,7 @@ def test_what_is_looked_for():
         assert outside(pa.Table.from_pylist([{key.replace("alpha", name): value for key, value in rows[1].items()}]))
 
 
-@pytest.mark.parametrize("study", sorted(path.parent.name for path in (ROOT / "studies").glob("*/config.yaml")))
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in (ROOT / "studies").glob("*/tables")))
 def test_every_table_of_a_study(study):
     files = sorted((ROOT / "studies" / study / "tables").glob("*.parquet"))
     assert files

@@ -17,8 +17,11 @@ CAPTION = page.Caption(title="x", category="trust", shows="x", read="x", alt="x"
 
 MISSING = (
     *(name for name, *_ in run_schemas.AVERAGES),
+    "kind",
     "width",
     "depth",
+    "effective_step_size",
+    "train_size",
     "alpha",
     "mean_alpha",
     "mean_alpha_published",
