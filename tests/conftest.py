@@ -3,9 +3,10 @@
 import copy
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -56,13 +57,13 @@ def cpu_seconds() -> float:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     item.stash[BEFORE] = cpu_seconds()
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note how much each of set-up, call and teardown cost."""
     report = yield
     now = cpu_seconds()
@@ -101,17 +102,18 @@ def cifar10_jpeg() -> Path:
 
 
 @cache
-def loaded(file: str) -> dict:
-    return yaml.safe_load((ROOT / file).read_text())
+def loaded(file: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / file).read_text())
+    return found
 
 
 @pytest.fixture
-def config() -> dict:
+def config() -> dict[str, Any]:
     return copy.deepcopy(loaded("config/config.yaml"))
 
 
 @pytest.fixture
-def schema() -> dict:
+def schema() -> dict[str, Any]:
     return copy.deepcopy(loaded("config/config.schema.yaml"))
 
 
@@ -120,7 +122,7 @@ ESTIMATES = re.compile(
 )  # columns with the ends of an interval beside them
 
 
-def outside(table: pa.Table) -> list[tuple[str, dict]]:
+def outside(table: pa.Table) -> list[tuple[str, dict[str, Any]]]:
     """Rows whose estimate of a tail index is not in its interval, with the column.
 
     Bootstrap percentiles, as those of claims, promise no such thing.

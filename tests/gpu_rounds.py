@@ -36,7 +36,9 @@ def collisions(folder: Path, *, rounds: int, gpus: int = 4, jobs: int = 8, seed:
             pause = rng.uniform(0, 0.004)
             if (pid := os.fork()) == 0:
                 sys.stderr = quiet
-                gpu = int(gpu_locks.take(dict(environment), folder=folder, poll=0.001))
+                taken = gpu_locks.take(dict(environment), folder=folder, poll=0.001)
+                assert taken is not None
+                gpu = int(taken)
                 (other,) = struct.unpack_from("q", owners, 8 * gpu)
                 clashes[job] = other != 0 and not killed[other]
                 struct.pack_into("q", owners, 8 * gpu, job)
@@ -60,5 +62,5 @@ def collisions(folder: Path, *, rounds: int, gpus: int = 4, jobs: int = 8, seed:
 if __name__ == "__main__":
     gpu_locks._uuids = lambda: list("abcd")  # no nvidia-smi in each of 1,600 jobs
     if sys.argv[3] == "0":
-        fcntl.flock = lambda *_: None  # type: ignore[assignment]
+        fcntl.flock = lambda *_: None
     print(*collisions(Path(sys.argv[1]), rounds=int(sys.argv[2])))

@@ -31,10 +31,11 @@ def _outputs(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, "<cell>", "exec"), names)
         value = eval(compile(last, "<cell>", "eval"), names) if last else None
-    found = [{"output_type": "stream", "name": "stdout", "text": _lines(printed.getvalue())}]
-    found = found if printed.getvalue() else []
+    found: list[dict[str, Any]] = []
+    if printed.getvalue():
+        found.append({"output_type": "stream", "name": "stdout", "text": _lines(printed.getvalue())})
     if value is not None:
-        data = {"text/plain": _lines(repr(value))}
+        data: dict[str, Any] = {"text/plain": _lines(repr(value))}
         html = value._repr_html_() if hasattr(value, "_repr_html_") else None
         data |= {"text/html": _lines(html)} if html else {}
         data |= {"image/png": _png(value)} if hasattr(value, "savefig") else {}

@@ -1,37 +1,43 @@
 """What tests of audits share: reading a file, and its layers and what was left out by name."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from sgdtails.audit import audit_inputs
-from sgdtails.audit.weights.matrices import matrices
+from sgdtails.audit.checkpoint import Checkpoint
+from sgdtails.audit.weights.matrices import Matrix, matrices
 
 OLD = {"_use_new_zipfile_serialization": False}  # for torch.save: as before torch 1.6
 
 
-def read(path, **more):
+def read(path: str | Path, *, weights: str | None = None, seed: int = 0, part: str | None = None) -> Checkpoint:
     """Read a checkpoint."""
-    return audit_inputs.read(str(path), **({"weights": None, "seed": 0} | more))
+    return audit_inputs.read(str(path), weights=weights, seed=seed, part=part)
 
 
-def named(found):
+def named(found: Mapping[str, Any]) -> dict[str, Any]:
     """Give the arrays of a checkpoint as lists."""
     return {
         name: (array.detach() if isinstance(array, torch.Tensor) else array).tolist() for name, array in found.items()
     }
 
 
-def layers(state, *exclude):
+def layers(state: Mapping[str, Any], *exclude: str) -> dict[str, Matrix]:
     """Give the layers of a state by name."""
     return {matrix.name: matrix for matrix in matrices(state, exclude)[0]}
 
 
-def reasons(state, *exclude):
+def reasons(state: Mapping[str, Any], *exclude: str) -> dict[str, str]:
     """Give why arrays of a state are left out, by name."""
     return {entry.name: entry.reason for entry in matrices(state, exclude)[1]}
 
 
-def close(matrix, expected):
+def close(matrix: Matrix, expected: ArrayLike) -> None:
     """Check that a layer's numbers are these, and that its shape is known without them."""
     assert tuple(matrix.tensor.shape) == matrix.shape
     np.testing.assert_allclose(np.asarray(matrix.tensor, np.float32), np.asarray(expected, np.float32), rtol=2e-6)

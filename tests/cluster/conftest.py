@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,7 +38,7 @@ class Cluster(Workflow):
         super().__init__(folder)
         self.slurm = slurm
 
-    def command(self, config: dict, *targets: str) -> list[str]:
+    def command(self, config: dict[str, Any], *targets: str) -> list[str]:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
         # Jobs here end within seconds: the profile's waits are for clusters whose jobs take minutes.
         quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5"]
@@ -51,17 +52,25 @@ class Cluster(Workflow):
         }
         return kept | {"OMP_NUM_THREADS": "1"}
 
-    def submit(self, config: dict, *targets: str, site: dict | None = None) -> subprocess.CompletedProcess:
+    def submit(
+        self, config: dict[str, Any], *targets: str, site: dict[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run to the end through SLURM; ``site`` in place of site.yaml."""
         environment = self.environment
         if site:
             (self.folder / "site.yaml").write_text(yaml.safe_dump(site))
             environment["SGDTAILS_SITE"] = str(self.folder / "site.yaml")
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        command = self.command(config, *targets)
-        return subprocess.run(command, cwd=self.folder, env=environment, text=True, check=False, **streams)  # type: ignore[call-overload]
+        return subprocess.run(
+            self.command(config, *targets),
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
-    def drive(self, config: dict, *targets: str) -> "Driver":
+    def drive(self, config: dict[str, Any], *targets: str) -> "Driver":
         return Driver(self, self.command(config, *targets))
 
 
@@ -90,7 +99,7 @@ class Driver:
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory) -> Iterator[Slurm]:
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     if reason := missing():
         pytest.skip(f"no SLURM: {reason}")
     slurm = Slurm(tmp_path_factory.mktemp("slurm"))
@@ -102,7 +111,7 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory) -> Path:
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the study without SLURM, which those through SLURM are compared with."""
     workflow = Workflow(tmp_path_factory.mktemp("local"))
     result = workflow.run(STUDY, "--", *targets())
@@ -115,5 +124,5 @@ def targets(study: str = "cluster") -> list[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path, slurm) -> Cluster:
+def cluster(tmp_path: Path, slurm: Slurm) -> Cluster:
     return Cluster(tmp_path, slurm)

@@ -63,7 +63,7 @@ class Slurm:
         configuration = folder / "slurm.conf"
         path = f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**os.environ, "SLURM_CONF": str(configuration), "PATH": path}
-        self._daemons: dict[str, subprocess.Popen] = {}
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         for name in ("state", "spool", "devices", "bin"):

@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -58,7 +59,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def supplies(folder) -> Path:
+def supplies(folder: Path) -> Path:
     """What a build finds in /mnt: this machine's certificate authorities, and its cache of wheels: nothing is fetched twice."""
     made = folder / "supplies"
     made.mkdir()
@@ -85,7 +86,7 @@ def debian() -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def image(apptainer, request) -> Iterator[Path]:
+def image(apptainer: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Path]:
     """The image of this repository's recipe and lock, on a base that debootstrap makes from this machine's Debian mirror."""
     if given := os.environ.get("SGDTAILS_TEST_IMAGE"):
         yield Path(given).resolve()
@@ -160,8 +161,9 @@ def compare(local: Path, inside: Path, digest: str) -> Counter[str]:
     return compared
 
 
-def _record(path: Path) -> dict:
-    return json.loads(pq.read_schema(path).metadata[b"sgdtails"])
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"sgdtails"])
+    return record
 
 
 def _data(path: Path) -> bytes:
@@ -185,7 +187,7 @@ def _built(folder: Path, supplies: Path, arguments: dict[str, str]) -> Path:
         subprocess.run(["chown", "-R", f"{BUILDER}:", folder], check=True)
         program = f"setpriv --reuid={BUILDER} --regid={BUILDER} --clear-groups apptainer"
     variables = {"PYTHON": sys.executable, "APPTAINER": program, "IMAGE_ARGS": " ".join(options)}
-    command = ["make", "-C", copy, "image", *(f"{name}={value}" for name, value in variables.items())]
+    command = ["make", "-C", str(copy), "image", *(f"{name}={value}" for name, value in variables.items())]
     environment = {**os.environ, **_passed_on(), "HOME": str(folder), "APPTAINER_TMPDIR": str(folder)}
     environment.pop("APPTAINER_USERNS", None)
     with (folder / "build.log").open("w") as log:

@@ -1,5 +1,6 @@
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -7,7 +8,7 @@ from tests.faults.harness import Study
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The small study, finished with nothing having happened to it."""
     if not sys.platform.startswith("linux"):
         pytest.skip("looks at processes through /proc, and mounts file systems, as Linux has them")
@@ -18,7 +19,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
-def study(undisturbed, tmp_path):
+def study(undisturbed: Study, tmp_path: Path) -> Study:
     """A copy of it, which may be damaged."""
     copied = Study(tmp_path / "study", 1)
     shutil.rmtree(copied.folder)

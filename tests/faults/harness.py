@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,7 +36,7 @@ LONG = 1800  # seconds: a start that takes longer hangs
 TIMED = ("runs.parquet", "training.parquet", "averaging.parquet")  # have a column of seconds
 
 
-def config(runs_per_job: int) -> dict:
+def config(runs_per_job: int) -> dict[str, Any]:
     """Two narrow networks, with checkpoints at every gate that is looked at."""
     small = copy.deepcopy(TINY)
     small["runs"][0]["step_size"] = [0.1, 0.3]
@@ -50,7 +51,7 @@ class Study:
         self.folder, self.results = folder, folder / RESULTS
         self.done: Counter[str] = Counter()
 
-    def start(self) -> subprocess.Popen:
+    def start(self) -> subprocess.Popen[str]:
         self.unlock()
         return self.workflow.start(self.config, "--quiet", "rules", "progress", "--", *TARGETS, start_new_session=True)
 
@@ -96,7 +97,8 @@ class Study:
                 break
             self._kill(members)
         driver.wait(LONG)  # where it lives, it ends its other jobs and says what failed
-        driver.stdout.close()  # type: ignore[union-attr]
+        assert driver.stdout
+        driver.stdout.close()
         if self.rng.random() < 0.5:  # else jobs of a killed driver live on beside the next one's
             self.end(_members(self.folder))
 
@@ -213,7 +215,8 @@ def soak(kills: int, damages: int, seed: int, folder: Path, rounds: int = 0) -> 
     """
     from tests.faults import keep  # which imports this module
 
-    begin, total, differing = time.monotonic(), Counter(), 0
+    begin, differing = time.monotonic(), 0
+    total: Counter[str] = Counter()
     while total["kills"] < kills or total["damages"] < damages:
         number = total["studies"]
         runs_per_job = 1 + number % 2

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 
-class Named(list):
+class Named(list[Any]):
     """A list whose items have names too, as Snakemake's inputs and outputs."""
 
     def items(self) -> Iterable[tuple[str, Any]]:

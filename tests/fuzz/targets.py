@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from PIL import Image
 
 from sgdtails.claims import definitions
@@ -33,7 +34,7 @@ BASE = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 SCHEMA = yaml.safe_load((ROOT / "config/config.schema.yaml").read_text())
 FOLDER = Path(tempfile.mkdtemp(prefix="sgdtails-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
-ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(2)}
+ARRAYS: dict[str, NDArray[Any]] = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(2)}
 
 
 def checked(read: Callable[[], Any]) -> Any:
@@ -53,7 +54,7 @@ def _file(name: str, data: bytes) -> Path:
     return path
 
 
-def merged(base: dict, over: dict) -> dict:
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """As Snakemake lays a file of --configfile over config.yaml."""
     both = copy.copy(base)
     for key, value in over.items():
@@ -183,7 +184,7 @@ def _npz(save: Callable[..., None], **more: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _npy(array: np.ndarray) -> bytes:
+def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()

@@ -19,7 +19,7 @@ import yaml
 from sgdtails.config import batches
 from tests.conftest import ROOT, RUNNING
 
-TINY = {
+TINY: dict[str, Any] = {
     "study": "tiny",
     "runs": [{"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": [0.1, 0.3, 1e6], "seed": 0}],
     "models": {"fcn4": {"fcn": [16, 16]}},
@@ -62,7 +62,7 @@ class Workflow:
     def __init__(self, folder: Path, *, warm: bool = False) -> None:
         self.folder = folder
         self._warm = warm
-        self._server: subprocess.Popen | None = None
+        self._server: subprocess.Popen[str] | None = None
         self._used = 0.0  # seconds of CPU, of its forks
         for part in ("rules", "workflow", "sgdtails", "config", "profiles", "envs"):
             # What Python has compiled as well, but not what another process is about to write.
@@ -84,23 +84,32 @@ class Workflow:
             self._server.communicate()
             RUNNING.append(-self._used)
 
-    def run(self, config: dict, *arguments: str, warm: bool | None = None) -> subprocess.CompletedProcess:
+    def run(
+        self, config: dict[str, Any], *arguments: str, warm: bool | None = None
+    ) -> subprocess.CompletedProcess[str]:
         if self._warm if warm is None else warm:
             return self._run_warm(config, arguments)
         driver = self.start(config, *arguments)
         output, _ = driver.communicate()
         return subprocess.CompletedProcess(driver.args, driver.returncode, output)
 
-    def start(self, config: dict, *arguments: str, **options: Any) -> subprocess.Popen:
+    def start(self, config: dict[str, Any], *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "snakemake", *self._arguments(config, arguments)]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=self.folder, text=True, **{"env": environment()} | streams | options)  # type: ignore[call-overload]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            text=True,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=start_new_session,
+        )
 
-    def _arguments(self, config: dict, more: Iterable[str]) -> list[str]:
+    def _arguments(self, config: dict[str, Any], more: Iterable[str]) -> list[str]:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
         return ["--cores", "2", "--configfile", "study.yaml", *more]
 
-    def _run_warm(self, config: dict, more: Iterable[str]) -> subprocess.CompletedProcess:
+    def _run_warm(self, config: dict[str, Any], more: Iterable[str]) -> subprocess.CompletedProcess[str]:
         self._server = self._server or subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("warm.py"))],
             cwd=self.folder,
@@ -120,7 +129,7 @@ class Workflow:
         RUNNING.append(float(used))
         return subprocess.CompletedProcess(arguments, int(status), output.read_text())
 
-    def planned(self, config: dict, *arguments: str, warm: bool | None = None) -> dict[str, int]:
+    def planned(self, config: dict[str, Any], *arguments: str, warm: bool | None = None) -> dict[str, int]:
         """How many jobs of each rule a dry run plans; targets left out. Jobs of several networks are ``<rule>, several``."""
         result = self.run(config, "--dry-run", *arguments, warm=warm)
         assert result.returncode == 0, result.stdout
@@ -150,7 +159,7 @@ def edited(workflow: Workflow, file: str, old: str, new: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Iterator[Workflow]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
     with Workflow(tmp_path_factory.mktemp("finished"), warm=True) as workflow:
         result = workflow.run(TINY, "--resources", "gpu=4")
         assert result.returncode == 0, result.stdout
@@ -159,12 +168,12 @@ def finished(tmp_path_factory) -> Iterator[Workflow]:
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory) -> Iterator[Workflow]:
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
     """One for a file's tests: what they ask of it is planned, refused, or of no other test's concern."""
     with Workflow(tmp_path_factory.mktemp("planned"), warm=True) as workflow:
         yield workflow
 
 
 @pytest.fixture
-def fresh(tmp_path) -> Workflow:
+def fresh(tmp_path: Path) -> Workflow:
     return Workflow(tmp_path)

@@ -9,9 +9,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def become(call: dict) -> None:
+def become(call: dict[str, Any]) -> None:
     """Take over a call's arguments, environment and output file."""
     output = os.open(call["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
