@@ -23,7 +23,7 @@ demo: .venv/ready            ## the embedded study: results/demo/figures and res
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
 	@echo "Figures are in results/demo/figures, tables in results/demo/tables."
 
-figures: .venv/ready         ## all figures of the study of CONFIG anew, from its tables as they are; runs nothing else
+figures: .venv/ready         ## redraw all figures of the study of CONFIG from its tables; runs nothing else
 	$(THERE)
 	snakemake --cores all --configfile "$$CONFIG" --quiet rules --forcerun figure --allowed-rules figure figures -- figures
 
@@ -31,10 +31,10 @@ report: .venv/ready          ## the finished study of CONFIG as one page: result
 	$(THERE)
 	snakemake --cores 1 --configfile "$$CONFIG" --quiet rules --allowed-rules report -- report
 
-status: .venv/ready          ## how far the study of CONFIG is, from its files: runs, progress, time left
+status: .venv/ready          ## the progress of the study of CONFIG, from its files: runs, time left
 	@python -m sgdtails.report.status --configfile "$$CONFIG"
 
-bench: .venv/ready           ## what a user would write instead, side by side; MNIST=folder takes real images, BEFORE=revision compares with it
+bench: .venv/ready           ## times this library and plain code side by side; MNIST=folder takes real images, BEFORE=revision compares with it
 	python -m benchmarks.training $(if $(MNIST),--root $(MNIST))
 	python -m benchmarks.tails
 	python -m benchmarks.pruning $(if $(MNIST),--root $(MNIST))
@@ -44,21 +44,21 @@ bench: .venv/ready           ## what a user would write instead, side by side; M
 	$(if $(BEFORE),$(if $(MNIST),python -m benchmarks.analysis_cost $(BEFORE) --root $(MNIST)))
 
 # Both need no Snakemake, and run in any Python that has torch, numpy, SciPy, pyarrow, safetensors, scikit-learn and PyYAML.
-gpu-check:                   ## what training computes on a GPU, and how fast: three minutes; skipped where there is none
+gpu-check:                   ## tests training on a GPU and its speed: three minutes; skipped without a GPU
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_check
 
-gpu-study:                   ## as much of the study of GPU_CONFIG as SECONDS are enough for, on one GPU; MNIST=folder of real images
+gpu-study:                   ## as much of the study of GPU_CONFIG as fits into SECONDS, on one GPU; MNIST=folder of real images
 	@test -n "$(SECONDS)" || { echo "gpu-study: say how long it may take: make gpu-study SECONDS=3600"; exit 1; }
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_study "$(SECONDS)" $(if $(MNIST),--root "$(MNIST)") \
 	  $(if $(GPU_CONFIG),--configfile "$(GPU_CONFIG)")
 
-test: $(VENV)/ready          ## what a change needs to be trusted: at most 8 minutes on two slow cores
+test: $(VENV)/ready          ## the tests that every change must pass: at most 8 minutes on two slow cores
 	$(PYTEST) -m "not slow"
 
-test-all: .venv/ready        ## all tests: SLURM, faults, the demo, examples too; what this machine lacks is said
+test-all: .venv/ready        ## all tests: SLURM, faults, the demo, examples too; skips are listed with their reasons
 	$(PYTEST) -rs $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
 
-verify: .venv/ready          ## every result to its last bit: is it still what was written?
+verify: .venv/ready          ## compare every result, to its last bit, with its checksum
 	python -m sgdtails.io.integrity results
 
 soak: .venv/ready            ## an hour of kills, damaged files and a user's files; SOAK="--kills 30 --damages 30 --rounds 30" for less
@@ -71,7 +71,7 @@ test-container: .venv/ready  ## builds an image and runs the demo in it: up to a
 	SGDTAILS_TEST_CONTAINER=1 pytest tests/container
 
 # Atheris is no part of the lock: it has wheels for few systems, and nothing else needs it.
-fuzz: .venv/ready            ## looks for files that the readers of files cannot take: FUZZ_SECONDS for each of FUZZ
+fuzz: .venv/ready            ## looks for inputs on which readers of files crash: FUZZ_SECONDS for each of FUZZ
 	@VIRTUAL_ENV=.venv uv pip install --quiet --target .venv/fuzz atheris || { echo "skipped: atheris cannot be installed here"; exit 0; }; \
 	set -e; for target in $(FUZZ); do echo "$$target: $(FUZZ_SECONDS) seconds"; \
 	  PYTHONPATH=.venv/fuzz OMP_NUM_THREADS=1 python -m tests.fuzz.harness $$target --seconds $(FUZZ_SECONDS) 2> .venv/fuzz/$$target.log \
@@ -104,7 +104,7 @@ $(VENV)/ready: requirements.lock
 lock: .venv/ready            ## after an edit of requirements.in
 	uv pip compile requirements.in --output-file requirements.lock --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make lock"
-	@sed -i '/- pip:/q' envs/sgdtails.yaml  # then what stands before Snakemake, and what that needs
+	@sed -i '/- pip:/q' envs/sgdtails.yaml  # then the packages before Snakemake, and their dependencies
 	sed '/^snakemake/,$$d' requirements.in | uv pip compile - --constraint requirements.lock --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 --no-annotate --no-header --no-emit-index-url --quiet \
 	  | sed 's/^/      - /' >> envs/sgdtails.yaml
@@ -118,5 +118,5 @@ image:                       ## the Apptainer image for --sdm apptainer; IMAGE_A
 help:                        ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
 
-clean:                       ## the environment and what Snakemake remembers; results stay
+clean:                       ## removes the environment and Snakemake's records; results stay
 	rm -rf .venv .snakemake

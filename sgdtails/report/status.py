@@ -1,4 +1,4 @@
-"""How far a study is, by its files alone: what ``make status`` prints, beside a running workflow or from another machine."""
+"""The progress of a study, read from its files: ``make status`` prints it, on any machine that sees them."""
 
 import argparse
 import os
@@ -45,7 +45,7 @@ def lines(found: Overview, *, now: float | None = None) -> Iterator[str]:
 
 
 def _table(at_work: list[Job], now: float) -> Iterator[str]:
-    """Yield a line for each run with a heartbeat, and the number of the others: most runs of a large fleet wait for a slot."""
+    """Yield a line for each run with a heartbeat, and the number of the others: most runs of a large group wait for a slot."""
     heard = [(job, job.beat) for job in sorted(at_work, key=lambda job: (job.stage, job.run)) if job.beat]
     if heard:
         wide = max(len(job.run) for job, _ in heard)
@@ -65,7 +65,7 @@ def _table(at_work: list[Job], now: float) -> Iterator[str]:
 
 
 def _stopped(found: Overview) -> Iterator[str]:
-    """Yield a line for each sentence that jobs have ended with: all runs of a fleet have the same."""
+    """Yield a line for each message that jobs have ended with: all runs of a job have the same."""
     runs: dict[str, list[str]] = {}
     for run, sentence in found.stopped.items():
         runs.setdefault(sentence, []).append(run)
