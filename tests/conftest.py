@@ -34,6 +34,7 @@ RUNNING: list[float] = []  # seconds of CPU of processes that live on from test 
 FINISHED = {"finished", "undisturbed", "image"}  # fixtures of a whole study each, or of an image, used by several files
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which puts the group into a test's name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep one file's tests, and those of one finished study, to one worker: no fixture is made twice. The longest begin first."""
     groups = {}
