@@ -109,8 +109,10 @@ def _removable(rows: Rows) -> Text:
 
 def _dead(layers: Sequence[Row]) -> Text:
     zeros = sum(round((row["zero_share"] or 0) * row["parameters"]) for row in layers)
-    share = zeros / sum(row["parameters"] for row in layers)
-    counted = f"; {zeros:,} weights are zero ({percent(share)})" if zeros else "; no weight is zero"
+    counted = "; no weight is zero"
+    if zeros:
+        share = zeros / sum(row["parameters"] for row in layers)
+        counted = f"; {_count(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
     dead = [row for row in layers if row["dead"]]
     if not dead:
         return [f"{counted}, no row is dead."]
