@@ -61,7 +61,9 @@ def _heavier(layers: Sequence[Row]) -> Text:
     if not compared:
         return ["No layer can be compared with Gaussian ones."]
     if not found:
-        return [f"None of the {compared} layers compared has rows heavier than those of Gaussian layers of its shape."]
+        return [
+            f"Of {_count(compared, 'layer')} compared none has rows heavier than those of Gaussian layers of its shape."
+        ]
     gap = float(np.median([row["gap_gaussian"] for row in found]))
     names: list[str] = []
     for row in found[:3]:
