@@ -4,6 +4,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sgdtails.audit.checkpoint import Skipped
 from sgdtails.audit.layer import bands, compressibility, estimates
 from sgdtails.audit.page.content import Name
 from sgdtails.audit.weights.matrices import Matrix, matrices
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression")
+_REASONS = 3  # that a sentence gives for arrays that are left out
 _THREADS = 2  # more would hold more layers in memory at a time
 _MEASURED = (
     *(f"{prefix}{name}" for prefix in ("", "entries_") for name in (*estimates.ESTIMATED, "driven_by")),
@@ -95,7 +98,8 @@ def audit(
     found, skipped = matrices(state, exclude)
     if not found:
         raise InputError(
-            f"{where} holds no matrices among its {len(state)} arrays; give a state dict with weights of layers as floating-point numbers."
+            f"{where} holds no matrices among its {len(state)} array{'' if len(state) == 1 else 's'}{_reasons(skipped)}; "
+            "give a state dict with weights of layers as floating-point numbers."
         )
     gaussian = bands.GaussianBands(nulls["replicates"], seed)
     settings = _Settings(seed, entries, nulls["entries"], nulls["replicates"], epsilon, gaussian)
@@ -118,6 +122,11 @@ def _parameter(name: str, state: Mapping[str, Any]) -> str | None:
     """Find the array that a layer, or a part of one in brackets, lies in; None for one that the file does not hold."""
     names = (name, f"{name}.weight", name.rpartition("[")[0], f"{name.rpartition('[')[0]}.weight")
     return next((key for key in names if key in state), None)
+
+
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    counted = Counter(entry.reason for entry in skipped).most_common(_REASONS)
+    return f" ({', '.join(f'{count} left out as {reason}' for reason, count in counted)})" if counted else ""
 
 
 class _Progress:

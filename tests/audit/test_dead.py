@@ -173,3 +173,8 @@ def test_an_estimate_lies_in_its_interval():
         assert outside(pa.Table.from_pylist(rows[table])) == []
     assert all(each["why"] for each in rows["audit"])
     assert all(bool(each["decides"]) == (each["reading"] == "undecided") for each in rows["audit"])
+
+
+def test_a_layer_too_small_for_any_estimate_has_a_row_that_says_so():
+    found = row(np.array([[0.3, -1.2], [0.7, 0.1]], np.float32))
+    assert (found["alpha"], found["reason"]) == (None, "no two block lengths for 2 rows and 4 entries")

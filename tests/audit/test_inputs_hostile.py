@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtails.audit.formats import inert_pickles
+from sgdtails.audit.formats import inert_pickles, nested
 from sgdtails.errors import InputError
 from tests.audit.helpers import OLD, read
 
@@ -94,6 +94,19 @@ def test_tensors_beyond_their_storage_are_refused(tmp_path):
                 archive.writestr(name, data.replace(old, new) if name.endswith("data.pkl") else data)
         with pytest.raises(InputError, match="a tensor is larger than its storage"):
             read(tmp_path / "b.pt")
+
+
+def test_containers_that_hold_each_other_many_times(tmp_path, monkeypatch):
+    """Of 2 to the power of 100 ways to the innermost none is walked twice; with an array there they are refused."""
+    doubled = b"2\x86" * 100
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04]" + doubled + b".")
+    with pytest.raises(InputError, match="a tuple without arrays"):
+        read(tmp_path / "a.pkl")
+    monkeypatch.setattr(nested, "_MOST", 5)
+    inner = {"fc.weight": np.ones((3, 2), np.float32)}
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps(inner, 4)[:-1] + doubled[: 2 * 30] + b".")
+    with pytest.raises(InputError, match="more than 5 arrays"):
+        read(tmp_path / "b.pkl")
 
 
 def test_a_compressed_archive_is_read_too(tmp_path):

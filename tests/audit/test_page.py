@@ -152,3 +152,16 @@ def test_shares_of_gaussian_layers():
     held = np.cumsum(squares) / squares.sum()
     for level, share in answer.GAUSSIAN_SHARES.items():
         assert np.searchsorted(held, level**2) / 10**6 == pytest.approx(share, abs=0.002)
+
+
+def test_a_page_of_layers_without_numbers():
+    page = sgdtails.audit({"a.weight": np.zeros((0, 3), np.float32)}, nulls=NULLS).markdown()
+    assert "no weight is zero, no row is dead" in page
+
+
+def test_a_page_counts_one_layer_and_one_zero_in_the_singular():
+    weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    weight[0, 0] = 0
+    page = sgdtails.audit({"a.weight": weight}, nulls=NULLS).markdown()
+    assert "; 1 weight is zero (under 0.1%), no row is dead." in page
+    assert "Of 1 layer compared none has rows heavier" in page

@@ -1,5 +1,6 @@
 """The weights in what a file holds: dictionaries at any depth, lists, whole modules, and objects of unknown classes."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from sgdtails.audit.formats.inert_pickles import StandIn, array_of
 from sgdtails.errors import InputError, unknown
 
 _DEEPEST = 60
+_MOST = 10**6  # arrays: more can only come of containers that hold each other many times over
 # Names of what training scripts save beside a network.
 _TRAINING = re.compile(
     r"(.*_)?(optim|optimizers?|optimizer_states?|opt_state|lr_schedulers?|schedulers?|scaler|grad_scaler|rng|rng_states?|"
@@ -62,7 +64,9 @@ def weights(loaded: Any, *, where: str, part: str | None = None) -> Checkpoint:
     >>> list(weights({"model": {"fc.weight": np.ones((2, 2))}, "epoch": 3}, where="example"))
     ['fc.weight']
     """
-    leaves = list(_leaves(loaded, (), None, set()))
+    leaves = list(itertools.islice(_leaves(loaded, (), None, frozenset(), {}), _MOST + 1))
+    if len(leaves) > _MOST:
+        raise InputError(f"{where} holds more than {_MOST:,} arrays; save one network's state dict alone.")
     if not leaves:
         raise InputError(
             f"{where} holds {_what(loaded)} without arrays, not a state dict; "
@@ -87,7 +91,9 @@ def weights(loaded: Any, *, where: str, part: str | None = None) -> Checkpoint:
 
 
 def _what(loaded: Any) -> str:
-    return f"an object of {loaded.origin}" if isinstance(loaded, StandIn) else f"a {type(loaded).__name__}"
+    if isinstance(loaded, StandIn):
+        return f"an object of {loaded.origin}" if loaded.origin else "an object"
+    return f"a {type(loaded).__name__}"
 
 
 def _below(path: Sequence[str], keys: Sequence[str]) -> bool:
@@ -103,17 +109,27 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
-def _leaves(value: Any, path: tuple[str, ...], reason: str | None, above: set[int]) -> Iterator[_Leaf]:
-    """Give the arrays in a tree, depth first; what contains itself is not entered again."""
+def _leaves(
+    value: Any, path: tuple[str, ...], reason: str | None, above: frozenset[int], barren: dict[int, Any]
+) -> Iterator[_Leaf]:
+    """Give the arrays in a tree, depth first; what contains itself, or is known to hold no array, is not entered again."""
     value = array_of(value)
     if is_array(value):
         yield _Leaf(path or ("tensor",), value, reason)
-        return
-    if id(value) in above or len(path) > _DEEPEST:
-        return
-    above = above | {id(value)}
+    elif id(value) not in above and id(value) not in barren and len(path) <= _DEEPEST:
+        empty = True
+        for leaf in _inside(value, path, reason, above | {id(value)}, barren):
+            empty = False
+            yield leaf
+        if empty and isinstance(value, Mapping | list | tuple | StandIn):
+            barren[id(value)] = value  # which keeps it, and so its id
+
+
+def _inside(
+    value: Any, path: tuple[str, ...], reason: str | None, above: frozenset[int], barren: dict[int, Any]
+) -> Iterator[_Leaf]:
     if isinstance(value, StandIn):
-        yield from _of_stand_in(value, path, reason, above)
+        yield from _of_stand_in(value, path, reason, above, barren)
         return
     if isinstance(value, Mapping):
         pairs: Any = value.items()
@@ -124,7 +140,7 @@ def _leaves(value: Any, path: tuple[str, ...], reason: str | None, above: set[in
     else:
         return
     for key, inner in pairs:
-        yield from _leaves(inner, (*path, str(key)), reason or _training(path, str(key), inner), above)
+        yield from _leaves(inner, (*path, str(key)), reason or _training(path, str(key), inner), above, barren)
 
 
 def _training(path: tuple[str, ...], key: str, inner: Any) -> str | None:
@@ -134,7 +150,9 @@ def _training(path: tuple[str, ...], key: str, inner: Any) -> str | None:
     return None
 
 
-def _of_stand_in(value: StandIn, path: tuple[str, ...], reason: str | None, above: set[int]) -> Iterator[_Leaf]:
+def _of_stand_in(
+    value: StandIn, path: tuple[str, ...], reason: str | None, above: frozenset[int], barren: dict[int, Any]
+) -> Iterator[_Leaf]:
     """Give the arrays of an object: of a module its parameters, buffers and modules; of another its attributes and elements."""
     state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
     attributes = dict(state) if isinstance(state, Mapping) else {}
@@ -152,7 +170,7 @@ def _of_stand_in(value: StandIn, path: tuple[str, ...], reason: str | None, abov
         for key, inner in group.items() if isinstance(group, Mapping) else ():
             if key == "_flat_weights":  # of torch's recurrent layers: their weights once more
                 continue
-            for leaf in _leaves(inner, (*path, str(key)), reason or why, above):
+            for leaf in _leaves(inner, (*path, str(key)), reason or why, above, barren):
                 if module or value.origin.startswith(
                     _SCRIPTED
                 ):  # the name within a module is one key, as in a state dict

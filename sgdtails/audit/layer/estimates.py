@@ -255,7 +255,8 @@ def of_sample(
         result |= missing(str(error))
     for number, (prefix, part) in enumerate((("", rows), ("entries_", entries))):
         found = _aggregate(part, [*seed, 5, number])
-        result["reason"] = result["reason"] or found.pop("reason", None)
+        reason = found.pop("reason", None)
+        result["reason"] = result["reason"] or reason
         result |= {f"{prefix}{name}": value for name, value in found.items()}
         if found:
             result[f"{prefix}driven_by"] = dead.driver(part, found["alpha_high"])

@@ -61,7 +61,9 @@ def _heavier(layers: Sequence[Row]) -> Text:
     if not compared:
         return ["No layer can be compared with Gaussian ones."]
     if not found:
-        return [f"None of the {compared} layers compared has rows heavier than those of Gaussian layers of its shape."]
+        return [
+            f"Of {_count(compared, 'layer')} compared none has rows heavier than those of Gaussian layers of its shape."
+        ]
     gap = float(np.median([row["gap_gaussian"] for row in found]))
     names: list[str] = []
     for row in found[:3]:
@@ -109,8 +111,10 @@ def _removable(rows: Rows) -> Text:
 
 def _dead(layers: Sequence[Row]) -> Text:
     zeros = sum(round((row["zero_share"] or 0) * row["parameters"]) for row in layers)
-    share = zeros / sum(row["parameters"] for row in layers)
-    counted = f"; {zeros:,} weights are zero ({percent(share)})" if zeros else "; no weight is zero"
+    counted = "; no weight is zero"
+    if zeros:
+        share = zeros / sum(row["parameters"] for row in layers)
+        counted = f"; {_count(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
     dead = [row for row in layers if row["dead"]]
     if not dead:
         return [f"{counted}, no row is dead."]

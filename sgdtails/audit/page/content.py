@@ -93,9 +93,11 @@ def number(value: float | None, digits: int = 2) -> str:
 def percent(share: float | None) -> str:
     """Write a share as a percentage; small ones keep a digit.
 
-    >>> percent(0.265), percent(0.004), percent(None)
-    ('26%', '0.4%', '')
+    >>> percent(0.265), percent(0.004), percent(1e-6), percent(None)
+    ('26%', '0.4%', 'under 0.1%', '')
     """
     if share is None:
         return ""
+    if 0 < share < 0.0005:
+        return "under 0.1%"
     return f"{100 * share:.1f}%" if 0 < share < 0.1 or 0.995 <= share < 1 else f"{100 * share:.0f}%"
