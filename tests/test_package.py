@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -170,14 +171,14 @@ def test_public_names_are_in_no_digest(name):
 def test_what_works_without_torch_and_beside_no_snakefile(tmp_path):
     rng = np.random.default_rng(0)
     save_file({"a.weight": rng.standard_normal((64, 32)).astype(np.float32)}, tmp_path / "my.safetensors")
-    (tmp_path / "my.pt").touch()
+    (tmp_path / "my.pt").write_bytes(pickle.dumps({"a": bytes(64)}))
     place = copied(tmp_path / "site")
     study = str(ROOT / "studies/mnist-narrow")
     result = python("-W", "error", "-c", WITHOUT_TORCH, study, cwd=tmp_path, path=place)
     assert result.returncode == 0, result.stderr
     assert "# Audit of `my`\n" in result.stdout
     assert "Study paper: 215 runs\n" in result.stdout
-    assert "my.pt can only be read with torch" in result.stderr
+    assert "my.pt is a Python pickle and can only be read with torch; install it" in result.stderr
     assert "torchvision:resnet18 needs torch and torchvision" in result.stderr
     assert (tmp_path / "audits/my/audit.parquet").is_file()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sgdtails.audit.checkpoint import Skipped
 from sgdtails.audit.layer import bands, compressibility, estimates
-from sgdtails.audit.page.content import Name
+from sgdtails.audit.page.blocks import Name
 from sgdtails.audit.weights.matrices import Matrix, matrices
 from sgdtails.errors import InputError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sgdtails.audit import audit_inputs, layers
 from sgdtails.audit import plan as plans
 from sgdtails.audit.checkpoint import Checkpoint
-from sgdtails.audit.page import contents, html, markdown
-from sgdtails.audit.page.content import Page
+from sgdtails.audit.page import html, markdown, sections
+from sgdtails.audit.page.blocks import Page
 from sgdtails.config import resources, validation
 from sgdtails.errors import unknown
 from sgdtails.io import storage
@@ -46,7 +46,7 @@ class Audit:
     @cached_property
     def page(self) -> Page:
         """The page."""
-        return contents.page(self.name, self.source, self.rows, arrays=self.arrays, read_as=self.read_as)
+        return sections.page(self.name, self.source, self.rows, arrays=self.arrays, read_as=self.read_as)
 
     def markdown(self) -> str:
         """Write the page as Markdown.

@@ -246,10 +246,11 @@ def file_of(module: str, root: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def packages(file: Path, root: Path) -> list[Path]:
+def packages(file: Path, root: Path, left_out: frozenset[str]) -> list[Path]:
     """List the ``__init__`` files of the packages that a file lies in: they run before it."""
     inside = [parent for parent in file.parents if parent != root and parent.is_relative_to(root)]
-    return [init for folder in inside if (init := folder / "__init__.py") != file and init.is_file()]
+    counted = [folder for folder in inside if ".".join(folder.relative_to(root).parts) not in left_out]
+    return [init for folder in counted if (init := folder / "__init__.py") != file and init.is_file()]
 
 
 def children(node: ast.AST) -> list[ast.AST]:

@@ -55,7 +55,7 @@ def read(source: bytes, file: Path, root: Path, left_out: frozenset[str], kept: 
     speller = _Speller(ast.parse(source, filename=str(file)), file, root, left_out, kept)
     words, numbers = speller.text()
     asked = {(word[1], word[2]) for word in speller.references}
-    more = sorted({*speller.names.imported, *source_names.packages(file, root)} - {file, *numbers})
+    more = sorted({*speller.names.imported, *source_names.packages(file, root, left_out)} - {file, *numbers})
     return Tree(
         own=hashlib.sha256(" ".join(words).encode("utf-8", "surrogatepass")).hexdigest(),
         used=tuple(numbers),

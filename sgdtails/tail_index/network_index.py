@@ -243,6 +243,18 @@ def with_index(
 def effective_step_size(run: Mapping[str, Any]) -> float:
     """Return what a gradient moves the weights by in the long run: eta/(1 - mu), less rounding.
 
+    Parameters
+    ----------
+    run : mapping
+        A row of the run table.
+
+    Returns
+    -------
+    float
+        The effective step size.
+
+    Examples
+    --------
     >>> effective_step_size({"step_size": 0.01, "momentum": 0.9})
     0.1
     """

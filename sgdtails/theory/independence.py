@@ -113,6 +113,14 @@ def per_layer(weights: Mapping[str, NDArray[Any]], settings: Settings) -> Iterat
     ------
     dict
         Rows of table ``dependence`` less run and weights, one per layer and measure; the value is null where there is none.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> how = Settings(rows=64, entries=8, splits=2, permutations=9, seed=0)
+    >>> rows = list(per_layer({"fc": rng.standard_normal((64, 32))}, how))
+    >>> [row["measure"] for row in rows if row["value"] is None]
+    ['next_layer']
     """
     names = list(weights)
     matrices = [np.asarray(layers.observations(weights[name], "singular_value"), dtype=np.float64) for name in names]

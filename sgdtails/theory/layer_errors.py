@@ -61,6 +61,13 @@ def per_layer(
     ------
     dict
         Rows of table ``errors`` less run and weights.
+
+    Examples
+    --------
+    >>> how = Settings(kappa=(0.1,), p=2.0, draws=2, seed=0)
+    >>> rows = list(per_layer({"fc": np.eye(16)}, {0: 1.8}, how))
+    >>> [(row["structure"], row["measured"] < 1, row["simulated"] < 1) for row in rows][0]
+    ('entries', True, True)
     """
     for layer, (name, weight) in enumerate(weights.items()):
         measured = _of_weight(np.asarray(weight, dtype=np.float64), settings)

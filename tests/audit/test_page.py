@@ -8,8 +8,8 @@ import pytest
 
 import sgdtails
 from sgdtails.audit import result
-from sgdtails.audit.page import answer, contents, html, markdown
-from sgdtails.audit.page.content import Cell, Name, Page, Section, Table
+from sgdtails.audit.page import answer, html, markdown, sections
+from sgdtails.audit.page.blocks import Cell, Name, Page, Section, Table
 from sgdtails.errors import InputError
 from sgdtails.stable import sampling as stable
 
@@ -98,7 +98,7 @@ def test_what_was_left_out_is_one_line():
         {"name": name, "shape": "3", "dtype": "float32", "reason": why}
         for name, why in (("m", "a mask"), ("n", "a mask"), ("c", "a cache"))
     ]
-    assert "".join(contents._skipped(skipped)) == "Left out: 2 as a mask, 1 as a cache; table skipped names them."
+    assert "".join(sections._skipped(skipped)) == "Left out: 2 as a mask, 1 as a cache; table skipped names them."
 
 
 @pytest.mark.parametrize("name", NAMES)

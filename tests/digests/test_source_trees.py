@@ -311,7 +311,7 @@ def test_one_sentence_after_another_is_reworded_and_nothing_runs_again(copy):
         ("devices", "it uses {found}.", "so {found} are used."),
         ("resume", "cannot be read back as it was written", "reads back as something else"),
         ("storage", "or it is damaged", "or it has been damaged"),
-        ("contents", "to see whether they have changed", "for changes"),
+        ("data/contents", "to see whether they have changed", "for changes"),
         ("convergence", "One run's convergence check on its training set.", "Checks the convergence of one run."),
         ("convergence", "_REPRESENTABLE", "_IN_RANGE"),
         ("storage", "_replacing", "_in_place_of"),
@@ -381,5 +381,5 @@ def test_all_modules_can_move(copy, tmp_path):
         target.write_text(ast.unparse(moved))
     for package in ("sgdtails", "sgdtails/room"):
         (tmp_path / package / "__init__.py").write_text("")
-    left_out = frozenset(f"sgdtails.room.{names[name]}" for name in code_digest.LEFT_OUT)
+    left_out = frozenset(f"sgdtails.room.{names[name]}" for name in code_digest.LEFT_OUT if name in names)
     assert digests(tmp_path, left_out) == digests(copy)

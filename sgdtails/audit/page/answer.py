@@ -8,7 +8,7 @@ import numpy as np
 
 from sgdtails.audit.layer.compressibility import LEVELS, MAGNITUDES
 from sgdtails.audit.layers import Rows
-from sgdtails.audit.page.content import Name, Text, number, percent
+from sgdtails.audit.page.blocks import Name, Text, number, percent
 from sgdtails.tail_index import classify
 
 GAUSSIAN_SHARES = {0.01: 0.0576, 0.1: 0.2653}  # of a Gaussian layer that can go at these relative errors

@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-from sgdtails.audit.page.content import Cell, Interval, Name, Page, Section, Table, Text
+from sgdtails.audit.page.blocks import Cell, Interval, Name, Page, Section, Table, Text
 from sgdtails.config import resources
 
 _LEFT, _RIGHT, _WIDTH = 1.0, 2.2, 120  # of the axis of tail indices, and its width in pixels

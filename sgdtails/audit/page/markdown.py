@@ -2,7 +2,7 @@
 
 import re
 
-from sgdtails.audit.page.content import Name, Page, Section, Table, Text
+from sgdtails.audit.page.blocks import Name, Page, Section, Table, Text
 
 
 def write(page: Page) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import sgdtails
 from sgdtails.audit import audit_inputs
 from sgdtails.audit.page import html, markdown
-from sgdtails.audit.page.content import Page
+from sgdtails.audit.page.blocks import Page
 from sgdtails.audit.result import settings
 from sgdtails.audit.several import comparison, series
 from sgdtails.errors import InputError

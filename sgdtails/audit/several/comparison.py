@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.audit.layer import compressibility, estimates
-from sgdtails.audit.page.content import Cell, Name, Page, Section, Table, number, percent
-from sgdtails.audit.page.contents import interval
+from sgdtails.audit.page.blocks import Cell, Name, Page, Section, Table, number, percent
+from sgdtails.audit.page.sections import interval
 from sgdtails.audit.weights.matrices import Matrix, matrices
 from sgdtails.errors import InputError
 

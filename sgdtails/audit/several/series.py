@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sgdtails.audit.layer import estimates
-from sgdtails.audit.page.content import Cell, Name, Page, Section, Table, number
+from sgdtails.audit.page.blocks import Cell, Name, Page, Section, Table, number
 from sgdtails.audit.weights.matrices import matrices
 
 _KEPT = ("alpha", "alpha_low", "alpha_high", "entries_alpha", "entries_alpha_low", "entries_alpha_high", "zero_share", "dead")  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 from sgdtails.audit.layers import Rows
 from sgdtails.audit.page import answer
-from sgdtails.audit.page.content import Cell, Interval, Name, Page, Section, Table, Text, number, percent
+from sgdtails.audit.page.blocks import Cell, Interval, Name, Page, Section, Table, Text, number, percent
 
 SHOWN = 0.1  # relative error of the share in the table
 _NUMBERS = 8  # of dead rows that are named
