@@ -1,6 +1,6 @@
 """Config key ``compare``: paired differences between runs that differ by one column of the run table."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from sgdtails.claims import definitions, quantities, statistics
 from sgdtails.claims.evidence import Settings
 from sgdtails.claims.study import Run, Study
 from sgdtails.errors import InputError, unknown
+from sgdtails.io import tables
 from sgdtails.tail_index.network_index import effective_step_size
 
 Comparison = Mapping[str, Any]
@@ -181,8 +182,8 @@ def differences(rows: Points, settings: Settings) -> Iterator[dict[str, Any]]:
     """
     for title in dict.fromkeys(row["comparison"] for row in rows):
         chosen = [row for row in rows if row["comparison"] == title]
-        xs = ordered({row["x_text"]: row["x"] for row in chosen})
-        colours = ordered({row["colour"]: _number(row["colour"]) for row in chosen if row["colour"] is not None})
+        xs = tables.ordered({row["x_text"]: row["x"] for row in chosen})
+        colours = tables.ordered({row["colour"]: _number(row["colour"]) for row in chosen if row["colour"] is not None})
         for colour in [*colours, None]:
             for x in xs[1:]:
                 yield _difference(
@@ -210,18 +211,6 @@ def _difference(rows: Points, first: str, second: str, colour: str | None, setti
         "high": high,
         "p": p,
     }
-
-
-def ordered(values: Mapping[str, float | None]) -> list[str]:
-    """Return texts in the order of their numbers, or as they come where one of them has none.
-
-    Examples
-    --------
-    >>> ordered({"128": 128.0, "64": 64.0})
-    ['64', '128']
-    """
-    numbers: Collection[Any] = values.values()
-    return list(values) if None in numbers else sorted(values, key=values.__getitem__)  # type: ignore[arg-type]
 
 
 def _number(text: str) -> float | None:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sgdtails.arrays import Row
-from sgdtails.claims.comparisons import ordered
 from sgdtails.figures import theme
 from sgdtails.figures.plot import Panel, Plot, grid
+from sgdtails.io.tables import ordered
 
 _STRUCTURES = {
     "entries": "Theorem 2: entries",

@@ -1,6 +1,6 @@
 """The study's tables by name, and selections that several readers share, such as converged runs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -205,3 +205,25 @@ def published(tails: pa.Table, weights: str = "average", estimator: str = "mmo_m
 def converged(runs: pa.Table) -> list[Row]:
     """List the rows of converged runs that have a tail index, ``alpha``."""
     return [row for row in runs.to_pylist() if row["status"] == "converged" and row["alpha"] is not None]
+
+
+def ordered(values: Mapping[str, float | None]) -> list[str]:
+    """Return texts in the order of their numbers, or as they come where one of them has none.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        Numbers by their texts.
+
+    Returns
+    -------
+    list of str
+        The texts.
+
+    Examples
+    --------
+    >>> ordered({"128": 128.0, "64": 64.0})
+    ['64', '128']
+    """
+    numbers: Collection[Any] = values.values()
+    return list(values) if None in numbers else sorted(values, key=values.__getitem__)  # type: ignore[arg-type]

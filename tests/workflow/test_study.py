@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from sgdtails.config import claimed_tables
 from sgdtails.io import integrity, manifest, storage, tables
 from sgdtails.schemas import audit_schemas
 from sgdtails.tail_index import layer_tails
@@ -34,7 +35,15 @@ def test_tables_hold_every_run(finished):
     history = tables.read(results(finished) / "tables/history.parquet")
     # every fifth gate of 100 iterations, and where training ended
     assert history.num_rows == sum(row["iterations"] // 500 + 1 + (row["iterations"] % 500 > 0) for row in runs)
-    others = {"training", "averaging", "pruned", *audit_schemas.SCHEMAS}
+    others = {
+        "training",
+        "averaging",
+        "pruned",
+        "compared",
+        "comparisons",
+        *claimed_tables.ON_DEMAND,
+        *audit_schemas.SCHEMAS,
+    }
     names = set(tables.SCHEMAS) - others
     assert {path.stem for path in (results(finished) / "tables").glob("*.parquet")} == names
     for name in names:
@@ -237,7 +246,7 @@ def changed(**sections) -> dict:
             changed(runs=[TINY["runs"][0] | {"model": "fnc4"}]),
             "unknown model 'fnc4' in config key runs, block 1: did you mean 'fcn4'?",
         ),
-        (changed(runs=[TINY["runs"][0] | {"step_size": -1}]), "step_size is -1.0; it must be a positive number."),
+        (changed(runs=[TINY["runs"][0] | {"step_size": -1}]), "step_size is -1; it must be a positive number"),
         (
             changed(pruning={"exempt": ["head", "fc11"]}),
             "unknown layer 'fc11' in config key pruning.exempt: did you mean 'fc1'?",
