@@ -183,7 +183,9 @@ def differences(rows: Points, settings: Settings) -> Iterator[dict[str, Any]]:
     for title in dict.fromkeys(row["comparison"] for row in rows):
         chosen = [row for row in rows if row["comparison"] == title]
         xs = tables.ordered({row["x_text"]: row["x"] for row in chosen})
-        colours = tables.ordered({row["colour"]: _number(row["colour"]) for row in chosen if row["colour"] is not None})
+        colours = tables.ordered(
+            {row["colour"]: tables.as_number(row["colour"]) for row in chosen if row["colour"] is not None}
+        )
         for colour in [*colours, None]:
             for x in xs[1:]:
                 yield _difference(
@@ -211,10 +213,3 @@ def _difference(rows: Points, first: str, second: str, colour: str | None, setti
         "high": high,
         "p": p,
     }
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sgdtails.arrays import Row
 from sgdtails.figures import theme
 from sgdtails.figures.plot import Panel, Plot, grid
-from sgdtails.io.tables import ordered
+from sgdtails.io.tables import as_number, ordered
 
 _STRUCTURES = {
     "entries": "Theorem 2: entries",
@@ -89,16 +89,9 @@ def _places(rows: Sequence[Row]) -> tuple[dict[str, float], bool]:
 def _palette(rows: Sequence[Row]) -> dict[str | None, str]:
     values = list(dict.fromkeys(row["colour"] for row in rows))
     if None not in values:
-        numbers = {value: _number(value) for value in values}
+        numbers = {value: as_number(value) for value in values}
         values = list(ordered(numbers))
     return dict(zip(values, theme.palette(len(values)), strict=True))
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _draw_points(

@@ -227,3 +227,27 @@ def ordered(values: Mapping[str, float | None]) -> list[str]:
     """
     numbers: Collection[Any] = values.values()
     return list(values) if None in numbers else sorted(values, key=values.__getitem__)  # type: ignore[arg-type]
+
+
+def as_number(text: str) -> float | None:
+    """Return the number that a text stands for, or None.
+
+    Parameters
+    ----------
+    text : str
+        A value of a table as text.
+
+    Returns
+    -------
+    float or None
+        The number.
+
+    Examples
+    --------
+    >>> as_number("0.25"), as_number("adam")
+    (0.25, None)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -8,13 +8,10 @@ from sgdtails.audit.layer import dead
 from sgdtails.audit.layer.estimates import round_number
 from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import mmo
+from tests.audit.helpers import normal
 from tests.conftest import outside
 
 SETTINGS = {"seed": 0, "entries": 2**20, "nulls": {"replicates": 2, "entries": 2**13}, "epsilon": [0.1]}
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def row(weight, name="a.weight"):

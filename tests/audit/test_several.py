@@ -10,10 +10,7 @@ from sgdtails.errors import InputError
 from sgdtails.figures import audit_figures
 from sgdtails.io import tables
 from sgdtails.stable import sampling as stable
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+from tests.audit.helpers import normal
 
 
 def compared(base, tuned):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails import layers
-from sgdtails.arrays import array_namespace
+from sgdtails.arrays import Row, array_namespace
 from sgdtails.audit.layer.dead import parts
 from sgdtails.errors import InputError
 from sgdtails.pruning import compression
@@ -19,7 +19,6 @@ LEVELS = (0.01, 0.1)  # relative errors at which the page and the plan say what 
 ENERGY = 0.9  # share of the sum of squared singular values that rank_90 holds
 WIDEST = 4096  # shorter side of a matrix whose singular values are taken; of a wider one as many random rows
 MAGNITUDES = "magnitudes"  # entries that are not centred, as torch.nn.utils.prune removes them
-Row = dict[str, Any]
 
 
 def singular_values(tensor: Array, rng: np.random.Generator) -> tuple[NDArray[np.float64], int]:
