@@ -79,8 +79,9 @@ rule profiles:
         f"{LOGS}/profiles.log",
     conda:
         "../envs/sgdtails.yaml"
+    threads: 4
     resources:
-        mem_mb=retried(1000),
+        mem_mb=retried(2000),
         runtime=retried(60),
     params:
         settings=settings(

@@ -1,6 +1,8 @@
 """K1 profiles of a layer beside those of layers without a heavy tail: the bands that a heavy tail has to leave."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ def profile_rows(
     replicates: int,
     seed: int,
     settings: Settings = layer_tails.AS_PUBLISHED,
+    threads: int = 1,
 ) -> Iterator[Row]:
     """Make the rows of table ``profiles`` for one representative run per panel (``histograms.representatives``).
 
@@ -40,6 +43,8 @@ def profile_rows(
         Seed of all draws.
     settings : Settings
         How tail indices are estimated.
+    threads : int
+        Layers and estimators that are worked on at once; the rows do not depend on it.
 
     Yields
     ------
@@ -54,16 +59,20 @@ def profile_rows(
     classes = {
         (row["run"], row["layer"]): row["reading"] for row in readings.to_pylist() if row["weights"] == "average"
     }
-    for run in histograms.representatives(runs):
-        average, initial = (layers.read(files[run["run"]][kind])[0] for kind in ("average", "initial"))
-        for index, (name, weight) in enumerate(average.items()):
-            common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
-            common["reading"] = classes[run["run"], index]
-            head = index == len(average) - 1
-            found = bands(
-                weight, initial[name], head=head, replicates=replicates, seed=[seed, index], settings=settings
-            )
-            yield from (common | row for row in found)
+    with ThreadPoolExecutor(threads) as pool:
+        for run in histograms.representatives(runs):
+            average, initial = (layers.read(files[run["run"]][kind])[0] for kind in ("average", "initial"))
+            parts: list[tuple[Row, Callable[[], list[Row]]]] = []
+            for index, (name, weight) in enumerate(average.items()):
+                common = {"run": run["run"]} | tables.panel(run) | {"layer": index, "layer_name": name}
+                common["reading"] = classes[run["run"], index]
+                of_layer = partial(_bands_of, weight, initial[name], head=index == len(average) - 1)
+                for number, estimator in enumerate(layer_tails.ESTIMATORS):
+                    rng = np.random.default_rng([seed, index, number])
+                    how = {"estimator": estimator, "rng": rng, "replicates": replicates, "settings": settings}
+                    parts.append((common, partial(of_layer, **how)))
+            for (common, _), rows in zip(parts, pool.map(lambda part: part[1](), parts), strict=True):
+                yield from (common | row for row in rows)
 
 
 def bands(
@@ -108,26 +117,45 @@ def bands(
     >>> sorted({row["series"] for row in rows})
     ['gaussian', 'observed', 'shuffled']
     """
-    for number, (estimator, purpose) in enumerate(layer_tails.ESTIMATORS.items()):
+    for number, estimator in enumerate(layer_tails.ESTIMATORS):
         rng = np.random.default_rng([*seed, number])
-        series: dict[str, tuple[int, Callable[[], AnyArray]]] = {
-            "observed": (1, lambda: weight),
-            "gaussian": (replicates, lambda rng=rng: rng.standard_normal(weight.shape, np.float32)),  # type: ignore[misc]
-            "shuffled": (replicates, lambda rng=rng: permuted(weight.ravel(), rng).reshape(weight.shape)),  # type: ignore[misc]
-        }
-        if initial is not None:
-            series["initial"] = (replicates, lambda: initial)
-        for name, (times, draw) in series.items():
-            try:
-                lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng, settings=settings)
-            except ValueError:
-                if name == "observed":
-                    break
-                continue
-            for column, k1 in enumerate(lengths):
-                values = alpha[:, column]
-                ends = {"alpha_low": float(values.min()), "alpha_high": float(values.max())}
-                yield {"estimator": estimator, "series": name, "k1": k1, "alpha": float(np.median(values))} | ends
+        yield from _bands_of(
+            weight, initial, estimator=estimator, head=head, replicates=replicates, rng=rng, settings=settings
+        )
+
+
+def _bands_of(
+    weight: AnyArray,
+    initial: AnyArray | None,
+    *,
+    estimator: str,
+    head: bool,
+    replicates: int,
+    rng: np.random.Generator,
+    settings: Settings,
+) -> list[Row]:
+    """Return the rows of ``bands`` of one estimator."""
+    purpose = layer_tails.ESTIMATORS[estimator]
+    series: dict[str, tuple[int, Callable[[], AnyArray]]] = {
+        "observed": (1, lambda: weight),
+        "gaussian": (replicates, lambda: rng.standard_normal(weight.shape, np.float32)),
+        "shuffled": (replicates, lambda: permuted(weight.ravel(), rng).reshape(weight.shape)),
+    }
+    if initial is not None:
+        series["initial"] = (replicates, lambda: initial)
+    rows: list[Row] = []
+    for name, (times, draw) in series.items():
+        try:
+            lengths, alpha = _profiles(draw, purpose, head=head, times=times, rng=rng, settings=settings)
+        except ValueError:
+            if name == "observed":
+                break
+            continue
+        for column, k1 in enumerate(lengths):
+            values = alpha[:, column]
+            ends = {"alpha_low": float(values.min()), "alpha_high": float(values.max())}
+            rows.append({"estimator": estimator, "series": name, "k1": k1, "alpha": float(np.median(values))} | ends)
+    return rows
 
 
 def _profiles(

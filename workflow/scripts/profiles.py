@@ -23,6 +23,7 @@ def main(smk: Any) -> None:
         replicates=settings["replicates"],
         seed=settings["seed"],
         settings=Settings(**settings["tails"]),
+        threads=smk.threads,
     )
     tables.write("profiles", rows, smk.output[0], provenance={"code": smk.params.code, "settings": settings})
 
