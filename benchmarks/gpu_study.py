@@ -22,7 +22,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks import gpu_check, study_jobs, study_tables
-from benchmarks.study_plan import ANALYSED, AVERAGED, BASE, PRUNED, TRAINED, Plan, RunGroup, read_config, script
+from benchmarks.study_plan import (
+    ANALYSES,
+    AVERAGED,
+    BASE,
+    OF_TAILS,
+    PRUNED,
+    TRAINED,
+    Plan,
+    RunGroup,
+    read_config,
+    script,
+)
 from benchmarks.study_process import Job, alone, check_memory, interruptible
 from sgdtails.config import batches
 from sgdtails.errors import InputError
@@ -52,7 +63,9 @@ class Study:
         self.interrupted = False
         self._last = -math.inf
         self._pool: Any = None
-        self._analyses: dict[str, Any] = {}  # by run: results that are waited for, or sentences
+        self._analyses: dict[
+            tuple[str, str], Any
+        ] = {}  # by network and analysis: results that are waited for, or sentences
         self._begun: list[RunGroup] = []
         self._done: set[str] = set()
 
@@ -142,43 +155,41 @@ class Study:
     def _tend_run(self, group: RunGroup, run: str) -> None:
         if not (self.plan.is_there(run, TRAINED) and self.plan.is_there(run, AVERAGED)):
             return
-        start = self.plan.initial(run)
         waits = [
-            self._analysed(group, run, name, initial=name != run, there=there)
-            for name, there in (
-                (run, self.plan.is_there(run, ANALYSED)),
-                (start.parent.name, all((start.parent / each).exists() for each in ANALYSED)),
-            )
+            self._analysed(group, run, name, initial=initial)
+            for initial in (False, True)
+            for name in self.plan.analyses(run, initial=initial)
         ]
         if not any(waits):
             self._done.add(run)
 
-    def _analysed(self, group: RunGroup, run: str, name: str, *, initial: bool, there: bool) -> bool:
-        """Have a run or an initial network analysed once. Return whether the analysis is still running."""
-        result = self._analyses.get(name)
+    def _analysed(self, group: RunGroup, run: str, name: str, *, initial: bool) -> bool:
+        """Have one analysis of a run or of its initial network made once. Return whether it is still to come."""
+        key = (self.plan.initial(run).parent.name if initial else run, name)
+        result = self._analyses.get(key)
         if result is None:
-            if there:
+            if self.plan.is_analysed(run, name, initial=initial):
                 return False
-            if self._over():
+            if self._over() or (name in OF_TAILS and not self.plan.is_analysed(run, "tails")):
                 return True
-            result = self._analyses[name] = self._analyse(run, initial)
+            result = self._analyses[key] = self._analyse(run, name, initial)
             if isinstance(result, str) and result:
                 self._complain(group, result)
         if isinstance(result, str):
             return False
         if result.ready():
-            found = self._analyses[name] = result.get()
+            found = self._analyses[key] = result.get()
             if found:
                 self._complain(group, found)
             return False
         return True
 
-    def _analyse(self, run: str, initial: bool) -> Any:
+    def _analyse(self, run: str, name: str, initial: bool) -> Any:
         if not self._workers:
-            return study_jobs.analyse(self.plan.as_json(), run, initial)
+            return study_jobs.analyse(self.plan.as_json(), run, name, initial)
         if self._pool is None:
             self._pool = multiprocessing.get_context("spawn").Pool(self._workers, signal.signal, _IGNORED)
-        return self._pool.apply_async(study_jobs.analyse, (self.plan.as_json(), run, initial))
+        return self._pool.apply_async(study_jobs.analyse, (self.plan.as_json(), run, name, initial))
 
     def verdict(self) -> tuple[str, int]:
         """Return the result in one sentence, and the exit status."""
@@ -212,18 +223,19 @@ def forget_outdated(plan: Plan, group: RunGroup) -> None:
     """Remove files of a group's runs that were made by other settings, code or data, and all files made from those."""
     if not plan.dataset(group.runs[0]).exists():
         return  # it is made first
-    made_by = ((ANALYSED[:2], "tails"), (ANALYSED[2:], "compression"), (PRUNED, "prune"))
+    made_by = ANALYSES | {"prune": PRUNED}
+    analysed = [file for files in ANALYSES.values() for file in files]
     for run in group.runs:
         if not _current(plan.initial(run), plan.code("initial")):
-            _remove(plan.initial(run).parent, ("weights.safetensors", *ANALYSED))
+            _remove(plan.initial(run).parent, ("weights.safetensors", *analysed))
             continue
         for stage, files in (("train", TRAINED), ("average", AVERAGED)):
             if plan.is_there(run, files):
                 inputs, outputs = plan.files(stage, [run])
                 (network,) = batches.networks(SimpleNamespace(input=inputs, output=outputs))
                 if not script(stage).written(network, plan.store(stage, [run], group)[run]):
-                    _remove(plan.path(run, ""), (*files, *AVERAGED, *ANALYSED, *PRUNED))
-        for names, name in made_by:
+                    _remove(plan.path(run, ""), (*files, *AVERAGED, *analysed, *PRUNED))
+        for name, names in made_by.items():
             for folder in (plan.path(run, ""), plan.initial(run).parent):
                 if not all(_current(folder / each, plan.code(name)) for each in names):
                     _remove(folder, names)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Files, Plan, RunGroup, script
+from benchmarks.study_plan import ANALYSES, AVERAGED, PRUNED, TRAINED, Files, Plan, RunGroup, script
+from sgdtails.config.types import Settings
 from sgdtails.runtime import devices, jobs
 
 
@@ -79,29 +80,51 @@ def _paths(plan: Plan, runs: list[str], name: str) -> list[str]:
     return [str(plan.path(run, name)) for run in runs]
 
 
-def analyse(text: str, run: str, initial: bool) -> str:
-    """Analyse tails and compression of an averaged run, or of its initial network. ``text`` is the plan.
+def analyse(text: str, run: str, name: str, initial: bool) -> str:
+    """Make one analysis of an averaged run, or of its initial network, on a core of the host. ``text`` is the plan.
 
     Return a sentence about what failed; an empty string if nothing did."""
     plan = Plan.from_json(text)
-    how, place = plan.config["pruning"], plan.initial if initial else plan.path
-    tails, readings, compression = (str(place(run, name)) for name in ANALYSED)
-    weights = {"average": str(plan.path(run, "average.safetensors"))}
-    trained = {"trained": str(plan.path(run, f"{how['weights']}.safetensors"))}
-    kind = {"weights": how["weights"]}
-    if initial:
-        weights, kind = {}, {}
-        trained = {"initial": str(plan.initial(run))}
-    params = plan.params("tails", {**kind, **plan.config["tails"]})
-    settings = {**kind, "centring": how["centring"], **plan.config["compression"]}
+    place = plan.initial if initial else plan.path
     try:
-        outputs = Files(tails=tails, readings=readings)
-        script("tails").main(plan.job("tails", run, input=Files(**trained, **weights), output=outputs, params=params))
-        job = {"output": Files(compression=compression), "params": plan.params("compression", settings)}
-        script("compression").main(plan.job("compression", run, input=Files(**trained), **job))
+        inputs = Files(initial=str(plan.initial(run))) if initial else _inputs(plan, run, name)
+        outputs = Files(**{file.partition(".")[0]: str(place(run, file)) for file in ANALYSES[name]})
+        params = plan.params(name, _settings(plan, run, name, initial=initial))
+        script(name).main(plan.job(name, f"{name}-{run}", input=inputs, output=outputs, params=params))
     except Exception as error:  # the driver prints a sentence and goes on with other runs
         return f"{run}: {f'{error}' or type(error).__name__}".partition("\n")[0]
     return ""
+
+
+def _inputs(plan: Plan, run: str, name: str) -> Files:
+    """Return what the rule of an analysis has as inputs."""
+    trained = f"{plan.config['pruning']['weights']}.safetensors"
+    rows = ("training", "averaging")
+    needs = {"tails": ("trained", "average"), "compression": ("trained",), "dependence": ("average",)}
+    needs |= {"errors": ("trained", "tails"), "perturbation": ("dataset", "trained", *rows)}
+    needs |= {"bounds": ("dataset", "trained", "tails", *rows)}
+    paths = {file: plan.path(run, f"{file}.parquet") for file in (*rows, "tails")}
+    paths |= {"trained": plan.path(run, trained), "average": plan.path(run, "average.safetensors")}
+    paths["dataset"] = plan.dataset(run)
+    return Files(**{need: str(paths[need]) for need in needs[name]})
+
+
+def _settings(plan: Plan, run: str, name: str, *, initial: bool) -> Settings:
+    """Return the settings that the rule of an analysis has, for the host's processor."""
+    config, row = plan.config, plan.runs[run]
+    kind: Settings = {} if initial else {"weights": config["pruning"]["weights"]}
+    centring, here = {"centring": config["pruning"]["centring"]}, {"device": "cpu", "threads": 1}
+    fully_connected = "fcn" in config["models"][row["model"]]
+    of_pruning = {"ratios": config["pruning"]["layer_magnitude"]["ratios"], "exempt": plan.study.exempt[row["model"]]}
+    found: dict[str, Settings] = {
+        "tails": {**kind, **config["tails"]},
+        "compression": {**kind, **centring, **config["compression"]},
+        "dependence": {**config["dependence"], "centring": config["tails"]["centring"]},
+        "errors": {**kind, **centring, **config["errors"], "index": config["index"]},
+        "bounds": {**kind, **here, "bounds": config["bounds"], "fully_connected": fully_connected},
+        "perturbation": {**kind, **centring, **here, **config["perturbation"], **of_pruning},
+    }
+    return found[name]
 
 
 def _run(plan: Plan, name: str, log: str, **parts: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from sgdtails.config import run_ids, study
+from sgdtails.config import claimed_tables, run_ids, study
 from sgdtails.digests import code_digest
 from sgdtails.training import resume
 from sgdtails.training.checkpointer import Stores
@@ -19,8 +19,17 @@ BASE = Path(__file__).parent.parent
 SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a group
 TRAINED = ("converged.safetensors", "history.parquet", "training.parquet")
 AVERAGED = ("last.safetensors", "average.safetensors", "averaging.parquet")
-ANALYSED = ("tails.parquet", "readings.parquet", "compression.parquet")
 PRUNED = ("pruned.parquet",)
+ANALYSES = {  # by script, the files that it writes of a run
+    "tails": ("tails.parquet", "readings.parquet"),
+    "compression": ("compression.parquet",),
+    "perturbation": ("perturbation.parquet",),
+    "bounds": ("bounds.parquet",),
+    "dependence": ("dependence.parquet",),
+    "errors": ("errors.parquet",),
+}
+OF_INITIALS = ("tails", "compression", "dependence")
+OF_TAILS = ("bounds", "errors")  # need the tail indices of the same run
 
 
 @cache
@@ -133,6 +142,24 @@ class Plan:
 
     def is_there(self, run: str, files: Iterable[str]) -> bool:
         return all(self.path(run, name).exists() for name in files)
+
+    @cached_property
+    def asked(self) -> set[str]:
+        """The tables that only claims and comparisons ask for."""
+        files = claimed_tables.paths(self.config["claims"]["path"], BASE)
+        found = claimed_tables.of_files([str(path) for path in files])
+        return found | claimed_tables.of_content(self.config["compare"])
+
+    def analyses(self, run: str, *, initial: bool = False) -> list[str]:
+        """List the analyses of a run, or of its initial network, in an order in which they can be made."""
+        chain = "fcn" in self.config["models"][self.runs[run]["model"]]
+        left_out = {"dependence", "errors"} - self.asked | (set() if chain else {"perturbation"})
+        return [name for name in (OF_INITIALS if initial else ANALYSES) if name not in left_out]
+
+    def is_analysed(self, run: str, name: str, *, initial: bool = False) -> bool:
+        """Tell if one analysis of a run, or of its initial network, is made."""
+        place = self.initial if initial else self.path
+        return all(place(run, file).exists() for file in ANALYSES[name])
 
     def precision(self, run: str) -> str:
         """Return a run's precision: TF32 for convolutions on a GPU, which take three times as long in float32."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study_plan import ANALYSED, AVERAGED, PRUNED, TRAINED, Plan, RunGroup
+from benchmarks.study_plan import AVERAGED, PRUNED, TRAINED, Plan, RunGroup
 from sgdtails.config import architectures
 from sgdtails.io import parquet, tables
 from sgdtails.schemas import run_schemas
@@ -39,8 +39,9 @@ def progress(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
 def _stage(plan: Plan, run: str, group: RunGroup) -> dict[str, Any]:
     if plan.is_there(run, TRAINED):
         (row,) = parquet.read(plan.path(run, "training.parquet")).to_pylist()
-        stages = {"trained": (), "averaged": AVERAGED, "analysed": ANALYSED, "pruned": PRUNED}
-        stage = [name for name, files in stages.items() if plan.is_there(run, files)][-1]
+        stage = "averaged" if plan.is_there(run, AVERAGED) else "trained"
+        if stage == "averaged" and all(plan.is_analysed(run, name) for name in plan.analyses(run)):
+            stage = "pruned" if plan.is_there(run, PRUNED) else "analysed"
         return {"stage": stage, "iterations": row["iterations"]}
     if not plan.dataset(run).exists() or not plan.initial(run).exists():
         return {"stage": "waiting", "iterations": 0}
