@@ -2,7 +2,9 @@
 
 import os
 import shlex
+import sys
 
+TARGETS = ["all", "tables", "figures", "simulations", "report", "audit"]
 # The tables that a figure is drawn from, by its file name.
 FIGURE_TABLES = {
     "fig01": ("runs",),
@@ -40,6 +42,7 @@ PRUNED_BY = {
     "filters": "filter",
     "channels": "channel",
 }
+ALL_FIGURES = list(FIGURE_TABLES)
 # Figures of convolutional or of fully connected networks, or of one pruning method, exist only in studies that have them.
 if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
     del FIGURE_TABLES["perturbation"]
@@ -75,6 +78,39 @@ TABLES = [
     *expand(f"{STUDY}/tables/{{text}}.md", text=["claims", "table1", "table2"]),
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
+
+
+def figure_target(figure):
+    """Return the name of a figure as a target: rules of tables have the others."""
+    return figure if figure.startswith("fig") else f"figure_{figure}"
+
+
+def no_figure(figure):
+    """Say why the study has no such figure."""
+    if figure in PRUNED_BY:
+        return f"no network of it is pruned by {PRUNED_BY[figure]}"
+    if figure == "perturbation":
+        return "it has no fully connected networks, or prunes no layer by magnitude"
+    if figure == "comparisons":
+        return "its config key compare is empty"
+    return f"none of its claims or comparisons reads table {figure}"
+
+
+def check_targets():
+    """End Snakemake with one sentence if a target is a figure that the study does not have, or no target at all."""
+    for target in workflow.dag_settings.targets:
+        for figure in set(ALL_FIGURES) - set(FIGURE_TABLES):
+            files = [
+                f"{FIGURE.format(figure=figure)}.{kind}" for kind in ("png", "pdf")
+            ]
+            if target in (figure_target(figure), *files):
+                sys.exit(
+                    f"sgdtails: the study {config['study']} has no figure {figure}: {no_figure(figure)}."
+                )
+        if not workflow.is_rule(target) and target.isidentifier():
+            targets = [*TARGETS, *map(figure_target, FIGURE_TABLES)]
+            sys.exit(f"sgdtails: {unknown('target', target, 'the workflow', targets)}")
+
 
 SIMULATED = ["calibration", "confusion", "kesten", "theorems"]
 SIMULATIONS = [
