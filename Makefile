@@ -32,11 +32,11 @@ fig%: .venv/ready            ## one figure of the study of CONFIG, and all that 
 	$(THERE)
 	snakemake --cores all --configfile "$$CONFIG" -- $@
 
-figures: .venv/ready         ## redraw all figures of the study of CONFIG from its tables; runs nothing else
+figures: .venv/ready         ## redraw the figures of the study of CONFIG whose tables are there; runs nothing else
 	$(THERE)
 	snakemake --cores all --configfile "$$CONFIG" --forcerun figure --allowed-rules figure figures -- figures
 
-report: .venv/ready          ## the finished study of CONFIG as one page: results/<study>/report.html
+report: .venv/ready          ## the study of CONFIG as one page, finished or not: results/<study>/report.html
 	$(THERE)
 	snakemake --cores 1 --configfile "$$CONFIG" --allowed-rules report -- report
 

@@ -55,7 +55,7 @@ rule tables:
 
 rule figures:
     input:
-        FIGURES,
+        lambda _: drawable(),
 
 
 rule simulations:

@@ -107,7 +107,9 @@ class Screen(logging.Filter):
         """Say how far the work is, unless that was said a moment ago."""
         if now - self.said >= EVERY or record.done == record.total:
             line = self.pace.line(now)
-            if line != self.line:  # the job of a target makes no file, and does not count
+            if (
+                line != self.line
+            ):  # the job of a target makes no file, and does not count
                 self.say(line)
             self.said, self.line = now, line
 
