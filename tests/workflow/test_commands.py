@@ -1,12 +1,15 @@
 """What a person types and reads: new studies, figures by name, plans, progress, and mistakes on the command line."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
 
+from sgdtails.io import tables
 from sgdtails.report import new_study
-from tests.workflow.conftest import TINY
+from tests.workflow.conftest import TINY, environment
 
 FIGURE = "results/tiny/figures/fig01.png"
 
@@ -90,10 +93,49 @@ def test_a_run_prints_progress_and_its_log_file_has_the_rest(planned):
 
 
 def test_a_job_that_fails_says_so_once(planned):
-    config = TINY | {"tails": {"own": {"mine": "nosuch.f"}}}
+    config = TINY | {"tails": {"own": {"mine": "math.hypot"}}}
     result = planned.run(config, "--", "results/tiny/initial/fcn4-digits-s0/tails.parquet")
     assert result.returncode == 1
-    assert result.stdout.count("cannot import 'nosuch.f'") == 1
+    assert result.stdout.count("config key tails.own.mine: math.hypot raised TypeError") == 1
     log = "results/tiny/logs/initial_tails/fcn4-digits-s0.log"
     assert f"The job initial_tails failed. Its log: {log}\n" in result.stdout
     assert "CalledProcessError" not in result.stdout
+
+
+def test_own_code_beside_the_config_and_a_start_from_there(planned, tmp_path):
+    """Another folder than the Snakefile's: Snakemake plans with the function, and again after an edit of it."""
+    config = TINY | {"tails": {"own": {"mine": "beside_it.constant"}}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    module = tmp_path / "beside_it.py"
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(planned.folder / "Snakefile"),
+        "--cores",
+        "1",
+        "--configfile",
+        "study.yaml",
+    ]
+
+    def start(*arguments):
+        return subprocess.run([*command, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+
+    for text, said in {
+        "def constant(sample) return 2.0\n": "config key tails.own.mine: importing beside_it raised SyntaxError",
+        "def other(sample): return 2.0\n": "config key tails.own.mine: cannot import 'beside_it.constant'",
+    }.items():
+        module.write_text(text)
+        result = start("--dry-run")
+        assert result.returncode == 1
+        assert said in result.stderr
+    module.write_text("def constant(sample): return 2.0\n")
+    target = "results/tiny/initial/fcn4-digits-s0/tails.parquet"
+    result = start("--", target)
+    assert result.returncode == 0, result.stderr
+    assert 2.0 in [row["alpha"] for row in tables.read(tmp_path / target).to_pylist() if row["estimator"] == "mine"]
+    assert "Nothing to be done" in (same := start("--dry-run", "--", target)).stdout + same.stderr
+    module.write_text("def constant(sample): return 1.5\n")
+    after = start("--dry-run", "--", target)
+    assert re.search(r"^tail indices +1 ", after.stdout + after.stderr, re.M), after.stdout + after.stderr
