@@ -35,5 +35,6 @@ def site_files() -> list[str]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Replace MkDocs's list of files; those of the theme come later."""
-    return Files([File.generated(config, name, abs_src_path=str(ROOT / name)) for name in [*site_files(), *EXTRA]])
+    """Replace the files of docs/ in MkDocs's list; those of the theme stay."""
+    theme = [file for file in files if file.src_dir != config.docs_dir]
+    return Files(theme + [File.generated(config, name, abs_src_path=str(ROOT / name)) for name in [*site_files(), *EXTRA]])
