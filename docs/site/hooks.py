@@ -37,4 +37,6 @@ def site_files() -> list[str]:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace the files of docs/ in MkDocs's list; those of the theme stay."""
     theme = [file for file in files if file.src_dir != config.docs_dir]
-    return Files(theme + [File.generated(config, name, abs_src_path=str(ROOT / name)) for name in [*site_files(), *EXTRA]])
+    return Files(
+        theme + [File.generated(config, name, abs_src_path=str(ROOT / name)) for name in [*site_files(), *EXTRA]]
+    )
