@@ -91,8 +91,8 @@ In DuckDB: `SELECT * FROM read_parquet('results/*/tables/tails.parquet', filenam
 
 _CONFIG = """# The config
 
-Made by `make docs` from `config/config.yaml` and `config/config.schema.yaml`. A file given with `--configfile` needs only the
-keys that differ; unknown keys are refused, with the nearest known one. `<name>` stands for a name of one's own.
+`make docs` makes this page from `config/config.yaml` and `config/config.schema.yaml`. A file given with `--configfile` needs only the keys that differ.
+Unknown keys are refused, with the nearest known one. `<name>` stands for a name of your own.
 
 | key | what it may be | default | meaning |
 |---|---|---|---|
