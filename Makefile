@@ -81,8 +81,9 @@ fuzz: .venv/ready            ## looks for inputs on which readers of files crash
 docs: .venv/ready            ## docs/tables.md and docs/config.md, from schemas and the commented config
 	python -m sgdtails.report.reference
 
+# Without --quiet, which hides the warnings that --strict counts.
 docs-site: .venv/ready       ## the pages of docs/ as a site, which opens without a network: site/index.html
-	mkdocs build --strict --quiet
+	mkdocs build --strict
 
 lint: .venv/ready            ## style, types, workflow and links of pages
 	ruff check .
@@ -90,7 +91,7 @@ lint: .venv/ready            ## style, types, workflow and links of pages
 	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
-	mkdocs build --strict --quiet
+	mkdocs build --strict
 
 format: .venv/ready          ## put the code into its style
 	ruff check --fix .

@@ -151,7 +151,7 @@ def test_the_site_needs_no_network_and_fits_the_window(tmp_path, width):
     if not executable:
         pytest.skip("no Chromium: install Debian's package chromium")
     site = tmp_path / "site"
-    subprocess.run(["mkdocs", "build", "--strict", "--quiet", "--site-dir", site], cwd=ROOT, check=True)
+    subprocess.run(["mkdocs", "build", "--strict", "--site-dir", site], cwd=ROOT, check=True)
     asked, complaints, too_wide = [], [], []
     with playwright.sync_playwright() as driver, driver.chromium.launch(executable_path=executable) as browser:
         page = browser.new_context(viewport={"width": width, "height": 900}, is_mobile=width < 600).new_page()
@@ -166,3 +166,19 @@ def test_the_site_needs_no_network_and_fits_the_window(tmp_path, width):
     assert (complaints, too_wide) == ([], [])
     assert not [url for url in asked if url.startswith("http")]
     assert len(asked) > 100
+
+
+@pytest.mark.slow("builds the site")
+def test_a_dead_link_or_anchor_ends_the_build(tmp_path):
+    (tmp_path / "docs").mkdir()
+    for name in ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff"):
+        shutil.copy(ROOT / name, tmp_path)
+    for folder in ("docs", "studies", "examples"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, dirs_exist_ok=True)
+    with (tmp_path / "docs/glossary.md").open("a", encoding="utf-8") as page:
+        page.write("[one](nothing.md) [two](tables.md#nowhere)\n")
+    command = (ROOT / "Makefile").read_text().partition("\ndocs-site:")[2].splitlines()[1].split()
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert built.returncode == 1
+    assert "nothing.md" in built.stderr
+    assert "#nowhere" in built.stderr
