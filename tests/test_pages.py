@@ -36,6 +36,9 @@ def rows(study, table):
     return tables.read(ROOT / study / f"tables/{table}.parquet").to_pylist()
 
 
+WIDEST = {"studies/mnist-width": "2048"}  # the panel that stands in the table
+
+
 def matrix():
     """Return the columns of README's table: the folder of a study, and its verdicts by claim."""
     head, _, *lines = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("|")][:8]
@@ -45,10 +48,28 @@ def matrix():
 
 @pytest.mark.parametrize("study", matrix())
 def test_the_table_of_readme_has_the_verdicts_of_the_studies(study):
-    verdicts = {row["claim"]: row["verdict"] for row in rows(study, "claims")}
+    verdicts = {row["claim"]: row["verdict"] for row in rows(study, "claims") if WIDEST.get(study, "") in row["panel"]}
     assert {text: cell.rstrip("*") for text, cell in matrix()[study].items()} == {
         text: verdicts[claim] for text, claim in CLAIMS.items()
     }
+
+
+def test_what_readme_says_of_width():
+    claims = rows("studies/mnist-width", "claims")
+    alpha = {row["verdict"] for row in claims if row["claim"] == "width_alpha"}
+    kept = {row["verdict"] for row in claims if row["claim"].startswith("width_accuracy_")}
+    errors = [row["verdict"] for row in claims if row["claim"].startswith("width_errors_")]
+    assert "contradicted" not in alpha
+    assert kept == {"supported"}
+    assert errors.count("contradicted") == len(errors) - 1
+    runs = [row for row in rows("studies/mnist-width", "runs") if row["status"] == "converged"]
+    means = [
+        np.mean([run["alpha"] for run in runs if (run["width"], run["step_size"]) == setting])
+        for setting in {(run["width"], run["step_size"]) for run in runs}
+    ]
+    assert (f"{min(means):.2f}", f"{max(means):.2f}") == re.search(
+        r"between\s+(1\.\d\d) and (1\.\d\d)", README
+    ).groups()
 
 
 def test_what_readme_says_of_labels():
