@@ -129,7 +129,7 @@ def test_own_code_beside_the_config_and_a_start_from_there(planned, tmp_path):
         module.write_text(text)
         result = start("--dry-run")
         assert result.returncode == 1
-        assert said in result.stderr
+        assert said in result.stdout + result.stderr
     module.write_text("def constant(sample): return 2.0\n")
     target = "results/tiny/initial/fcn4-digits-s0/tails.parquet"
     result = start("--", target)

@@ -179,7 +179,7 @@ def test_text_can_be_read_in_light_and_dark(shown):
 
 def test_tables_have_captions_and_headings(shown):
     page = shown()
-    assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption.innerText.length > 5)")
+    assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption.textContent.trim().length > 5)")
     assert page.evaluate("[...document.querySelectorAll('th')].every(th => ['col', 'row'].includes(th.scope))")
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
     assert page.evaluate("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.hash))")
