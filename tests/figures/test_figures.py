@@ -342,6 +342,6 @@ def test_a_log_axis_has_three_ticks_however_short(low, high, expected):
     axes = Figure().subplots()
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    theme.label_log(axes.xaxis)
+    ticks.label_log(axes.xaxis)
     FigureCanvasAgg(axes.figure).draw()
     assert [label.get_text() for label in axes.get_xticklabels()] == expected

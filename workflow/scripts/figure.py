@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sgdtails.config.labels import Labels
 from sgdtails.figures import registry
 from sgdtails.io import tables
 from sgdtails.runtime import jobs
@@ -16,6 +17,8 @@ def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     if "index" in settings:
         settings["index"] = Index(**settings["index"])
+    if "labels" in settings:
+        settings["labels"] = Labels(**settings["labels"])
     registry.save(smk.wildcards.figure, found, list(smk.output), **settings)
 
 
