@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+from sgdtails import labels
 from sgdtails.config import (
     config_schema,
-    labels,
     prunable_layers,
     resources,
     run_table,

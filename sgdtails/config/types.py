@@ -16,7 +16,6 @@ class Model(TypedDict, total=False):
     arguments: dict[str, Any]
     init: dict[str, str]
     head: str
-    label: str
 
 
 class Source(TypedDict, total=False):
@@ -33,7 +32,6 @@ class Source(TypedDict, total=False):
     train_size: int
     label_noise: float
     test_fraction: float
-    label: str
 
 
 class Run(TypedDict):

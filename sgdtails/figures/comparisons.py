@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sgdtails.arrays import Row
 from sgdtails.figures import theme
-from sgdtails.figures.arrange import grid
+from sgdtails.figures.elements.arrange import grid
 from sgdtails.figures.plot import Panel, Plot
 from sgdtails.io.tables import as_number, ordered
 

@@ -7,11 +7,11 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sgdtails.config.labels import Labels
 from sgdtails.figures import theme
-from sgdtails.figures.arrange import with_legend
+from sgdtails.figures.elements.arrange import with_legend
 from sgdtails.figures.plot import Panel, Plot
 from sgdtails.figures.run_panels import NAMES, Rows, by_title
+from sgdtails.labels import Labels
 
 _COMPARISONS = {"halves": ("half_a", "half_b"), "stable sample": ("all", "stable")}
 _LABELS = {"half_a": "half of the weights", "half_b": "the other half", "all": "all weights", "stable": "stable sample"}

@@ -7,7 +7,8 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sgdtails.figures import names, theme
+from sgdtails.figures import theme
+from sgdtails.figures.elements import names
 from sgdtails.figures.plot import Panel, Plot
 from sgdtails.figures.run_panels import Rows
 

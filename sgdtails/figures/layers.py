@@ -10,12 +10,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from sgdtails.config.labels import Labels
 from sgdtails.figures import theme
-from sgdtails.figures.arrange import grid, with_legend
+from sgdtails.figures.elements.arrange import grid, with_legend
 from sgdtails.figures.networks import PAPERS, scatter
 from sgdtails.figures.plot import ColourScale, Panel, Plot
 from sgdtails.figures.run_panels import NAMES, Rows, run_panels
+from sgdtails.labels import Labels
 from sgdtails.tail_index import network_index
 from sgdtails.tail_index.network_index import Index
 

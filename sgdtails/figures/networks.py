@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from sgdtails.config.labels import Labels
-from sgdtails.figures import colours, names, theme, ticks
-from sgdtails.figures.arrange import grid
+from sgdtails.figures import theme
+from sgdtails.figures.elements import colours, names, ticks
+from sgdtails.figures.elements.arrange import grid
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.run_panels import NAMES, Rows, converged_by_title, run_panels
 from sgdtails.io.tables import accuracy_of
+from sgdtails.labels import Labels
 from sgdtails.tail_index import network_intervals
 from sgdtails.tail_index.network_index import Index
 

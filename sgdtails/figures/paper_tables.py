@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from sgdtails import layers
 from sgdtails.config import run_ids
-from sgdtails.config.labels import Labels
 from sgdtails.io import tables
+from sgdtails.labels import Labels
 
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:

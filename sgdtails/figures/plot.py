@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sgdtails.errors import InputError
-from sgdtails.figures import theme, ticks
+from sgdtails.figures import theme
+from sgdtails.figures.elements import ticks
 
 _WITHIN = 6  # entries of a legend that axes have room for
 Where = Axes | Sequence[Axes] | NDArray[Any] | Mapping[str, Axes]
@@ -151,7 +152,7 @@ class Plot:
 
         Examples
         --------
-        >>> from sgdtails.figures.arrange import grid
+        >>> from sgdtails.figures.elements.arrange import grid
         >>> plot = Plot({"a": Panel(lambda axes: None, "A")}, grid)
         >>> [axes.get_title() for axes in plot.figure().axes]
         ['A']
@@ -182,7 +183,7 @@ class Plot:
 
         Examples
         --------
-        >>> from sgdtails.figures.arrange import grid
+        >>> from sgdtails.figures.elements.arrange import grid
         >>> plot = Plot({"a": Panel(lambda axes: axes.set_xlim(0, 2), "A")}, grid, xlabel="x")
         >>> axes = Figure().subplots()
         >>> _ = plot.draw(axes)
@@ -226,7 +227,7 @@ class Plot:
 
         Examples
         --------
-        >>> from sgdtails.figures.arrange import grid
+        >>> from sgdtails.figures.elements.arrange import grid
         >>> Plot({"a": Panel(lambda axes: None)}, grid).check(None)
         'a'
         """

@@ -10,12 +10,13 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from sgdtails.config.labels import Labels
-from sgdtails.figures import colours, names, theme
-from sgdtails.figures.arrange import grid
+from sgdtails.figures import theme
+from sgdtails.figures.elements import colours, names
+from sgdtails.figures.elements.arrange import grid
 from sgdtails.figures.networks import PAPERS
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.run_panels import NAMES, Rows, converged_by_title, run_panels
+from sgdtails.labels import Labels
 from sgdtails.tail_index.network_index import Index
 
 _FROM = 0.5  # share removed at which axes begin

@@ -10,11 +10,11 @@ import matplotlib
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from sgdtails.config.labels import Labels
 from sgdtails.figures import audit_figures, comparisons, histograms, kesten, layers, networks, pruning, theory, trust
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.theme import STYLE
 from sgdtails.io.storage import atomic
+from sgdtails.labels import Labels
 from sgdtails.tail_index.network_index import Index
 
 FIGURES: dict[str, Callable[..., Plot]] = {

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
-from sgdtails.config.labels import Labels
 from sgdtails.figures import theme
 from sgdtails.figures.plot import ColourScale, Panel
 from sgdtails.io.tables import converged, panels
+from sgdtails.labels import Labels
 
 Rows = list[dict[str, Any]]
 NAMES = Labels()  # names of models and datasets where no labels are given

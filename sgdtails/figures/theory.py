@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgdtails.config.labels import Labels
-from sgdtails.figures import theme, ticks
-from sgdtails.figures.arrange import grid
+from sgdtails.figures import theme
+from sgdtails.figures.elements import ticks
+from sgdtails.figures.elements.arrange import grid
 from sgdtails.figures.plot import Panel, Plot
 from sgdtails.figures.run_panels import NAMES, Rows, by_title
+from sgdtails.labels import Labels
 
 # Quantity, share of alpha that p has to exceed, title and label of the size, by theorem.
 _THEOREMS = {

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from sgdtails.config.labels import Labels
-from sgdtails.figures import names, theme
-from sgdtails.figures.arrange import with_legend
+from sgdtails.figures import theme
+from sgdtails.figures.elements import names
+from sgdtails.figures.elements.arrange import with_legend
 from sgdtails.figures.plot import Panel, Plot
 from sgdtails.figures.run_panels import NAMES, Rows, by_title
+from sgdtails.labels import Labels
 
 _NULLS = {"gaussian": "Gaussian", "shuffled": "entries shuffled", "initial": "initial weights"}
 _KINDS = {"rows": "mmo_multivariate", "entries": "mmo_univariate"}  # estimators of what observations are

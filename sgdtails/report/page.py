@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from sgdtails import labels
 from sgdtails.claims.verdicts import VERDICTS
-from sgdtails.config import labels, validation
-from sgdtails.config.labels import Labels
+from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import storage
 from sgdtails.io.tables import panel_title
+from sgdtails.labels import Labels
 from sgdtails.report import page_tables
 from sgdtails.report.page_tables import Row
 
@@ -175,7 +176,7 @@ def page(
     drawn : sequence of Picture
         The figures.
     config : mapping
-        The study's settings, which are printed and have the labels of models and datasets; empty: their names.
+        The study's settings, which are printed; models and datasets have the labels in it.
     templates : pathlib.Path
         The folder of ``page.html``.
 
@@ -202,7 +203,7 @@ def page(
         lstrip_blocks=True,
     )
     runs, claims = tables["runs"].to_pylist(), tables["claims"].to_pylist()
-    names = Labels(**labels.of_study(config, runs)) if config else Labels()
+    names = Labels(**labels.of_study(config, runs)) if "models" in config else Labels()
     said = Counter(row["verdict"] for row in claims)
     sections = [
         {"key": key, "title": title, "about": about, "figures": [f for f in drawn if f.caption.category == key]}

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from sgdtails.claims import markdown
-from sgdtails.config.labels import Labels
 from sgdtails.io.tables import panels
+from sgdtails.labels import Labels
 
 PAPER = {"runs": 215, "gpu_hours": 460}  # what the paper says its study took
 NAMES = Labels()

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from sgdtails.config import labels
-from sgdtails.config.labels import Labels
+from sgdtails import labels
 from sgdtails.errors import InputError, unknown
 from sgdtails.io import parquet
+from sgdtails.labels import Labels
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -132,7 +132,7 @@ class Study:
             style that is set when this is called; the figure is as much larger than the paper's as its titles and labels are.
         **settings
             In place of the study's own: ``index`` (a ``network_index.Index``), ``weights`` (whose accuracy figure 7 shows),
-            ``scheme`` (``ratio`` or ``error``, of pruning) or ``labels`` (``config.labels.Labels``: what models and datasets are
+            ``scheme`` (``ratio`` or ``error``, of pruning) or ``labels`` (``sgdtails.labels.Labels``: what models and datasets are
             called; labels in a config are in no table, so without this the names have their defaults), where the figure has it.
 
         Returns

@@ -1,7 +1,7 @@
 """Intervals of a network's tail index, from those of its layers."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -43,7 +43,7 @@ def of_runs(tails: pa.Table, index: Index, weights: str = "average") -> dict[str
         return {}
     found = {}
     for run, layers in network_index.aggregates(tails, index.estimator, weights).items():
-        if ends := _of_mean(_counted(layers, index)):
+        if ends := of_mean(_counted(layers, index)):
             found[run] = ends
     return found
 
@@ -56,7 +56,24 @@ def _counted(layers: Iterable[Mapping[str, Any]], index: Index) -> list[Mapping[
     return [row for row in rows if row["layer_name"] not in left_out and row["alpha"] is not None]
 
 
-def _of_mean(rows: list[Mapping[str, Any]]) -> tuple[float, float] | None:
+def of_mean(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """Compute a 95% interval for the mean of independent estimates.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Estimates: ``alpha``, and the ends ``alpha_low`` and ``alpha_high`` of their 95% intervals.
+
+    Returns
+    -------
+    tuple of float or None
+        Lower and upper end; None if there is no estimate, or one without a finite interval.
+
+    Examples
+    --------
+    >>> of_mean([{"alpha": 1.7, "alpha_low": 1.5, "alpha_high": 2.0}])
+    (1.5, 2.0)
+    """
     values = [row[name] for row in rows for name in ("alpha", "alpha_low", "alpha_high")]
     if not values or None in values or not all(map(math.isfinite, values)):
         return None

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgdtails.config.labels import Labels
 from sgdtails.figures import registry
 from sgdtails.io import tables
+from sgdtails.labels import Labels
 from sgdtails.runtime import jobs
 from sgdtails.tail_index.network_index import Index
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgdtails.config.types import Config, Model, Run
-
 KEY = "label"  # of entries of models and of datasets.sources; nothing but figures and the report depends on it
 _DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR10"}
 _ACRONYM = re.compile(r"(fcn|cnn|mlp)\d*")
@@ -28,7 +26,7 @@ def without_label(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != KEY}
 
 
-def of_model(name: str, model: Model) -> str:
+def of_model(name: str, model: Mapping[str, Any]) -> str:
     """Return the label of a model: its own, or its name and, where all hidden layers are equally wide, that width.
 
     Parameters
@@ -44,7 +42,7 @@ def of_model(name: str, model: Model) -> str:
     ('FCN4, width 256', 'CNN')
     """
     widths = set(model.get("fcn", ()))
-    return model.get("label") or with_width(name, widths.pop() if len(widths) == 1 else None)
+    return str(model.get(KEY) or "") or with_width(name, widths.pop() if len(widths) == 1 else None)
 
 
 def with_width(name: str, width: int | None) -> str:
@@ -66,7 +64,7 @@ def with_width(name: str, width: int | None) -> str:
     return spelled if width is None else f"{spelled}, width {width}"
 
 
-def of_study(config: Config, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+def of_study(config: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """Collect the labels of the models and datasets of runs, as ``Labels`` takes them.
 
     Parameters
