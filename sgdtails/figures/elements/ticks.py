@@ -3,7 +3,7 @@
 import math
 
 import matplotlib.ticker
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 
 _LETTER = 0.037  # width of a letter of a tick's label, as a share of a narrow panel's
 _LOG_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))  # ticks of a decade: the first that give three
@@ -30,8 +30,12 @@ def label_log(axis: Axis) -> None:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     candidates = [[step * 10.0**decade for decade in decades for step in steps] for steps in _LOG_STEPS]
     candidates.append(list(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)))
-    inside = [_apart([tick for tick in ticks if low <= tick <= high], low, high) for ticks in candidates]
-    axis.set_major_locator(matplotlib.ticker.FixedLocator(next((t for t in inside if len(t) >= 3), inside[-1])))
+    inside = [[tick for tick in ticks if low <= tick <= high] for ticks in candidates]
+    if isinstance(axis, XAxis):  # labels lie beside each other
+        inside = [_apart(ticks, low, high) for ticks in inside]
+    axis.set_major_locator(
+        matplotlib.ticker.FixedLocator(next((t for t in inside if len(t) >= 3), max(inside, key=len)))
+    )
     axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
