@@ -57,9 +57,10 @@ def with_width(name: str, width: int | None) -> str:
 
     Examples
     --------
-    >>> with_width("fcn6", 2048), with_width("own", None)
-    ('FCN6, width 2048', 'own')
+    >>> with_width("fcn6", 2048), with_width("fcn6_w64", 64), with_width("own", None)
+    ('FCN6, width 2048', 'FCN6, width 64', 'own')
     """
+    name = name.removesuffix(f"_w{width}")  # as names of models that differ by their width often end
     spelled = name.upper() if _ACRONYM.fullmatch(name) else name
     return spelled if width is None else f"{spelled}, width {width}"
 

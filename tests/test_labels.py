@@ -34,6 +34,7 @@ def test_what_results_depend_on_has_no_label():
     ("name", "model", "label"),
     [
         ("fcn6", {"fcn": [64, 64]}, "FCN6, width 64"),
+        ("fcn4_w64", {"fcn": [64, 64]}, "FCN4, width 64"),
         ("fcn2", {"fcn": [64, 32]}, "FCN2"),
         ("cnn", {"cnn": [8, "M"]}, "CNN"),
         ("my_net", {"factory": "a.b"}, "my_net"),
