@@ -61,7 +61,9 @@ FIGURE_SETTINGS = {
 }
 for figure, names in FIGURE_TABLES.items():
     # Names of models and datasets: nothing but figures and the report depends on them.
-    if {"runs", "histograms", "profiles", "perturbation"} & set(names) and figure != "errors":
+    if {"runs", "histograms", "profiles", "perturbation"} & set(
+        names
+    ) and figure != "errors":
         FIGURE_SETTINGS.setdefault(figure, {})["labels"] = study.labels
 FIGURE_SETTINGS["fig07"]["weights"] = config["pruning"]["weights"]
 for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
