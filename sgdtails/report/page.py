@@ -1,4 +1,4 @@
-"""A finished study as one page of HTML that opens without a network and without other files."""
+"""A study, finished or not, as one page of HTML that opens without a network and without other files."""
 
 import base64
 import io
@@ -11,10 +11,13 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from sgdtails import labels
 from sgdtails.claims.verdicts import VERDICTS
 from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import storage
+from sgdtails.io.tables import panel_title
+from sgdtails.labels import Labels
 from sgdtails.report import page_tables, page_verdicts
 from sgdtails.report.page_tables import Row
 
@@ -206,7 +209,7 @@ def page(
     drawn : sequence of Picture
         The figures.
     config : mapping
-        The study's settings, which are printed.
+        The study's settings, which are printed; models and datasets have the labels in it.
     templates : pathlib.Path
         The folder of ``page.html``.
     missing : Missing, optional
@@ -236,6 +239,8 @@ def page(
     )
     gone = missing or Missing()
     runs, claims = (tables[name].to_pylist() if name in tables else [] for name in ("runs", "claims"))
+    names = Labels(**labels.of_study(config, [*training, *runs])) if "models" in config else Labels()
+    titles = {panel_title(row): names.title(row) for row in (*training, *runs)}
     said = Counter(row["verdict"] for row in claims)
     texts = captions(templates / "captions.yaml")
     absent = [Picture(name, texts[name], "", command=f"{gone.command} {figure_target(name)}") for name in gone.figures]
@@ -250,12 +255,12 @@ def page(
         status=Counter(row["status"] for row in training),
         trained=len(training),
         missing=gone,
-        matrix=page_verdicts.matrix(claims),
+        matrix=page_verdicts.matrix(claims, titles),
         first=next((figure for figure in drawn if figure.name == "fig01"), None),
-        runs=page_tables.runs(runs),
-        claims=page_tables.claims(claims),
+        runs=page_tables.runs(runs, names),
+        claims=page_tables.claims(claims, titles),
         verdicts={verdict: said[verdict] for verdict in VERDICTS},
-        cost=page_tables.cost(training, averaging),
+        cost=page_tables.cost(training, averaging, names),
         hours=sum(row["seconds"] for row in (*training, *averaging)) / 3600,
         paper=page_tables.PAPER,
         provenance=page_tables.provenance(tables),

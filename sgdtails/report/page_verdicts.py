@@ -52,13 +52,15 @@ class Matrix:
     more: Sequence[Line]
 
 
-def matrix(rows: Iterable[Row]) -> Matrix:
+def matrix(rows: Iterable[Row], titles: Mapping[str, str] | None = None) -> Matrix:
     """Put the rows of table ``claims`` in order, one line per claim and one column per panel.
 
     Parameters
     ----------
     rows : iterable of mapping
         Rows of table ``claims``.
+    titles : mapping, optional
+        What people call a panel, by its name in the table.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def matrix(rows: Iterable[Row]) -> Matrix:
         verdicts = [of[panel]["verdict"] if panel in of else "" for panel in panels]
         line = Line(first["statement"], sentence(list(of.values())), first["source"], verdicts)
         (shown if "figure" in first["source"] and any(verdicts) else more).append(line)
-    return Matrix(panels, shown, more)
+    return Matrix([(titles or {}).get(panel, panel) for panel in panels], shown, more)
 
 
 def sentence(rows: Sequence[Row]) -> str:
