@@ -17,6 +17,7 @@ FIGURE_TABLES = {
     "fig10": ("runs", "pruning"),
     "fig11": ("theory",),
     "fig12": ("magnitudes",),
+    "trajectory": ("runs", "trajectory", "history"),
     "profiles": ("profiles",),
     "calibration": ("calibration",),
     "confusion": ("confusion",),
@@ -46,6 +47,8 @@ if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
 for figure, method in PRUNED_BY.items():
     if not any(method in methods for methods in METHODS.values()):
         del FIGURE_TABLES[figure]
+if not config["snapshots"]:
+    del FIGURE_TABLES["trajectory"]
 # Tables of ON_DEMAND that claims name, and those that comparisons name.
 CLAIMED = claimed_tables.of_files(CLAIMS)
 ASKED = CLAIMED | claimed_tables.of_content(config["compare"])

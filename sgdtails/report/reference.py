@@ -167,7 +167,7 @@ def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in part:
         return str(part["const"])
     if "anyOf" in part:
-        return " or ".join(kind(each, definitions) for each in part["anyOf"])
+        return " or ".join(kind(each, definitions) or "mapping" for each in part["anyOf"])
     types = [part["type"]] if isinstance(part["type"], str) else part["type"]
     if types == ["object"]:
         return "" if part.keys() & {"properties", "additionalProperties"} else "mapping"
