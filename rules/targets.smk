@@ -69,9 +69,12 @@ for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
 
 TABLES = [
     *expand(
-        TABLE, table=sorted({t for names in FIGURE_TABLES.values() for t in names})
+        TABLE,
+        table=sorted(
+            {"history"} | {t for names in FIGURE_TABLES.values() for t in names}
+        ),
     ),
-    *expand(TABLE, table=["history", "readings", "table1", "table2", "bounds"]),
+    *expand(TABLE, table=["readings", "table1", "table2", "bounds"]),
     *expand(TABLE, table=["latency"] if CHAINS else []),
     *expand(TABLE, table=["dependence"] if "dependence" in ASKED else []),
     *expand(TABLE, table=["claims", "verdicts"]),

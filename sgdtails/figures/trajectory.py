@@ -81,7 +81,11 @@ def _draw(axes: Axes, rows: Rows, *, points: Points, learned: Mapping[str, int],
     start = [alpha for row in rows for iteration, alpha in points.get(row["run"], ()) if iteration == 0]
     if start:
         axes.axhline(
-            float(np.mean(start)), color=theme.grey(), linestyle="--", linewidth=theme.line(0.7), label="before training"
+            float(np.mean(start)),
+            color=theme.grey(),
+            linestyle="--",
+            linewidth=theme.line(0.7),
+            label="before training",
         )
     marks = []
     for row in rows:
@@ -98,5 +102,6 @@ def _draw(axes: Axes, rows: Rows, *, points: Points, learned: Mapping[str, int],
             markeredgewidth=theme.line(0.6), zorder=3, label="training accuracy 100%",
         )  # fmt: skip
     axes.set_xscale("log")
-    if axes.lines and rows:
+    low, high = axes.get_xlim()
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # fewer than two powers of ten
         theme.label_log(axes.xaxis)

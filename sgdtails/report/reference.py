@@ -199,7 +199,8 @@ def config() -> str:
         value: Any = defaults
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
-        shown = "" if value is None or isinstance(value, dict) else json.dumps(value)
+        section = isinstance(value, dict) and "anyOf" not in part
+        shown = "" if value is None or section else json.dumps(value)
         shown = f"`{shown}`" if 0 < len(shown) <= _WIDEST else "" if not shown else f"`{shown[: _WIDEST - 4]} …`"
         meaning = remarks.get(path) or part.get("description", "")
         cells = [f"`{path}`", kind(part, definitions), shown, meaning]

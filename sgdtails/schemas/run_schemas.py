@@ -107,7 +107,12 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "trajectory": schema(
         RUN,
-        ("iteration", COUNT, "steps", "SGD steps done at this snapshot (config key snapshots); the last is where training ended"),
+        (
+            "iteration",
+            COUNT,
+            "steps",
+            "SGD steps done at this snapshot (config key snapshots); the last is where training ended",
+        ),
         *LAYER,
         ("estimator", TEXT, "", "mmo_multivariate, from one random order, the same for all runs and iterations"),
         ("k1", COUNT, "observations", "block length; null: the aggregate over all of them"),
@@ -129,7 +134,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("observations", COUNT, "observations", "N"),
         ("dimension", COUNT, "1", "d, numbers in one observation"),
         ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the observations"),
-        ("kappa", REAL, "1", "kappa of the layer's entries at p = 2 and epsilon = 0.1, as in table compression; aggregates only"),
+        (
+            "kappa",
+            REAL,
+            "1",
+            "kappa of the layer's entries at p = 2 and epsilon = 0.1, as in table compression; aggregates only",
+        ),
         ("reason", TEXT, "", "why there is no estimate; else null"),
     ),
 }

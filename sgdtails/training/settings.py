@@ -153,7 +153,7 @@ class AveragingSettings:
     until_converged: bool
 
 
-def snapshot_iterations(given: Sequence[int] | Mapping[str, Any], stop: Stop) -> tuple[int, ...]:
+def snapshot_iterations(given: Sequence[int] | Mapping[str, Any], stop: Stop) -> list[int]:
     """List the iterations at which the tails of a run in training are estimated, as config key ``snapshots`` gives them.
 
     Parameters
@@ -165,22 +165,22 @@ def snapshot_iterations(given: Sequence[int] | Mapping[str, Any], stop: Stop) ->
 
     Returns
     -------
-    tuple of int
+    list of int
         The iterations up to the budget, ascending.
 
     Examples
     --------
     >>> stop = Stop(0.05, 1.0, gate=20, budget=200, chance_after=200, chance_accuracy=0.1, history=5)
     >>> snapshot_iterations({"first": 30, "ratio": 2}, stop), snapshot_iterations([100, 0, 400], stop)
-    ((0, 40, 60, 120), (0, 100))
+    ([0, 40, 60, 120], [0, 100])
     """
     if not isinstance(given, Mapping):
-        return tuple(sorted(iteration for iteration in given if iteration <= stop.budget))
+        return sorted(iteration for iteration in given if iteration <= stop.budget)
     found, aim = {0}, float(given["first"])
     while (iteration := math.ceil(aim / stop.gate) * stop.gate) <= stop.budget:
         found.add(iteration)
         aim *= given["ratio"]
-    return tuple(sorted(found))
+    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class RunSettings:
         In averaging jobs only.
     slots : int, optional
         On a GPU, config key ``slots``: the number of replicas decides the last bits there.
-    snapshots : tuple of int
+    snapshots : sequence of int
         Iterations at which the tails of the run's weights are estimated; in training jobs only.
     """
 
@@ -215,7 +215,7 @@ class RunSettings:
     stop: Stop
     average: AveragingSettings | None = None
     slots: int | None = None
-    snapshots: tuple[int, ...] = ()
+    snapshots: Sequence[int] = ()
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], run: str) -> Self:

@@ -272,7 +272,9 @@ def _alpha(inverse: float) -> float:
 def _alphas(inverse: float, half: float | None) -> Row:
     """Convert 1/alpha and half the length of its interval to alpha and its interval."""
     found = {"alpha": _alpha(inverse)}
-    return found if half is None else found | {"alpha_low": _alpha(inverse + half), "alpha_high": _alpha(inverse - half)}
+    return (
+        found if half is None else found | {"alpha_low": _alpha(inverse + half), "alpha_high": _alpha(inverse - half)}
+    )
 
 
 def kappa(weight: Array, epsilon: float = EPSILON) -> float | None:

@@ -114,12 +114,19 @@ def test_an_interrupted_job_goes_on_to_the_same_trajectory(tmp_path, monkeypatch
             patch.setattr(FileCheckpointer, "due", asked)
             script("train").main(job(tmp_path / "again", run))
         (checkpoint,) = (tmp_path / "again/checkpoints/train" / run).glob("*/*.safetensors")
-        assert [row["iteration"] for row in storage.read_record(checkpoint)["trajectory"] if row["k1"] is None] == [0, 0, 5, 5]
+        assert [row["iteration"] for row in storage.read_record(checkpoint)["trajectory"] if row["k1"] is None] == [
+            0,
+            0,
+            5,
+            5,
+        ]
         script("train").main(job(tmp_path / "again", run))
         one, other = (tmp_path / way / "runs" / run / "trajectory.parquet" for way in ("whole", "again"))
         assert one.read_bytes() == other.read_bytes()
         rows = parquet.read(one).to_pylist()
-        assert [(row["run"], row["iteration"]) for row in rows if row["k1"] is None] == [(run, i) for i in (0, 0, 5, 5, 10, 10)]
+        assert [(row["run"], row["iteration"]) for row in rows if row["k1"] is None] == [
+            (run, i) for i in (0, 0, 5, 5, 10, 10)
+        ]
 
 
 def test_a_run_has_its_files_as_soon_as_it_has_ended(tmp_path, monkeypatch):

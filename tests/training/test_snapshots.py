@@ -56,14 +56,18 @@ def test_estimates_are_those_of_table_tails_from_one_order(shape, head):
             assert row["alpha_low"] < row["alpha"] < row["alpha_high"]
     structures = compression.per_layer({"a": weight}, p=[2.0], epsilon=[snapshots.EPSILON])
     (kappa,) = (row["kappa"] for row in structures if row["structure"] == "entries")
-    assert found[-1]["kappa"] == pytest.approx(kappa, abs=1.5 / weight.size)  # an entry more or less, centred in float32
+    assert found[-1]["kappa"] == pytest.approx(
+        kappa, abs=1.5 / weight.size
+    )  # an entry more or less, centred in float32
 
 
 @pytest.mark.parametrize(("shape", "head"), SHAPES)
 def test_tensors_give_what_numpy_gives(shape, head):
     """As on a GPU, where sums run in another order."""
     weight = layer(shape)
-    pairs = zip(*(snapshots.of_layer(kind(weight), [0], head=head) for kind in (np.array, torch.from_numpy)), strict=True)
+    pairs = zip(
+        *(snapshots.of_layer(kind(weight), [0], head=head) for kind in (np.array, torch.from_numpy)), strict=True
+    )
     for one, other in pairs:
         for name, value in one.items():
             assert other[name] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), name
@@ -124,10 +128,22 @@ def test_layers_without_a_tail_index_say_why():
 
 def test_iterations_of_the_config():
     stop = Stop(5e-5, 1.0, gate=200, budget=10_000, chance_after=0, chance_accuracy=0.1, history=50)
-    assert snapshot_iterations({"first": 200, "ratio": 2}, stop) == (0, 200, 400, 800, 1600, 3200, 6400)
-    assert snapshot_iterations({"first": 150, "ratio": 1.5}, stop) == (0, 200, 400, 600, 800, 1200, 1800, 2600, 4000, 5800, 8800)
-    assert snapshot_iterations([5000, 0, 20_000], stop) == (0, 5000)
-    assert snapshot_iterations([], stop) == ()
+    assert snapshot_iterations({"first": 200, "ratio": 2}, stop) == [0, 200, 400, 800, 1600, 3200, 6400]
+    assert snapshot_iterations({"first": 150, "ratio": 1.5}, stop) == [
+        0,
+        200,
+        400,
+        600,
+        800,
+        1200,
+        1800,
+        2600,
+        4000,
+        5800,
+        8800,
+    ]
+    assert snapshot_iterations([5000, 0, 20_000], stop) == [0, 5000]
+    assert snapshot_iterations([], stop) == []
 
 
 DUE = (0, 20, 40, 80)
