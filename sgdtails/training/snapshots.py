@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sgdtails.arrays import Array, array_namespace, host, is_torch_array, like, mean, total
+from sgdtails.arrays import Array, array_namespace, is_torch_array, like, mean, total
 from sgdtails.training.settings import Row
 
 TARGETS = (2, 5, 10, 20, 50, 100, 500, 1000)  # of block lengths K1, as published, beside the square root of N
