@@ -18,6 +18,9 @@ TARGETS = (2, 5, 10, 20, 50, 100, 500, 1000)  # of block lengths K1, as publishe
 CLIP = 2.0
 EPSILON = 0.1  # relative l2 error at which kappa is computed
 FEWEST_BLOCKS = 8  # fewer give no interval
+HOST_BELOW = (
+    2**17
+)  # weights of a layer below which numpy takes a few milliseconds, as long as a GPU's many small kernels would
 _NORMAL = 1.959963984540054  # quantile of a normal law at 0.975
 _COLUMNS = 64  # that are sorted at a time
 _NOTHING: Row = dict.fromkeys(("k1", "alpha", "alpha_low", "alpha_high", "alpha_published", "kappa"))
@@ -27,7 +30,8 @@ _NOTHING |= {"log_norm_dispersion": None, "reason": None}
 def per_layer(weights: Mapping[str, Tensor], names: Sequence[str] | None = None) -> Iterator[Row]:
     """Make the rows of table ``trajectory`` for a network's layers.
 
-    On a CPU numpy computes them; on a GPU torch does, and only estimates leave it.
+    Numpy computes them on the host, where small layers of a GPU are copied to. For large layers on a GPU torch does, and only
+    estimates leave it.
 
     Parameters
     ----------
@@ -51,7 +55,8 @@ def per_layer(weights: Mapping[str, Tensor], names: Sequence[str] | None = None)
     chosen = [name for name, weight in weights.items() if weight.ndim >= 2] if names is None else names
     for index, name in enumerate(chosen):
         weight: Array = weights[name].detach()
-        weight = weight.numpy() if weight.device.type == "cpu" else weight
+        if weight.device.type == "cpu" or weight.numel() < HOST_BELOW:
+            weight = weight.cpu().numpy()
         layer = {"layer": index, "layer_name": name.removesuffix(".weight")}
         yield from (layer | row for row in of_layer(weight, [0, index, 0], head=index == len(chosen) - 1))
 
@@ -262,7 +267,7 @@ def student(freedom: int) -> float:
         (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
         (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
     )
-    return x + sum(term / freedom**power for power, term in enumerate(terms, 1))
+    return x + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))
 
 
 def _alpha(inverse: float) -> float:
