@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.study_plan import ANALYSES, AVERAGED, PRUNED, TRAINED, Files, Plan, RunGroup, script
-from sgdtails.config.types import Settings
 from sgdtails.runtime import devices, jobs
 
 
@@ -89,7 +88,10 @@ def analyse(text: str, run: str, name: str, initial: bool) -> str:
     try:
         inputs = Files(initial=str(plan.initial(run))) if initial else _inputs(plan, run, name)
         outputs = Files(**{file.partition(".")[0]: str(place(run, file)) for file in ANALYSES[name]})
-        params = plan.params(name, _settings(plan, run, name, initial=initial))
+        settings = plan.study.analysis(name, plan.runs[run]["model"], initial=initial)
+        if "device" in settings:
+            settings |= {"device": "cpu", "threads": 1}  # the GPU trains
+        params = plan.params(name, settings)
         script(name).main(plan.job(name, f"{name}-{run}", input=inputs, output=outputs, params=params))
     except Exception as error:  # the driver prints a sentence and goes on with other runs
         return f"{run}: {f'{error}' or type(error).__name__}".partition("\n")[0]
@@ -107,24 +109,6 @@ def _inputs(plan: Plan, run: str, name: str) -> Files:
     paths |= {"trained": plan.path(run, trained), "average": plan.path(run, "average.safetensors")}
     paths["dataset"] = plan.dataset(run)
     return Files(**{need: str(paths[need]) for need in needs[name]})
-
-
-def _settings(plan: Plan, run: str, name: str, *, initial: bool) -> Settings:
-    """Return the settings that the rule of an analysis has, for the host's processor."""
-    config, row = plan.config, plan.runs[run]
-    kind: Settings = {} if initial else {"weights": config["pruning"]["weights"]}
-    centring, here = {"centring": config["pruning"]["centring"]}, {"device": "cpu", "threads": 1}
-    fully_connected = "fcn" in config["models"][row["model"]]
-    of_pruning = {"ratios": config["pruning"]["layer_magnitude"]["ratios"], "exempt": plan.study.exempt[row["model"]]}
-    found: dict[str, Settings] = {
-        "tails": {**kind, **config["tails"]},
-        "compression": {**kind, **centring, **config["compression"]},
-        "dependence": {**config["dependence"], "centring": config["tails"]["centring"]},
-        "errors": {**kind, **centring, **config["errors"], "index": config["index"]},
-        "bounds": {**kind, **here, "bounds": config["bounds"], "fully_connected": fully_connected},
-        "perturbation": {**kind, **centring, **here, **config["perturbation"], **of_pruning},
-    }
-    return found[name]
 
 
 def _run(plan: Plan, name: str, log: str, **parts: Any) -> None:

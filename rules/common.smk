@@ -44,7 +44,7 @@ try:
     complete(config, BASE)
     study = Study.read(config, BASE)
     RUNS, USED, METHODS = study.runs, study.models, study.methods
-    EXEMPT = study.exempt  # by model, what no pruning method touches
+    study.exempt  # a wrong name of a layer is a sentence here
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None

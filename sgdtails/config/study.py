@@ -187,3 +187,31 @@ class Study:
         methods = {method: how[method] for method in self.methods[row["model"]]}
         more = {key: how[key] for key in ("evaluate", "own", "adaptive", "centring")}
         return self.network(row) | more | {"methods": methods, "exempt": self.exempt[row["model"]]}
+
+    def analysis(self, name: str, model: str = "", *, initial: bool = False) -> Settings:
+        """Return what an analysis of trained, or of initial, weights depends on.
+
+        Parameters
+        ----------
+        name
+            ``tails``, ``compression``, ``dependence``, ``errors``, ``bounds`` or ``perturbation``.
+        model
+            The network's model: only ``bounds`` and ``perturbation`` depend on it.
+        initial
+            True of an initial network; config key ``pruning.weights`` then says nothing.
+        """
+        config, how = self.config, self.config["pruning"]
+        kind: Settings = {} if initial else {"weights": how["weights"]}
+        if name == "tails":
+            return {**kind, **config["tails"]}
+        if name == "dependence":
+            return {**config["dependence"], "centring": config["tails"]["centring"]}
+        if name == "errors":
+            return {**kind, **config["errors"], "centring": how["centring"], "index": config["index"]}
+        if name == "compression":
+            return {**kind, **config["compression"], "centring": how["centring"]}
+        place = {"device": config["device"], "threads": config["resources"]["threads"]}
+        if name == "bounds":
+            return {**kind, **place, "fully_connected": "fcn" in self.models[model], "bounds": config["bounds"]}
+        pruned = {"ratios": how["layer_magnitude"]["ratios"], "centring": how["centring"]}
+        return {**kind, **place, **config["perturbation"], **pruned, "exempt": self.exempt[model]}
