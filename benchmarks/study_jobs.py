@@ -35,7 +35,7 @@ def dataset(plan: Plan, group: RunGroup) -> None:
 
 def _images(plan: Plan, path: Path) -> None:
     name = path.stem
-    settings = {"name": name, "source": plan.config["datasets"]["sources"][name], "contents": _contents(plan, name)}
+    settings = {"name": name, "source": plan.study.source(name), "contents": _contents(plan, name)}
     params = plan.params("dataset", settings)
     _run(plan, "dataset", f"dataset-{name}", input=Files(), output=[str(path)], params=params)
 
@@ -45,7 +45,9 @@ def _contents(plan: Plan, name: str) -> str:
 
     how = plan.config["datasets"]
     prepared = plan.folder / "data" / f"{name}.safetensors"
-    found = contents.current(name, how["sources"][name], root=how["root"], prepared=prepared, code=plan.code("dataset"))
+    found = contents.current(
+        name, plan.study.source(name), root=how["root"], prepared=prepared, code=plan.code("dataset")
+    )
     return found.digest
 
 

@@ -150,7 +150,7 @@ def source_contents(dataset):
     try:
         found = contents.current(
             dataset,
-            config["datasets"]["sources"][dataset],
+            study.source(dataset),
             root=config["datasets"]["root"],
             prepared=prepared,
             code=code("dataset.py"),
@@ -171,7 +171,7 @@ def dataset_settings(dataset):
     """What a prepared dataset depends on."""
     return settings(
         name=dataset,
-        source=config["datasets"]["sources"][dataset],
+        source=study.source(dataset),
         contents=source_contents(dataset),
     )
 
