@@ -9,24 +9,25 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
 
 from sgdtails.figures import theme
-from sgdtails.figures.plot import ColourScale, Plot, grid
-from sgdtails.figures.run_panels import Rows, run_panels
-from sgdtails.io.tables import converged
+from sgdtails.figures.elements import colours, names, ticks
+from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.plot import Plot
+from sgdtails.figures.run_panels import NAMES, Rows, converged_by_title, run_panels
+from sgdtails.labels import Labels
 from sgdtails.tail_index.network_index import Index
 
 PAPERS = Index()
 _ESTIMATOR = "mmo_multivariate"  # the only one that table trajectory has
-_MAP = "cividis_r"
 Points = Mapping[str, list[tuple[int, float]]]  # iterations and tail indices, by run
 
 
-def trajectory(runs: pa.Table, trajectory: pa.Table, history: pa.Table, *, index: Index = PAPERS) -> Plot:
+def trajectory(
+    runs: pa.Table, trajectory: pa.Table, history: pa.Table, *, index: Index = PAPERS, labels: Labels = NAMES
+) -> Plot:
     """Plot the tail index against the iteration: one line per converged run, coloured by eta/b.
 
     A mark on a line is where the run's training accuracy first was 100% in its history. A dashed line is the mean of the initial networks.
@@ -37,22 +38,27 @@ def trajectory(runs: pa.Table, trajectory: pa.Table, history: pa.Table, *, index
         Tables of these names.
     index : Index
         The definition of a network's tail index, whose estimator is always ``mmo_multivariate`` here.
+    labels : Labels
+        Labels of models and datasets, for titles.
 
     Returns
     -------
     Plot
-        One panel per model, dataset and variant; one colour scale for all.
+        One panel per model, dataset and variant. One colour scale for all, unless it would hide the order in a panel.
     """
     index = replace(index, estimator=_ESTIMATOR)
-    ratios = [row["eta_over_b"] for row in converged(runs)] or [1e-3, 1e-1]
-    norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
-    draw = partial(_draw, points=_points(trajectory, index), learned=_learned(history), norm=norm)
+    shown = converged_by_title(runs, labels)
+    ratios = {title: [row["eta_over_b"] for row in rows] for title, rows in shown.items()}
+    scales = colours.scales(ratios, theme.RATIO, reverse=True, logarithmic=True)
+    by_run = {row["run"]: scales[title].mappable for title, rows in shown.items() for row in rows}
+    one = colours.common(scales)
+    draw = partial(_draw, points=_points(trajectory, index), learned=_learned(history), by_run=by_run)
     return Plot(
-        run_panels(runs, draw),
+        run_panels(runs, draw, labels=labels, scales={} if one else scales),
         partial(grid, legend=True),
         xlabel="iteration",
-        ylabel=index.axis,
-        scale=ColourScale(ScalarMappable(norm, _MAP), theme.RATIO, logarithmic=True),
+        ylabel=names.axis(index),
+        scale=one,
     )
 
 
@@ -77,7 +83,9 @@ def _learned(history: pa.Table) -> dict[str, int]:
     return found
 
 
-def _draw(axes: Axes, rows: Rows, *, points: Points, learned: Mapping[str, int], norm: LogNorm) -> None:
+def _draw(
+    axes: Axes, rows: Rows, *, points: Points, learned: Mapping[str, int], by_run: Mapping[str, ScalarMappable]
+) -> None:
     start = [alpha for row in rows for iteration, alpha in points.get(row["run"], ()) if iteration == 0]
     if start:
         axes.axhline(
@@ -93,7 +101,7 @@ def _draw(axes: Axes, rows: Rows, *, points: Points, learned: Mapping[str, int],
         if not line:
             continue
         x, y = np.array(line).T
-        axes.plot(x, y, color=colormaps[_MAP](norm(row["eta_over_b"])), linewidth=theme.line(0.8))
+        axes.plot(x, y, color=by_run[row["run"]].to_rgba(row["eta_over_b"]), linewidth=theme.line(0.8))
         if (iteration := learned.get(row["run"], 0)) > 0:
             marks.append((iteration, float(np.interp(math.log(iteration), np.log(x), y))))
     if marks:
@@ -104,4 +112,4 @@ def _draw(axes: Axes, rows: Rows, *, points: Points, learned: Mapping[str, int],
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # fewer than two powers of ten
-        theme.label_log(axes.xaxis)
+        ticks.label_log(axes.xaxis)

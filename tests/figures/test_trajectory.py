@@ -39,7 +39,7 @@ def study():
 
 def test_lines_are_means_over_layers_and_marks_lie_on_them(study):
     axes, *_ = FIGURES["trajectory"](*study, index=Index(value="alpha", estimator="hill")).figure().axes
-    assert axes.get_title() == "FCN4, DIGITS\n$n$ = 2; 1 diverged"
+    assert axes.get_title() == "FCN4, digits\n$n$ = 2; 1 diverged"
     start, *lines, marks = axes.lines
     assert start.get_ydata()[0] == pytest.approx(2.95)
     found = {tuple(line.get_xdata()): line.get_ydata().tolist() for line in lines}
