@@ -17,7 +17,7 @@ from sgdtails.training.settings import RunSettings
 
 BASE = Path(__file__).parent.parent
 SIDE_BY_SIDE = {"fcn": 64, "cnn": 8}  # most runs of a group
-TRAINED = ("converged.safetensors", "history.parquet", "training.parquet")
+TRAINED = ("converged.safetensors", "history.parquet", "trajectory.parquet", "training.parquet")
 AVERAGED = ("last.safetensors", "average.safetensors", "averaging.parquet")
 PRUNED = ("pruned.parquet",)
 ANALYSES = {  # by script, the files that it writes of a run

@@ -19,6 +19,7 @@ FIGURE_TABLES = {
     "fig10": ("runs", "pruning"),
     "fig11": ("theory",),
     "fig12": ("magnitudes",),
+    "trajectory": ("runs", "trajectory", "history"),
     "profiles": ("profiles",),
     "calibration": ("calibration",),
     "confusion": ("confusion",),
@@ -49,6 +50,8 @@ if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
 for figure, method in PRUNED_BY.items():
     if not any(method in methods for methods in METHODS.values()):
         del FIGURE_TABLES[figure]
+if not config["snapshots"]:
+    del FIGURE_TABLES["trajectory"]
 # Tables of ON_DEMAND that claims name, and those that comparisons name.
 CLAIMED = claimed_tables.of_files(CLAIMS)
 ASKED = CLAIMED | claimed_tables.of_content(config["compare"])
@@ -75,9 +78,12 @@ for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
 
 TABLES = [
     *expand(
-        TABLE, table=sorted({t for names in FIGURE_TABLES.values() for t in names})
+        TABLE,
+        table=sorted(
+            {"history"} | {t for names in FIGURE_TABLES.values() for t in names}
+        ),
     ),
-    *expand(TABLE, table=["history", "readings", "table1", "table2", "bounds"]),
+    *expand(TABLE, table=["readings", "table1", "table2", "bounds"]),
     *expand(TABLE, table=["latency"] if CHAINS else []),
     *expand(TABLE, table=["dependence"] if "dependence" in ASKED else []),
     *expand(TABLE, table=["claims", "verdicts"]),

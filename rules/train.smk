@@ -1,7 +1,7 @@
 """Initial networks, networks trained to the stop rule, their ergodic averages and the last iterates of these.
 
 Outputs: initial/<initial network>/weights.safetensors; runs/<run>/converged, last and average.safetensors; training,
-history and averaging.parquet beside them.
+history, trajectory and averaging.parquet beside them.
 """
 
 
@@ -32,6 +32,7 @@ rule train:
     output:
         converged=weights_of("converged", f"{RUN}/converged.safetensors"),
         history=f"{RUN}/history.parquet",
+        trajectory=f"{RUN}/trajectory.parquet",
         row=f"{RUN}/training.parquet",
     log:
         f"{LOGS}/train/{{run}}.log",
@@ -106,13 +107,13 @@ rule collect:
     input:
         parts=per_run(f"{RUN}/{{{{table}}}}.parquet"),
         initial=lambda wildcards: per_initial(f"{INITIAL}/{wildcards.table}.parquet")
-        * (wildcards.table != "history"),
+        * (wildcards.table not in ("history", "trajectory")),
     output:
         TABLE,
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
-        table="history|tails|readings|compression",
+        table="history|trajectory|tails|readings|compression",
     conda:
         "../envs/sgdtails.yaml"
     params:

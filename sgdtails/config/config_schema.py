@@ -118,6 +118,13 @@ def check_together(config: Config) -> None:
             f"config key stop.gate is {stop['gate']}, more than stop.budget, {stop['budget']}: "
             "no run would be looked at before its end; make it smaller."
         )
+    if isinstance(config["snapshots"], list):
+        for iteration in config["snapshots"]:
+            if iteration % stop["gate"]:
+                raise InputError(
+                    f"config key snapshots has {iteration}, which is no multiple of stop.gate, {stop['gate']}: runs are looked at "
+                    "at gates only; give multiples of it."
+                )
     if band[0] >= band[1]:
         raise InputError(f"config key theorems.band is {band}; give the lower quantile first, such as [0.05, 0.95].")
     if alpha[0] > alpha[1]:

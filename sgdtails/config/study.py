@@ -186,6 +186,8 @@ class Study:
         found = self.network(row, sorted(row.keys() - _OWN_COLUMNS)) | {"stop": self.config["stop"]}
         if stage == "average":
             found["average"] = self.config["average"]
+        else:
+            found["snapshots"] = self.config["snapshots"]
         if self.config["device"] != "cpu":
             found["slots"] = self.config["slots"] if slots is None else slots
         return found

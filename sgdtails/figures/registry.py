@@ -10,7 +10,18 @@ import matplotlib
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from sgdtails.figures import audit_figures, comparisons, histograms, kesten, layers, networks, pruning, theory, trust
+from sgdtails.figures import (
+    audit_figures,
+    comparisons,
+    histograms,
+    kesten,
+    layers,
+    networks,
+    pruning,
+    theory,
+    trajectory,
+    trust,
+)
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.theme import STYLE
 from sgdtails.io.storage import atomic
@@ -30,6 +41,7 @@ FIGURES: dict[str, Callable[..., Plot]] = {
     "fig10": partial(pruning.accuracy, method="node"),
     "fig11": theory.factor,
     "fig12": histograms.magnitudes,
+    "trajectory": trajectory.trajectory,
     "profiles": trust.profiles,
     "calibration": trust.calibration,
     "confusion": trust.confusion,

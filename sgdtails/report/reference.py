@@ -39,6 +39,7 @@ A file's metadata names the config, the code digest and the library versions tha
 |---|---|---|
 | [runs](#runs) | run | settings, status (`converged`, `diverged`, `budget`), accuracies, NLLs, tail index, seconds |
 | [history](#history) | run × gate, every 50th | NLL and accuracy on training and test set |
+| [trajectory](#trajectory) | run × iteration × layer × K1 | α̂ with an interval, the published value and κ of weights while they are trained |
 | [tails](#tails) | run × weights × layer × estimator × K1 | α̂ with an interval, the published value, other estimators |
 | [readings](#readings) | run × weights × layer | label of the profile, and the slopes behind it |
 | [profiles](#profiles) | layer × K1 × null | α̂ against K1 beside three nulls, one run per panel |
@@ -214,7 +215,7 @@ def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in part:
         return str(part["const"])
     if "anyOf" in part:
-        return " or ".join(kind(each, definitions) for each in part["anyOf"])
+        return " or ".join(kind(each, definitions) or "mapping" for each in part["anyOf"])
     types = [part["type"]] if isinstance(part["type"], str) else part["type"]
     if types == ["object"]:
         return "" if part.keys() & {"properties", "additionalProperties"} else "mapping"
@@ -246,7 +247,8 @@ def config() -> str:
         value: Any = defaults
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
-        shown = "" if value is None or isinstance(value, dict) else json.dumps(value)
+        section = isinstance(value, dict) and "anyOf" not in part
+        shown = "" if value is None or section else json.dumps(value)
         shown = f"`{shown}`" if 0 < len(shown) <= _WIDEST else "" if not shown else f"`{shown[: _WIDEST - 4]} …`"
         meaning = remarks.get(path) or part.get("description", "")
         cells = [f"`{path}`", kind(part, definitions), shown, meaning]

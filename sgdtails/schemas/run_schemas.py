@@ -105,4 +105,41 @@ SCHEMAS: dict[str, pa.Schema] = {
         TEST_NLL,
         TEST_ACCURACY,
     ),
+    "trajectory": schema(
+        RUN,
+        (
+            "iteration",
+            COUNT,
+            "steps",
+            "SGD steps done at this snapshot (config key snapshots); the last is where training ended",
+        ),
+        *LAYER,
+        ("estimator", TEXT, "", "mmo_multivariate, from one random order, the same for all runs and iterations"),
+        ("k1", COUNT, "observations", "block length; null: the aggregate over all of them"),
+        (
+            "alpha",
+            REAL,
+            "1",
+            "unclipped, from random signs as in table tails; infinite where 1/alpha <= 0; null where the layer has no estimate",
+        ),
+        (
+            "alpha_low",
+            REAL,
+            "1",
+            "lower end of a 95% interval: Student's t over at least 8 blocks, else null; of the aggregate, as long in 1/alpha "
+            "as the median interval over K1",
+        ),
+        ("alpha_high", REAL, "1", "upper end"),
+        ("alpha_published", REAL, "1", "the median over K1 without signs, clipped at 2; aggregates only"),
+        ("observations", COUNT, "observations", "N"),
+        ("dimension", COUNT, "1", "d, numbers in one observation"),
+        ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the observations"),
+        (
+            "kappa",
+            REAL,
+            "1",
+            "kappa of the layer's entries at p = 2 and epsilon = 0.1, as in table compression; aggregates only",
+        ),
+        ("reason", TEXT, "", "why there is no estimate; else null"),
+    ),
 }

@@ -1,7 +1,7 @@
 """Typed settings of training and averaging jobs. No torch: a job whose runs are finished does not import it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -153,6 +153,36 @@ class AveragingSettings:
     until_converged: bool
 
 
+def snapshot_iterations(given: Sequence[int] | Mapping[str, Any], stop: Stop) -> list[int]:
+    """List the iterations at which the tails of a run in training are estimated, as config key ``snapshots`` gives them.
+
+    Parameters
+    ----------
+    given : sequence of int, or mapping
+        The iterations, which are gates. Or ``first`` and ``ratio``: 0, first, ratio*first, and so on, each raised to a gate.
+    stop : Stop
+        The stop rule, which says where the gates are and when a run is over its budget.
+
+    Returns
+    -------
+    list of int
+        The iterations up to the budget, ascending.
+
+    Examples
+    --------
+    >>> stop = Stop(0.05, 1.0, gate=20, budget=200, chance_after=200, chance_accuracy=0.1, history=5)
+    >>> snapshot_iterations({"first": 30, "ratio": 2}, stop), snapshot_iterations([100, 0, 400], stop)
+    ([0, 40, 60, 120], [0, 100])
+    """
+    if not isinstance(given, Mapping):
+        return sorted(iteration for iteration in given if iteration <= stop.budget)
+    found, aim = {0}, float(given["first"])
+    while (iteration := math.ceil(aim / stop.gate) * stop.gate) <= stop.budget:
+        found.add(iteration)
+        aim *= given["ratio"]
+    return sorted(found)
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """All settings that the result of one run depends on.
@@ -173,6 +203,8 @@ class RunSettings:
         In averaging jobs only.
     slots : int, optional
         On a GPU, config key ``slots``: the number of replicas decides the last bits there.
+    snapshots : sequence of int
+        Iterations at which the tails of the run's weights are estimated; in training jobs only.
     """
 
     run: Row
@@ -183,6 +215,7 @@ class RunSettings:
     stop: Stop
     average: AveragingSettings | None = None
     slots: int | None = None
+    snapshots: Sequence[int] = ()
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], run: str) -> Self:
@@ -203,7 +236,9 @@ class RunSettings:
         given = dict(params)
         row = {"run": run, **given.pop("run"), **run_ids.steps(run)}
         average = AveragingSettings(**given.pop("average")) if "average" in given else None
-        return cls(run=row, stop=Stop(**given.pop("stop")), average=average, **given)
+        stop = Stop(**given.pop("stop"))
+        snapshots = snapshot_iterations(given.pop("snapshots", ()), stop)
+        return cls(run=row, stop=stop, average=average, snapshots=snapshots, **given)
 
     @property
     def step_size(self) -> float:

@@ -71,6 +71,8 @@ def _train(
         for name, (arrays, record) in todo.items()
     ]
     stop = context.settings.stop
-    task = Task(context.train, context.test, context.batch_size, stop, initial_weights)
+    snapshots = context.settings.snapshots
+    layers = storage.read_record(next(iter(initial.values())))["layers"] if snapshots else None
+    task = Task(context.train, context.test, context.batch_size, stop, initial_weights, snapshots, layers)
     with checkpointer:
         Trainer(context.engines(slots, len(runs)), task, checkpointer, Progress(stop.budget)).train(runs)

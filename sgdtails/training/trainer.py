@@ -17,7 +17,7 @@ from sgdtails.data.datasets import Split
 from sgdtails.errors import Interrupted
 from sgdtails.runtime import devices
 from sgdtails.runtime.progress import Progress
-from sgdtails.training import evaluation
+from sgdtails.training import evaluation, snapshots
 from sgdtails.training.batch_sampler import BatchSampler
 from sgdtails.training.checkpointer import Checkpointer, ResumableRun
 from sgdtails.training.convergence import ConvergenceCheck, max_input_norm
@@ -47,6 +47,8 @@ class Run(ResumableRun):
         What the engine has last returned; None while a replica holds newer weights. At the end, the weights.
     history : list of dict
         Rows of the run's history.
+    trajectory : list of dict
+        Rows of its table ``trajectory``: tails of its weights at snapshots.
     seconds : float
         Wall time, shared between runs that train side by side.
     outcome : dict, optional
@@ -54,7 +56,7 @@ class Run(ResumableRun):
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("state",)
-    FIELDS: ClassVar[tuple[str, ...]] = ("iteration", "gated", "history", "seconds", "outcome")
+    FIELDS: ClassVar[tuple[str, ...]] = ("iteration", "gated", "history", "trajectory", "seconds", "outcome")
 
     name: str
     step_size: float
@@ -63,6 +65,7 @@ class Run(ResumableRun):
     gated: int = -1
     state: State | None = None
     history: list[Row] = field(default_factory=list)
+    trajectory: list[Row] = field(default_factory=list)
     seconds: float = 0.0
     outcome: Row | None = None
 
@@ -81,6 +84,10 @@ class Task:
         The stop rule.
     initial : callable
         Returns the initial weights for a seed; they are not changed.
+    snapshots : sequence of int
+        Iterations at which the tails of the weights are estimated, all of them gates. If there are any, so they are where a run ends.
+    layers : sequence of str, optional
+        Names of the weights that are layers, in order; without it all of two or more dimensions are.
     """
 
     train: Split
@@ -88,6 +95,8 @@ class Task:
     batch_size: int
     stop: Stop
     initial: Callable[[int], State]
+    snapshots: Sequence[int] = ()
+    layers: Sequence[str] | None = None
 
 
 @dataclass
@@ -214,6 +223,7 @@ class Trainer:
                         self._progress.report(run.name, run.iteration)
                     else:
                         self._judge(engine, index, replicas[index])
+                    self._take_snapshot(engine, index, run)
                 run.gated = run.iteration
                 if run.outcome:
                     self._charge()
@@ -243,6 +253,13 @@ class Trainer:
             run.state = weights_only(engine.get(index))
             ended = {"status": status, "iterations": run.iteration, "device": devices.describe(engine.device)}
             run.outcome = ended | measured
+
+    def _take_snapshot(self, engine: Engine, index: int, run: Run) -> None:
+        """Estimate the tails of a run's weights if a snapshot is due; nothing else of the run changes."""
+        due = self._task.snapshots
+        if due and (run.outcome or run.iteration in due):
+            rows = snapshots.per_layer(engine.weights(index), self._task.layers)
+            run.trajectory += ({"iteration": run.iteration, **row} for row in rows)
 
     def _network(self, engine: Engine, index: int) -> Network:
         return stoppable(engine.network(index), lambda: self._checkpointer.interrupted)

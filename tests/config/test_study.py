@@ -32,8 +32,9 @@ def test_the_number_of_slots_counts_on_a_gpu_only(study):
 
 def test_averaging_depends_on_the_stop_rule_too(study):
     (row, *_) = study.runs.values()
-    more = {"average": study.config["average"]}
-    assert study.steps(row, "average") == study.steps(row, "train") | more
+    train, average = study.steps(row, "train"), study.steps(row, "average")
+    assert train.pop("snapshots") == study.config["snapshots"]
+    assert average == train | {"average": study.config["average"]}
 
 
 def test_only_methods_that_have_ratios_count(study):

@@ -73,6 +73,7 @@ def jobs(study: Study) -> dict[str, dict]:
             "output": {
                 "converged": "converged.safetensors",
                 "history": "history.parquet",
+                "trajectory": "trajectory.parquet",
                 "row": "training.parquet",
             },
             "params": {"settings": json.dumps(settings)},

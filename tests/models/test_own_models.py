@@ -226,6 +226,7 @@ def study(tmp_path_factory):
     job("initial", start, Files(**dataset), weights=weights["initial"])
     stop = STOP | {"train_nll": 5.0, "train_accuracy": 0.0}  # converged at once
     outputs = {"converged": weights["converged"], "history": parquet("history"), "row": parquet("training")}
+    outputs["trajectory"] = parquet("trajectory")
     job("train", common | {"stop": stop}, Files(**dataset, initial=weights["initial"]), **outputs)
     average = common | {"average": {"burn_in": 2, "length": 3, "until_converged": True}, "stop": stop}
     outputs = {"last": weights["last"], "average": weights["average"], "row": parquet("averaging")}

@@ -87,10 +87,11 @@ def train_runs(
     stop: Stop = STOP,
     checkpointer: MemoryCheckpointer[trainer.Run] | None = None,
     sgd: SGDSettings = PLAIN_SGD,
+    snapshots: tuple[int, ...] = (),
 ) -> dict[str, trainer.Run]:
     """Train runs on digits; the ended runs by name."""
     checkpointer = checkpointer or MemoryCheckpointer()
-    task = trainer.Task(*digits[1:], 50, stop, partial(_state, digits, model))
+    task = trainer.Task(*digits[1:], 50, stop, partial(_state, digits, model), snapshots)
     engines = engines_of(digits, model, replicas, sgd)
     trainer.Trainer(engines, task, checkpointer, Progress(stop.budget)).train(runs)
     return checkpointer.finished
@@ -146,7 +147,8 @@ def same_bytes(one: State, other: State) -> bool:
 def assert_equal(one: trainer.Run | average_run.Average, other: trainer.Run | average_run.Average) -> None:
     """Two ended runs are equal, to the last bit."""
     assert one.outcome == other.outcome
-    assert getattr(one, "history", None) == getattr(other, "history", None)
+    for rows in ("history", "trajectory"):
+        assert getattr(one, rows, None) == getattr(other, rows, None)
     for group in one.ARRAYS:
         assert same_bytes(getattr(one, group) or {}, getattr(other, group) or {})
 

@@ -53,7 +53,9 @@ def job(folder, *runs):
         script("initial").main(smk)
     columns = {"dataset": "digits", "model": "m", "batch_size": 50} | PLAIN
     common = {"run": columns, "model": spec, "device": "cpu", "precision": "fp32", "threads": 1, "stop": STOP}
+    common["snapshots"] = [0, 5]
     names = {"converged": "converged.safetensors", "history": "history.parquet", "row": "training.parquet"}
+    names["trajectory"] = "trajectory.parquet"
     smk.input = Files(dataset=str(dataset), initial=initial)
     smk.output = Files(**{short: [str(folder / "runs" / run / name) for run in runs] for short, name in names.items()})
     smk.params = SimpleNamespace(settings=json.dumps(common), code="c")
@@ -73,7 +75,7 @@ def test_a_job_that_waited_for_one_that_outlived_its_driver_does_not_train_again
     train, smk = script("train"), job(tmp_path, *RUNS)
     train.main(smk)
     before = contents(tmp_path)
-    assert len(before) == 6
+    assert len(before) == 8
 
     def refuse(*_, **__):
         raise AssertionError("trained again")
@@ -98,6 +100,36 @@ def test_runs_of_one_job_are_those_of_jobs_of_their_own(tmp_path):
     assert all(done.has("train", depends, run) for run in RUNS)
 
 
+def test_an_interrupted_job_goes_on_to_the_same_trajectory(tmp_path, monkeypatch, handlers):
+    """To the byte: the checkpoint, at the second of three gates, has the rows of the snapshots before it."""
+    for run in RUNS:
+        script("train").main(job(tmp_path / "whole", run))
+        gates = []
+
+        def due(self, gates=gates):
+            gates.append(self)
+            self.interrupted = len(gates) == 2
+            return False
+
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            patch.setattr(FileCheckpointer, "due", due)
+            script("train").main(job(tmp_path / "again", run))
+        (checkpoint,) = (tmp_path / "again/checkpoints/train" / run).glob("*/*.safetensors")
+        assert [row["iteration"] for row in storage.read_record(checkpoint)["trajectory"] if row["k1"] is None] == [
+            0,
+            0,
+            5,
+            5,
+        ]
+        script("train").main(job(tmp_path / "again", run))
+        one, other = (tmp_path / way / "runs" / run / "trajectory.parquet" for way in ("whole", "again"))
+        assert one.read_bytes() == other.read_bytes()
+        rows = parquet.read(one).to_pylist()
+        assert [(row["run"], row["iteration"]) for row in rows if row["k1"] is None] == [
+            (run, i) for i in (0, 0, 5, 5, 10, 10)
+        ]
+
+
 def test_a_run_has_its_files_as_soon_as_it_has_ended(tmp_path, monkeypatch):
     """Also those that an earlier job has ended, which was killed before its last run had."""
     seen, written = [], parquet.write
@@ -115,7 +147,7 @@ def test_a_run_has_its_files_as_soon_as_it_has_ended(tmp_path, monkeypatch):
     assert len(seen[0]) == 1
     monkeypatch.setattr(parquet, "write", written)
     script("train").main(job(tmp_path, *RUNS))
-    assert len(contents(tmp_path)) == 6
+    assert len(contents(tmp_path)) == 8
     assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.workflow.conftest import TINY, edited
 
-FIGURES = {"figure": 17}  # the tiny study has no convolutions, hence no figure 6
+FIGURES = {"figure": 18}  # the tiny study has no convolutions, hence no figure 6
 
 
 def several(*stages):
@@ -28,14 +28,14 @@ RUNS = {
     "profiles": 1,
     "pruning": 1,
     "claims": 1,
-    "figure": 9,
+    "figure": 10,
 }
 TRAINED_TAILS = RUNS | several("tails", "bounds") | {"collect": 2, "collect_theory": 1}
 TAILS = TRAINED_TAILS | {"initial_tails": 1}
 AFTER_TRAINING = TRAINED_TAILS | several("prune", "compression", "perturbation")
-AFTER_TRAINING |= {"collect": 3, "collect_theory": 2, "figure": 10}
+AFTER_TRAINING |= {"collect": 3, "collect_theory": 2, "figure": 11}
 AVERAGE = AFTER_TRAINING | several("average")
-TRAIN = AVERAGE | several("train") | {"collect": 4}
+TRAIN = AVERAGE | several("train") | {"collect": 5}
 INITIAL = TRAIN | {"initial": 1, "initial_tails": 1, "initial_compression": 1, "initial_prune": 1}
 SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "kesten": 1}
 COMPRESSION = several("compression") | {"initial_compression": 1, "collect": 1, "claims": 1, "figure": 1}
@@ -45,7 +45,7 @@ PRUNE = several("prune", "bounds", "perturbation") | {
 }
 PRUNED = several("prune") | {"initial_prune": 1, "pruning": 1, "claims": 1, "figure": 4}
 RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
-LABELLED = {"figure": 10}  # all that name networks: nothing else depends on a label
+LABELLED = {"figure": 11}  # all that name networks: nothing else depends on a label
 CLIP = ("sgdtails/tail_index/mmo.py", "CLIP = 2.0", "CLIP = 1.9")  # an edit of code
 CLIPPED = TAILS | SIMULATED | FIGURES | {"verdicts": 1}
 
@@ -95,6 +95,7 @@ def test_edits_of_code(finished, file, old, new, jobs):
     ("key", "value", "jobs"),
     [
         (("stop", "budget"), 5000, TRAIN),
+        (("snapshots", "ratio"), 3, TRAIN),
         (("models", "fcn4"), {"fcn": [16, 16], "init": {"linear": "kaiming_normal"}}, INITIAL),
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
@@ -136,6 +137,10 @@ def test_edits_of_the_config(finished, key, value, jobs):
     assert finished.planned(config) == jobs
 
 
+def test_without_snapshots_there_is_no_trajectory(finished):
+    assert finished.planned(TINY | {"snapshots": []}) == TRAIN | {"collect": 4, "figure": 10}
+
+
 def test_a_process_of_its_own_plans_the_same(finished):
     with edited(finished, *CLIP):
         assert finished.planned(TINY, warm=False) == CLIPPED
@@ -153,9 +158,9 @@ def test_a_new_row_trains_one_run(finished):
         "claims": 1,
         "prune": 1,
         "paper_table": 2,
-        "collect": 4,
+        "collect": 5,
         "collect_theory": 2,
-        "figure": 10,
+        "figure": 11,
     }
     assert finished.planned(config) == dict.fromkeys(one, 1) | more
 
@@ -222,7 +227,7 @@ def test_without_snakemakes_notes_edits_rerun_the_same_and_nothing_else_but_figu
     assert planned["nothing"] == FIGURES
     assert planned["averages"] == AVERAGE | FIGURES
     # Tables of three runs are none of two.
-    assert {"runs": 1, "collect": 4, "collect_theory": 2, "pruning": 1, "claims": 1}.items() <= planned["fewer"].items()
+    assert {"runs": 1, "collect": 5, "collect_theory": 2, "pruning": 1, "claims": 1}.items() <= planned["fewer"].items()
     made = ("initial", "train", "average", "tails", "prune", "bounds", "calibration", "synthetic", "kesten")
     assert not [rule for rule in planned["fewer"] if rule.startswith(made)]
     assert planned["data"] == {"dataset": 1, **INITIAL, **FIGURES}

@@ -65,6 +65,25 @@ def test_tails_cover_weights_layers_and_estimators(finished):
     assert len([row for row in one if row["k1"] is None]) == 3 * len(layer_tails.NAMES)
 
 
+def test_trajectories_lead_from_the_initial_weights_to_those_where_training_ended(finished):
+    rows = tables.read(results(finished) / "tables/trajectory.parquet").to_pylist()
+    runs = {row["run"]: row for row in tables.read(results(finished) / "tables/runs.parquet").to_pylist()}
+    assert list(dict.fromkeys(row["run"] for row in rows)) == list(runs)
+    for run, row in runs.items():
+        own = [each for each in rows if each["run"] == run]
+        due = [iteration for iteration in (0, 200, 400, 800, 1600, 3200) if iteration < row["iterations"]]
+        assert list(dict.fromkeys(each["iteration"] for each in own)) == [*due, row["iterations"]]
+        assert {each["layer_name"] for each in own} == {"fc1", "fc2", "head"}
+    tails = tables.read(results(finished) / "tables/tails.parquet").to_pylist()
+    (tail,) = (
+        row["log_norm_dispersion"]
+        for row in tails
+        if (row["run"], row["weights"], row["layer"]) == (rows[0]["run"], "initial", 0)
+        if (row["estimator"], row["k1"]) == ("mmo_multivariate", None)
+    )
+    assert rows[0]["log_norm_dispersion"] == pytest.approx(tail, rel=1e-6)
+
+
 def test_pruning_covers_runs_methods_and_ratios(finished, config):
     rows = tables.read(results(finished) / "tables/pruning.parquet").to_pylist()
     good, also_good, diverged = (f"fcn4-digits-b50-lr{step}-s0" for step in ("0.1", "0.3", "1000000"))
@@ -120,7 +139,7 @@ def test_tables_1_and_2(finished):
 
 def test_make_figures_redraws_and_touches_nothing_else(finished):
     arguments = ("--forcerun", "figure", "--allowed-rules", "figure", "figures", "--")
-    assert finished.planned(TINY, *arguments, "figures") == {"figure": 17, "figures": 1}
+    assert finished.planned(TINY, *arguments, "figures") == {"figure": 18, "figures": 1}
     before = {path: path.stat().st_mtime_ns for path in results(finished).rglob("*.*")}
     result = finished.run(TINY, *arguments, "results/tiny/figures/fig01.pdf")
     assert result.returncode == 0, result.stdout
@@ -160,7 +179,7 @@ def test_weights_of_another_model_name_file_and_layer(finished, tmp_path):
 
 def test_figures_are_there_and_nothing_is_left_over(finished):
     names = [f"fig{number:02d}" for number in range(1, 13) if number != 6]
-    for name in (*names, "profiles", "calibration", "confusion", "kesten", "theorems", "perturbation"):
+    for name in (*names, "trajectory", "profiles", "calibration", "confusion", "kesten", "theorems", "perturbation"):
         with Image.open(results(finished) / f"figures/{name}.png") as picture:
             assert picture.width > 900
         assert (results(finished) / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")

@@ -52,6 +52,8 @@ def _write(
     storage.save_arrays(run.output.converged, select_group(arrays, "state"), provenance | state)
     history = ({"run": name} | gate for gate in record["history"])
     parquet.write(run_schemas.SCHEMAS["history"], history, run.output.history, provenance=provenance)
+    trajectory = ({"run": name} | row for row in record["trajectory"])
+    parquet.write(run_schemas.SCHEMAS["trajectory"], trajectory, run.output.trajectory, provenance=provenance)
     eta_over_b = {"eta_over_b": row["step_size"] / row["batch_size"]}
     rows = [row | outcome | eta_over_b | {"precision": settings[name].precision, "seconds": record["seconds"]}]
     parquet.write(run_schemas.SCHEMAS["training"], rows, run.output.row, provenance=provenance)

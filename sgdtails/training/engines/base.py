@@ -48,6 +48,9 @@ class Engine(Protocol):
     def get(self, replica: int) -> State:
         """Return a copy, on the CPU, of all that a replica needs to go on: weights, velocities, state of the noise."""
 
+    def weights(self, replica: int) -> dict[str, Tensor]:
+        """Return a replica's weights and buffers by name, on its device, not copied: the next step changes them."""
+
     def move(self, source: int, target: int) -> None:
         """Copy all that a replica holds to another one, on the device. The caller then clears ``source`` or refills it."""
 

@@ -89,6 +89,10 @@ class ModuleEngine:
         state = models.state(self._model)
         return state | self._sgd_update.get(replica) if self._sgd_update else state
 
+    def weights(self, replica: int) -> dict[str, Tensor]:
+        """Return the module's weights and buffers by name, not copied."""
+        return {name: value.detach() for name, value in self._model.state_dict().items()}
+
     def move(self, source: int, target: int) -> None:
         """Do nothing: there is one replica."""
 

@@ -105,6 +105,10 @@ class StackedMLPEngine:
         state = {n: models.copied(w[replica]) for n, w in zip(self._names, self._weights, strict=True)}
         return state | self._sgd_update.get(replica) if self._sgd_update else state
 
+    def weights(self, replica: int) -> dict[str, Tensor]:
+        """Return the weights of a replica by name, not copied."""
+        return {name: weight[replica] for name, weight in zip(self._names, self._weights, strict=True)}
+
     def move(self, source: int, target: int) -> None:
         """Copy all that a replica holds to another one."""
         for stacked in (*self._weights, self._scales, *(self._sums or ())):
