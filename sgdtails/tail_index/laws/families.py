@@ -36,6 +36,8 @@ class Law:
         Labels of the laws that are special or limiting cases of this one.
     low, high : float
         Ends of the range of `inner`; not-a-number for a law without a shape.
+    limits : tuple of float
+        What the ends of the range stand for, as shapes: the end of an interval that reaches them.
     inner, outer : callable
         From the shape to the number that is optimised, and back.
     tail_index : callable
@@ -51,6 +53,7 @@ class Law:
     special: tuple[str, ...] = ()
     low: float = math.nan
     high: float = math.nan
+    limits: tuple[float, float] = (0.0, math.inf)
     inner: Callable[[float], float] = math.log
     outer: Callable[[float], float] = math.exp
     tail_index: Callable[[float], float] = lambda shape: math.inf
@@ -243,6 +246,7 @@ STABLE = Law(
     *("stable", "stable", _stable, _stable_draw, ("gaussian",)),
     low=_stable_inner(stable_density.LOWEST),
     high=_stable_inner(stable_density.HIGHEST),
+    limits=(stable_density.LOWEST, 2.0),
     inner=_stable_inner,
     outer=_stable_outer,
     tail_index=_index,
@@ -254,6 +258,7 @@ ELLIPTICAL_STABLE = Law(
     *("elliptical_stable", "elliptical-stable", _stable, _stable_draw, ("gaussian",)),
     low=_stable_inner(elliptical.LOWEST),
     high=_stable_inner(elliptical.HIGHEST),
+    limits=(elliptical.LOWEST, 2.0),
     inner=_stable_inner,
     outer=_stable_outer,
     tail_index=_index,

@@ -135,12 +135,14 @@ class Fit:
         return _densities(self.law, norms, math.log(self.scale[0]), self.shape[0])
 
 
-def fit(law: Law, norms: Norms, *, intervals: bool = True, start: tuple[float, float] | None = None) -> Fit:
+def fit(
+    law: Law, norms: Norms, *, intervals: bool = True, start: tuple[float, float] | None = None, precise: float = 1e-14
+) -> Fit:
     """Fit a law by maximum likelihood.
 
     The interval of the scale comes from the observed information, and so does that of the shape where it is narrow; a wide one is
-    where the profile of the log-likelihood is within 1.92 of its largest value. Rows count as independent. An end of the shape's
-    range is the end of an interval that reaches it, infinite for degrees of freedom and the like.
+    where the profile of the log-likelihood is within 1.92 of its largest value. Rows count as independent. An interval that reaches
+    the end of the shape's range ends in the limit that the end stands for, such as infinite degrees of freedom.
 
     Parameters
     ----------
@@ -152,6 +154,8 @@ def fit(law: Law, norms: Norms, *, intervals: bool = True, start: tuple[float, f
         False: parameters alone, and their intervals are not-a-number.
     start : tuple of float, optional
         Scale and shape to search from; without it several shapes are tried.
+    precise : float
+        The search ends when the log-likelihood per weight grows by less than this share of itself.
 
     Returns
     -------
@@ -169,7 +173,7 @@ def fit(law: Law, norms: Norms, *, intervals: bool = True, start: tuple[float, f
     if not law.shaped:
         log_scale, inner = _closed_scale(law, norms), math.nan
     else:
-        log_scale, inner = _search(law, norms, start)
+        log_scale, inner = _search(law, norms, start, precise)
     shape = law.outer(inner) if law.shaped else math.nan
     mean = _mean(law, norms, log_scale, shape)
     bic = -2 * mean * norms.weights + law.parameters * math.log(norms.weights)
@@ -197,7 +201,7 @@ def _closed_scale(law: Law, norms: Norms) -> float:
     return math.log(float(norms.ends[-1]) * (1 + 1e-12))  # uniform: the largest magnitude
 
 
-def _search(law: Law, norms: Norms, start: tuple[float, float] | None) -> tuple[float, float]:
+def _search(law: Law, norms: Norms, start: tuple[float, float] | None, precise: float) -> tuple[float, float]:
     from scipy.optimize import minimize
 
     def loss(point: Floats) -> float:
@@ -213,7 +217,7 @@ def _search(law: Law, norms: Norms, start: tuple[float, float] | None) -> tuple[
     else:
         first = math.log(start[0]), min(max(law.inner(start[1]), law.low), law.high)
     ends = [(None, None), (law.low, law.high)]
-    options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 200}
+    options = {"ftol": precise, "gtol": 1e-9, "maxiter": 200}
     found = minimize(loss, [first[0] - unit, first[1]], method="L-BFGS-B", bounds=ends, options=options)
     return unit + float(found.x[0]), float(found.x[1])
 
@@ -248,7 +252,8 @@ def _intervals(
     low, high = inner - errors[1], inner + errors[1]
     if errors[1] > NORMAL * _QUADRATIC or high > law.high or low < law.low:
         low, high = (_profile_end(law, norms, log_scale, inner, side, errors[1]) for side in (-1, 1))
-    return of_scale, (law.outer(low), law.outer(high))
+    ends = law.limits[0] if low <= law.low else law.outer(low), law.limits[1] if high >= law.high else law.outer(high)
+    return of_scale, ends
 
 
 def _information(law: Law, norms: Norms, log_scale: float, inner: float) -> Floats:
