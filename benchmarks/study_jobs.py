@@ -100,7 +100,12 @@ def _inputs(plan: Plan, run: str, name: str) -> Files:
     """Return what the rule of an analysis has as inputs."""
     trained = f"{plan.config['pruning']['weights']}.safetensors"
     rows = ("training", "averaging")
-    needs = {"tails": ("trained", "average"), "compression": ("trained",), "dependence": ("average",)}
+    needs = {
+        "tails": ("trained", "average"),
+        "laws": ("trained", "average"),
+        "compression": ("trained",),
+        "dependence": ("average",),
+    }
     needs |= {"errors": ("trained", "tails"), "perturbation": ("dataset", "trained", *rows)}
     needs |= {"bounds": ("dataset", "trained", "tails", *rows)}
     paths = {file: plan.path(run, f"{file}.parquet") for file in (*rows, "tails")}
@@ -118,6 +123,7 @@ def _settings(plan: Plan, run: str, name: str, *, initial: bool) -> Settings:
     of_pruning = {"ratios": config["pruning"]["layer_magnitude"]["ratios"], "exempt": plan.study.exempt[row["model"]]}
     found: dict[str, Settings] = {
         "tails": {**kind, **config["tails"]},
+        "laws": {**kind, "centring": config["tails"]["centring"], **config["laws"]},
         "compression": {**kind, **centring, **config["compression"]},
         "dependence": {**config["dependence"], "centring": config["tails"]["centring"]},
         "errors": {**kind, **centring, **config["errors"], "index": config["index"]},

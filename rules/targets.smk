@@ -18,8 +18,11 @@ FIGURE_TABLES = {
     "fig11": ("theory",),
     "fig12": ("magnitudes",),
     "profiles": ("profiles",),
+    "laws": ("runs", "laws"),
+    "lawfits": ("histograms", "laws"),
     "calibration": ("calibration",),
     "confusion": ("confusion",),
+    "labels": ("labels",),
     "kesten": ("kesten",),
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
@@ -57,7 +60,7 @@ if "errors" not in ASKED:
 FIGURE_SETTINGS = {
     figure: {"index": config["index"]}
     for figure, names in FIGURE_TABLES.items()
-    if "runs" in names and figure != "errors"
+    if "runs" in names and figure not in ("errors", "laws")
 }
 FIGURE_SETTINGS["fig07"]["weights"] = config["pruning"]["weights"]
 for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
@@ -76,7 +79,7 @@ TABLES = [
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
-SIMULATED = ["calibration", "confusion", "kesten", "theorems"]
+SIMULATED = ["calibration", "confusion", "labels", "kesten", "theorems"]
 SIMULATIONS = [
     *expand(TABLE, table=[*SIMULATED, "verdicts", "synthetic", "magnitudes", "theory"]),
     *expand(

@@ -112,7 +112,7 @@ rule collect:
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
-        table="history|tails|readings|compression",
+        table="history|tails|readings|laws|compression",
     conda:
         "../envs/sgdtails.yaml"
     params:

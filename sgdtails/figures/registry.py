@@ -10,7 +10,18 @@ import matplotlib
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from sgdtails.figures import audit_figures, comparisons, histograms, kesten, layers, networks, pruning, theory, trust
+from sgdtails.figures import (
+    audit_figures,
+    comparisons,
+    histograms,
+    kesten,
+    laws,
+    layers,
+    networks,
+    pruning,
+    theory,
+    trust,
+)
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.theme import STYLE
 from sgdtails.io.storage import atomic
@@ -32,6 +43,9 @@ FIGURES: dict[str, Callable[..., Plot]] = {
     "profiles": trust.profiles,
     "calibration": trust.calibration,
     "confusion": trust.confusion,
+    "laws": laws.shares,
+    "lawfits": laws.fits,
+    "labels": laws.labels,
     "kesten": kesten.kesten,
     "theorems": theory.theorems,
     "perturbation": theory.perturbation,

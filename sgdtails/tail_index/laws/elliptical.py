@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from sgdtails.arrays import Floats
+from sgdtails.tail_index.laws.stable_density import at_shape
 
 LOWEST, HIGHEST = 0.8, 2 - 1e-4  # tail indices in the table of elliptical stable laws
 _ALPHA_STEP, _SHAPE_STEP = 0.04, 0.15  # of alpha in it, and of log(2 - alpha) near 2
 _BELOW, _ABOVE = 4.0, 11.0  # reach of the table in q on both sides of log(d/2), where rows of scale 1 lie
 _AT_ONCE = 32  # arguments
 _ANGLES = 64  # nodes over Kanter's angle
-_NORMAL_NODES = 24  # over a lognormal scale
+_NODES = np.polynomial.hermite_e.hermegauss(24)  # over a lognormal scale
 
 
 def stable_log_density(q: Floats, alpha: float, dimension: int) -> Floats:
@@ -51,7 +52,7 @@ def stable_log_density(q: Floats, alpha: float, dimension: int) -> Floats:
     middle = math.log(dimension / 2)
     low, high = middle - _BELOW, middle + _ABOVE
     shape = math.log(2 - min(max(alpha, LOWEST), HIGHEST))
-    found = _table(dimension)(shape, np.clip(q, low, high), grid=False)
+    found = at_shape(_table(dimension), shape, np.clip(q, low, high))
     # Densities of r tend to a constant below, and to a power law above.
     return np.asarray(found + dimension / 2 * np.minimum(q - low, 0) - alpha / 2 * np.maximum(q - high, 0))
 
@@ -270,7 +271,7 @@ def lognormal_log_density(q: Floats, spread: float, dimension: int) -> Floats:
         if np.abs(step).max() < 1e-10:
             break
     deviation = 1 / np.sqrt(np.exp(q - y) + 1 / variance)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NORMAL_NODES)
+    nodes, weights = _NODES
     at = y[:, None] + deviation[:, None] * nodes
     logs = half * (q[:, None] - at) - np.exp(q[:, None] - at) - at**2 / (2 * variance) + nodes**2 / 2 + np.log(weights)
     constant = -gammaln(half) - math.log(2 * math.pi * variance) / 2

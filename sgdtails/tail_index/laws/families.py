@@ -234,9 +234,7 @@ GENERALISED_NORMAL = Law(
     closed=_generalised_normal_closed,
 )
 _T = (_t, _t_draw, ("gaussian",), math.log(0.3))
-STUDENT_T = Law(
-    "student_t", "student-t", *_T, high=math.log(1e4), tail_index=_index, closed=_t_closed
-)
+STUDENT_T = Law("student_t", "student-t", *_T, high=math.log(1e4), tail_index=_index, closed=_t_closed)
 NORMAL_INVERSE_GAUSSIAN = Law(
     *("normal_inverse_gaussian", "normal-inverse-gaussian", _inverse_gaussian, _inverse_gaussian_draw, ("gaussian",)),
     low=math.log(1e-3),
@@ -251,9 +249,7 @@ STABLE = Law(
     outer=_stable_outer,
     tail_index=_index,
 )
-MULTIVARIATE_T = Law(
-    "multivariate_t", "multivariate-t", *_T, high=math.log(1e6), tail_index=_index, closed=_t_closed
-)
+MULTIVARIATE_T = Law("multivariate_t", "multivariate-t", *_T, high=math.log(1e6), tail_index=_index, closed=_t_closed)
 ELLIPTICAL_STABLE = Law(
     *("elliptical_stable", "elliptical-stable", _stable, _stable_draw, ("gaussian",)),
     low=_stable_inner(elliptical.LOWEST),

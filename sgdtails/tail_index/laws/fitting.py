@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sgdtails.arrays import AnyArray, Floats
+from sgdtails.tail_index.laws import newton
 from sgdtails.tail_index.laws.families import Law
 
 EXACT = 16_384  # norms of which each is used by itself
@@ -14,7 +15,7 @@ DROP = 1.9207294  # half the 95% quantile of chi-squared with one degree of free
 NORMAL = 1.959964  # 97.5% quantile of the normal law
 _QUADRATIC = 0.1  # standard error of log shape up to which its interval needs no profile
 _STARTS = 6  # shapes from which the search starts
-_STEP = 1e-3  # of parameters, in the observed information
+_FAR = 30.0  # of the log scale, from a first guess
 _CHUNK = 2**18  # norms at a time
 
 
@@ -136,7 +137,7 @@ class Fit:
 
 
 def fit(
-    law: Law, norms: Norms, *, intervals: bool = True, start: tuple[float, float] | None = None, precise: float = 1e-14
+    law: Law, norms: Norms, *, intervals: bool = True, start: tuple[float, float] | None = None, precise: float = 1e-12
 ) -> Fit:
     """Fit a law by maximum likelihood.
 
@@ -155,7 +156,7 @@ def fit(
     start : tuple of float, optional
         Scale and shape to search from; without it several shapes are tried.
     precise : float
-        The search ends when the log-likelihood per weight grows by less than this share of itself.
+        The search ends when its next step would raise the log-likelihood per weight by less.
 
     Returns
     -------
@@ -202,24 +203,23 @@ def _closed_scale(law: Law, norms: Norms) -> float:
 
 
 def _search(law: Law, norms: Norms, start: tuple[float, float] | None, precise: float) -> tuple[float, float]:
-    from scipy.optimize import minimize
+    """Find the best log scale and inner shape."""
 
     def loss(point: Floats) -> float:
         return -_mean(law, norms, unit + point[0], law.outer(float(point[1])))
 
     unit = 0.5 * math.log(float(np.average(norms.values**2, weights=norms.counts)) / norms.dimension)
-    middle = np.interp(norms.rows / 2, np.cumsum(norms.counts), norms.values)
-    unit = math.log(float(middle) / math.sqrt(norms.dimension)) if middle > 0 else unit
+    middle = float(np.interp(norms.rows / 2, np.cumsum(norms.counts), norms.values))
+    unit = math.log(middle / math.sqrt(norms.dimension)) if middle > 0 else unit
     if start is None:
         inner = np.linspace(law.low, law.high, _STARTS + 2)[1:-1]
         firsts = [(_scale(law, norms, unit, law.outer(each)), each) for each in inner]
         first = min(firsts, key=lambda each: loss(np.array([each[0] - unit, each[1]])))
     else:
-        first = math.log(start[0]), min(max(law.inner(start[1]), law.low), law.high)
-    ends = [(None, None), (law.low, law.high)]
-    options = {"ftol": precise, "gtol": 1e-9, "maxiter": 200}
-    found = minimize(loss, [first[0] - unit, first[1]], method="L-BFGS-B", bounds=ends, options=options)
-    return unit + float(found.x[0]), float(found.x[1])
+        first = math.log(start[0]), law.inner(start[1])
+    low, high = np.array([[-_FAR, law.low], [_FAR, law.high]])
+    found = newton.minimise(loss, np.array([first[0] - unit, first[1]]), low, high, precise)
+    return unit + float(found[0]), float(found[1])
 
 
 def _scale(law: Law, norms: Norms, start: float, shape: float, precise: float = 0.02) -> float:
@@ -257,23 +257,15 @@ def _intervals(
 
 
 def _information(law: Law, norms: Norms, log_scale: float, inner: float) -> Floats:
-    """Compute the observed information of log scale and inner shape, from central differences."""
-    count = law.parameters
-    point = np.array([log_scale, inner])[:count]
+    """Compute the observed information of log scale and inner shape."""
+    point = np.array([log_scale, inner])[: law.parameters]
     if law.shaped:
-        point[1] = min(max(inner, law.low + _STEP), law.high - _STEP)
+        point[1] = min(max(inner, law.low + newton.STEP), law.high - newton.STEP)
 
-    def mean(at: Floats) -> float:
-        return _mean(law, norms, at[0], law.outer(at[1]) if law.shaped else math.nan)
+    def loss(at: Floats) -> float:
+        return -_mean(law, norms, at[0], law.outer(float(at[1])) if law.shaped else math.nan) * norms.weights
 
-    found = np.empty((count, count))
-    steps = np.eye(count) * _STEP
-    for i in range(count):
-        for j in range(i + 1):
-            signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-            change = sum(a * b * mean(point + a * steps[i] + b * steps[j]) for a, b in signs)
-            found[i, j] = found[j, i] = -change / (4 * _STEP**2) * norms.weights
-    return found
+    return newton.derivatives(loss, point, loss(point))[1]
 
 
 def _profile_end(law: Law, norms: Norms, log_scale: float, inner: float, side: int, error: float) -> float:

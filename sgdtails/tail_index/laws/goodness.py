@@ -92,9 +92,7 @@ def bootstrap(of: str, fitted: Fit, norms: Norms, *, replicates: int, seed: int)
 
 
 @lru_cache(4096)
-def _null(
-    of: str, name: str, inner: float | None, rows: int, dimension: int, replicates: int, seed: int
-) -> Floats:
+def _null(of: str, name: str, inner: float | None, rows: int, dimension: int, replicates: int, seed: int) -> Floats:
     """Draw distances under a law."""
     law = BY_NAME[of, name]
     shape = math.nan if inner is None else law.outer(inner)

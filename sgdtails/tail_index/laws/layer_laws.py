@@ -193,7 +193,9 @@ def _rows(of: str, fits: list[Fit], norms: Norms, part: Norms, how: Settings, se
             "observations": norms.rows,
             "dimension": norms.dimension,
             **dict(zip(("scale", "scale_low", "scale_high"), each.scale, strict=True)),
-            **{key: _number(value) for key, value in zip(("shape", "shape_low", "shape_high"), each.shape, strict=True)},
+            **{
+                key: _number(value) for key, value in zip(("shape", "shape_low", "shape_high"), each.shape, strict=True)
+            },
             "tail_index": each.law.tail_index(each.shape[0]),
             "log_likelihood": each.log_likelihood,
             "bic": each.bic,

@@ -61,10 +61,37 @@ def log_density(x: Floats, alpha: float) -> Floats:
         return -(magnitudes**2) / 4 - math.log(2 * math.sqrt(math.pi))
     alpha = min(alpha, HIGHEST)
     near = magnitudes <= LARGEST
-    found = _table()(math.log(2 - alpha), np.arcsinh(np.minimum(magnitudes, LARGEST)), grid=False)
+    found = at_shape(_table(), math.log(2 - alpha), np.arcsinh(np.minimum(magnitudes, LARGEST)))
     if not near.all():
         found[~near] = np.log(series(magnitudes[~near], alpha))
-    return np.asarray(found)
+    return found
+
+
+def at_shape(table: Any, shape: float, points: Floats) -> Floats:
+    """Evaluate a table at one shape: many times faster at points that ascend.
+
+    Parameters
+    ----------
+    table : scipy.interpolate.RectBivariateSpline
+        Of shape and argument.
+    shape : float
+        The shape.
+    points : numpy.ndarray
+        Arguments, (N,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Values, (N,).
+
+    Examples
+    --------
+    >>> bool(abs(at_shape(_table(), 0.0, np.array([1.0, 0.0])) - at_shape(_table(), 0.0, np.array([0.0, 1.0]))[::-1]).max() < 1e-12)
+    True
+    """
+    if (np.diff(points) >= 0).all():
+        return np.asarray(table(shape, points)[0])
+    return np.asarray(table(shape, points, grid=False))
 
 
 def series(x: Floats, alpha: float, terms: int = _TERMS) -> Floats:
