@@ -131,7 +131,7 @@ def _generalised_normal(r: Floats, shape: float, dimension: int) -> Floats:
     from scipy.special import gammaln
 
     with np.errstate(over="ignore"):
-        return -(r**shape) - math.log(2) - gammaln(1 + 1 / shape)
+        return np.asarray(-(r**shape) - math.log(2) - gammaln(1 + 1 / shape))
 
 
 def _generalised_normal_closed(r: Floats, shape: float, dimension: int) -> Floats:
@@ -271,4 +271,4 @@ LAWS: dict[str, tuple[Law, ...]] = {
 """Laws by what they are of. The Gaussian law of rows is that of their entries."""
 BY_NAME = {(of, law.name): law for of, laws in LAWS.items() for law in laws}
 STABLE_OF = {"entries": STABLE, "rows": ELLIPTICAL_STABLE}
-LABELS = tuple(dict.fromkeys(law.label for laws in LAWS.values() for law in laws)) + ("undecided",)
+LABELS = (*dict.fromkeys(law.label for laws in LAWS.values() for law in laws), "undecided")

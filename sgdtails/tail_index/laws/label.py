@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sgdtails.tail_index.laws.families import LAWS
 from sgdtails.tail_index.laws.fitting import Fit
 
-MARGIN = 1e-4  # nats per weight
+MARGIN = 1e-4  # nats per weight, or per row
 EVIDENCE = 3.0  # nats in all: odds of 20
+_OF_ROWS = tuple(law.label for law in LAWS["rows"])
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class Label:
     margin: float
 
 
-def choose(fits: Iterable[Fit], weights: int, *, margin: float = MARGIN, evidence: float = EVIDENCE) -> Label:
+def choose(
+    fits: Iterable[Fit], weights: int, dimension: int = 1, *, margin: float = MARGIN, evidence: float = EVIDENCE
+) -> Label:
     """Choose a layer's law.
 
-    The best law is the one of the lowest BIC. It is decided if it leads every rival by the margin, and by the evidence divided by
-    the number of weights. A law of which the best one is a special or limiting case, such as t for the normal law, is no rival:
+    The best law is the one of the lowest BIC. It is decided if it leads every rival by the margin, in nats per weight, and by the
+    evidence in all. Two laws of rows differ by what they say of each row's norm, so that their margin is in nats per row. A law of which the best one is a special or limiting case, such as t for the normal law, is no rival:
     fitted to the same weights it can come as near as it likes.
 
     Parameters
@@ -42,8 +46,10 @@ def choose(fits: Iterable[Fit], weights: int, *, margin: float = MARGIN, evidenc
         Laws of entries and of rows, fitted to the same weights.
     weights : int
         Number of weights.
+    dimension : int
+        Weights in a row.
     margin : float
-        Nats per weight below which two laws count as equally good.
+        Nats per weight, or per row, below which two laws count as equally good.
     evidence : float
         Nats in all below which chance could decide.
 
@@ -63,8 +69,13 @@ def choose(fits: Iterable[Fit], weights: int, *, margin: float = MARGIN, evidenc
     first, *others = sorted(fits, key=lambda each: each.bic)
     others = [each for each in others if each.law.label != first.law.label]
     rivals = [each for each in others if first.law.label not in each.law.special]
-    least = max(margin, evidence / weights)
     rival = (rivals or others)[0]
     lead = (rival.bic - first.bic) / (2 * weights)
-    decided = not rivals or lead >= least
+    decided = all(_leads(first, each, weights, dimension, margin, evidence) for each in rivals)
     return Label(first.law.label if decided else "undecided", first.law.label, rival.law.label, lead)
+
+
+def _leads(first: Fit, rival: Fit, weights: int, dimension: int, margin: float, evidence: float) -> bool:
+    lead = (rival.bic - first.bic) / 2
+    of_rows = first.law.label in _OF_ROWS and rival.law.label in _OF_ROWS
+    return lead >= max(evidence, margin * (weights / dimension if of_rows else weights))

@@ -127,7 +127,8 @@ def of_layer(
     found = {of: [fit(law, norms) for law in families.LAWS[of]] for of, (norms, _) in samples.items()}
     every = [each for fits in found.values() for each in fits]
     number = samples["entries"][0].weights
-    chosen = labels.choose(every, number, margin=how.margin, evidence=how.evidence)
+    dimension = samples["rows"][0].dimension if "rows" in samples else 1
+    chosen = labels.choose(every, number, dimension, margin=how.margin, evidence=how.evidence)
     common = NOTHING | vars(chosen) | {"reason": reason}
     return [common | row for of, fits in found.items() for row in _rows(of, fits, *samples[of], how, seed[0])]
 
@@ -174,7 +175,7 @@ def _norms(matrix: AnyArray) -> AnyArray:
     """Compute Euclidean norms of rows in double precision."""
     step = max(1, _CHUNK // matrix.shape[1])
     parts = (matrix[start : start + step].astype(float) for start in range(0, len(matrix), step))
-    return np.sqrt(np.concatenate([np.einsum("ij,ij->i", part, part) for part in parts]))
+    return np.asarray(np.sqrt(np.concatenate([np.einsum("ij,ij->i", part, part) for part in parts])))
 
 
 def _rows(of: str, fits: list[Fit], norms: Norms, part: Norms, how: Settings, seed: int) -> Iterator[Row]:

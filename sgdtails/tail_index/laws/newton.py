@@ -95,7 +95,7 @@ def minimise(loss: Callable[[Floats], float], start: Floats, low: Floats, high: 
         else:
             break
         at, value = new, lower
-    return at
+    return np.asarray(at)
 
 
 def _step(gradient: Floats, hessian: Floats) -> Floats:

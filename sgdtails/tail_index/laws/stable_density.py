@@ -58,7 +58,7 @@ def log_density(x: Floats, alpha: float) -> Floats:
         raise ValueError(f"alpha must lie in [{LOWEST}, 2], got {alpha}")
     magnitudes = np.abs(np.asarray(x, dtype=float))
     if alpha == 2:
-        return -(magnitudes**2) / 4 - math.log(2 * math.sqrt(math.pi))
+        return np.asarray(-(magnitudes**2) / 4 - math.log(2 * math.sqrt(math.pi)))
     alpha = min(alpha, HIGHEST)
     near = magnitudes <= LARGEST
     found = at_shape(_table(), math.log(2 - alpha), np.arcsinh(np.minimum(magnitudes, LARGEST)))
