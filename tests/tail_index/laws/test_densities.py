@@ -18,14 +18,14 @@ def test_nolans_densities():
     """Nolan's program claims ten digits; the table is cubic between its nodes."""
     x, density, alpha, beta, _ = np.load(NOLAN).T
     chosen = (beta == 0) & (alpha >= stable_density.LOWEST)
-    assert chosen.sum() > 100
+    assert chosen.sum() > 90
     for index in np.unique(alpha[chosen]):
         at = chosen & (alpha == index)
         found = stable_density.log_density(x[at], float(index))
         np.testing.assert_allclose(found, np.log(density[at]), atol=5e-6)
 
 
-@pytest.mark.parametrize("alpha", [0.71, 0.83, 0.99, 1.07, 1.37, 1.83, 1.973, 1.9997])
+@pytest.mark.parametrize("alpha", [0.83, 0.99, 1.07, 1.37, 1.83, 1.973, 1.9997])
 def test_quadrature_series_and_table_agree(alpha):
     """Both inversions meet at the argument where one takes over, and the table lies on them between its nodes."""
     points = np.sinh(np.linspace(0, np.arcsinh(40), 500))

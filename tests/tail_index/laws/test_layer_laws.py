@@ -29,7 +29,9 @@ def test_columns_are_those_of_the_schema():
     assert set(NOTHING) == set(table.column_names) - {"run", "weights", "layer", "layer_name"}
     gaussian = [row for row in rows if row["law"] == "gaussian"]
     assert gaussian[0]["log_likelihood"] == pytest.approx(gaussian[1]["log_likelihood"], abs=1e-6)
-    assert all(row["bic"] == pytest.approx(-2 * 512 * row["log_likelihood"] + k * math.log(512)) for row, k in _counted(rows))
+    assert all(
+        row["bic"] == pytest.approx(-2 * 512 * row["log_likelihood"] + k * math.log(512)) for row, k in _counted(rows)
+    )
     assert {row["fit_size"] for row in rows[:-1]} == {64, 32}
 
 
@@ -80,7 +82,9 @@ def test_the_head_has_its_columns_as_rows():
 
 def test_two_laws_that_are_too_close_are_named():
     """64 x 9 weights of t with 5 degrees of freedom: most are near another law as well."""
-    found = [of_layer(LAWS["student_5"][1]((64, 9), np.random.default_rng(seed)), settings=PLAIN)[0] for seed in range(4)]
+    found = [
+        of_layer(LAWS["student_5"][1]((64, 9), np.random.default_rng(seed)), settings=PLAIN)[0] for seed in range(4)
+    ]
     undecided = [row for row in found if row["label"] == "undecided"]
     assert undecided
     for row in undecided:
