@@ -220,8 +220,9 @@ LAPLACE = Law(
     lambda shape, size, dimension, rng: rng.standard_exponential(size),
     closed=lambda r, shape, dimension: -np.expm1(-r),
 )
+# The median lies in the interval, but not always in its middle: no entry is further from it than twice the half-width.
 UNIFORM = Law(
-    *("uniform", "uniform", lambda r, shape, dimension: np.where(r <= 1, -math.log(2), -np.inf)),
+    *("uniform", "uniform", lambda r, shape, dimension: np.where(r <= 2, -math.log(2), -np.inf)),
     lambda shape, size, dimension, rng: rng.random(size),
     closed=lambda r, shape, dimension: np.minimum(r, 1.0),
 )

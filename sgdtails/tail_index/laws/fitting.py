@@ -33,12 +33,15 @@ class Norms:
         Upper ends of the bins, else the norms again, (M,).
     dimension : int
         Numbers in a row.
+    half : float
+        Half the distance from the smallest to the largest entry: the uniform law's interval, whose middle is not the median.
     """
 
     values: Floats
     counts: Floats
     ends: Floats
     dimension: int
+    half: float
 
     @property
     def rows(self) -> int:
@@ -51,7 +54,7 @@ class Norms:
         return self.rows * self.dimension
 
     @classmethod
-    def of(cls, norms: AnyArray, dimension: int) -> "Norms":
+    def of(cls, norms: AnyArray, dimension: int, half: float | None = None) -> "Norms":
         """Count norms; more than ``EXACT`` in bins whose width is less than 0.1% of a norm, or of the median of small ones.
 
         A bin's rows count with its mean norm, so that the error of a log-likelihood is of second order in the bins' width:
@@ -63,6 +66,8 @@ class Norms:
             Norms, (N,).
         dimension : int
             Numbers in a row.
+        half : float, optional
+            Half the distance from the smallest to the largest entry; without it the largest norm.
 
         Returns
         -------
@@ -74,9 +79,10 @@ class Norms:
         >>> Norms.of(np.array([2.0, 1.0]), 3).weights
         6
         """
+        half = float(norms.max()) if half is None else half
         if len(norms) <= EXACT:
             values = np.sort(norms).astype(float)
-            return cls(values, np.ones(len(values)), values, dimension)
+            return cls(values, np.ones(len(values)), values, dimension, half)
         middle = float(np.median(norms[:: max(1, len(norms) // EXACT)]))
         last = math.asinh(float(norms.max()) / middle)
         counts, sums = np.zeros(BINS), np.zeros(BINS)
@@ -88,7 +94,7 @@ class Norms:
         filled = counts > 0
         ends = middle * np.sinh(np.arange(1, BINS + 1) * (last / BINS))
         ends[-1] = max(ends[-1], float(norms.max()))
-        return cls(sums[filled] / counts[filled], counts[filled], ends[filled], dimension)
+        return cls(sums[filled] / counts[filled], counts[filled], ends[filled], dimension, half)
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,7 @@ def _closed_scale(law: Law, norms: Norms) -> float:
         return 0.5 * math.log(float(np.dot(norms.counts, norms.values**2)) / norms.weights)
     if law.name == "laplace":
         return math.log(float(np.dot(norms.counts, norms.values)) / norms.weights)
-    return math.log(float(norms.ends[-1]) * (1 + 1e-12))  # uniform: the largest magnitude
+    return math.log(norms.half)  # uniform
 
 
 def _search(law: Law, norms: Norms, start: tuple[float, float] | None, precise: float) -> tuple[float, float]:

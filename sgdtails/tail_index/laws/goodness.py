@@ -98,12 +98,14 @@ def _null(of: str, name: str, inner: float | None, rows: int, dimension: int, re
     shape = math.nan if inner is None else law.outer(inner)
     found = np.empty(replicates)
     rng = np.random.default_rng([seed, rows, dimension, list(BY_NAME).index((of, name)), round(abs(10 * (inner or 0)))])
+    half = None
     for index in range(replicates):
         drawn = law.draw(shape, rows, dimension, rng)
         if dimension == 1:
             signed = drawn * rng.choice([-1.0, 1.0], rows)
             drawn = np.abs(signed - np.median(signed))
-        norms = Norms.of(drawn, dimension)
+            half = float(np.ptp(signed)) / 2
+        norms = Norms.of(drawn, dimension, half)
         found[index] = distance(fit(law, norms, intervals=False, start=(1.0, shape), precise=1e-9), norms)
     return found
 

@@ -160,15 +160,13 @@ def _samples(
     samples = {}
     if not zeros:
         norms = _norms(entries.reshape(matrix.shape))
-        samples["rows"] = _pair(norms, matrix.shape[1], how, rng)
+        part = goodness.subsample(norms, how.sample, rng)
+        samples["rows"] = Norms.of(norms, matrix.shape[1]), Norms.of(part, matrix.shape[1])
+    part = goodness.subsample(entries, how.sample, rng)
+    halves = [float(np.ptp(each)) / 2 for each in (entries, part)]
     np.abs(entries, out=entries)
-    samples["entries"] = _pair(entries, 1, how, rng)
+    samples["entries"] = Norms.of(entries, 1, halves[0]), Norms.of(np.abs(part), 1, halves[1])
     return dict(sorted(samples.items())), "; ".join(said) or None
-
-
-def _pair(norms: AnyArray, dimension: int, how: Settings, rng: np.random.Generator) -> tuple[Norms, Norms]:
-    part = goodness.subsample(norms, how.sample, rng)
-    return Norms.of(norms, dimension), Norms.of(part, dimension)
 
 
 def _norms(matrix: AnyArray) -> AnyArray:

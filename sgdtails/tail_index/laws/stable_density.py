@@ -19,7 +19,7 @@ LARGEST = 12.0  # argument in the table; the series is used above
 _SERIES_FROM = {True: 2.0, False: LARGEST}  # by whether alpha is at most 1: where the series takes over
 _TERMS = 40  # of the series
 _REACH = {True: 430.0, False: 42.0}  # of t, by the same: exp(-t^alpha) is below 1e-16 beyond
-_STEP = 0.05  # of log(2 - alpha) in the table
+_STEP = 0.04  # of log(2 - alpha) in the table
 _ARGUMENT_STEP = 0.01  # of asinh(x)
 _PANEL_NODES = 24
 

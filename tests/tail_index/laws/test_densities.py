@@ -42,7 +42,7 @@ def test_cauchy_and_normal_law():
     np.testing.assert_allclose(stable_density.log_density(x, 1.0), -np.log(np.pi * (1 + x**2)), atol=1e-6)
     normal = scipy.stats.norm.logpdf(x, scale=math.sqrt(2))
     np.testing.assert_allclose(stable_density.log_density(x, 2.0), normal, rtol=1e-12)
-    with pytest.raises(ValueError, match=r"alpha must lie in \[0.7, 2\]"):
+    with pytest.raises(ValueError, match=r"alpha must lie in \[0.8, 2\]"):
         stable_density.log_density(x, 0.5)
 
 

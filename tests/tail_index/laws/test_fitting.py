@@ -28,13 +28,13 @@ def test_parameters_are_found_again(of, name):
 
 @pytest.mark.parametrize(("law", "shape"), [(families.STUDENT_T, 4.0), (families.STABLE, 1.7)])
 def test_intervals_hold_the_truth(law, shape):
-    """95% of 100 samples, give or take three binomial standard errors (2.2%)."""
+    """95% of 60 samples, less three binomial standard errors (2.8%)."""
     held = 0
-    for seed in range(100):
+    for seed in range(60):
         drawn = law.draw(shape, 300, 1, np.random.default_rng(seed))
         _, low, high = fit(law, Norms.of(drawn, 1)).shape
         held += low <= shape <= high
-    assert held / 100 >= 0.88
+    assert held / 60 >= 0.86
 
 
 @pytest.mark.parametrize("name", ["laplace", "generalised_normal", "student_t", "normal_inverse_gaussian", "stable"])
