@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -27,16 +28,16 @@ COLOURS = {
     "laplace": "#7F4F24",
     "gaussian": "#4D4D4D",
     "uniform": "#A6A6A6",
-    "undecided": "#E3E3E3",
 }
 """Colours of labels, in the order in which bars are stacked."""
+_PALE = 0.35  # opacity of layers that are undecided, in the colour of the best law
 _BARS = 8  # most of a panel
 _POINTS = 400  # of a curve
 _DRAWN = ("gaussian", "laplace", "generalised_normal", "student_t", "normal_inverse_gaussian", "stable")
 
 
 def shares(runs: pa.Table, laws: pa.Table) -> Plot:
-    """Plot which share of the layers has which label, along step size / batch size.
+    """Plot which share of the layers has which law, along step size / batch size; undecided layers are pale in the colour of the best one.
 
     Parameters
     ----------
@@ -57,18 +58,18 @@ def shares(runs: pa.Table, laws: pa.Table) -> Plot:
     >>> list(shares(runs, tables.SCHEMAS["laws"].empty_table()).panels)
     ['FCN4, MNIST']
     """
-    labels: dict[str, dict[int, str]] = {}
-    for row in laws.select(["run", "weights", "layer", "label"]).to_pylist():
+    labels: dict[str, dict[int, tuple[str, bool]]] = {}
+    for row in laws.select(["run", "weights", "layer", "label", "best"]).to_pylist():
         if row["weights"] == "average" and row["label"]:
-            labels.setdefault(row["run"], {})[row["layer"]] = row["label"]
+            labels.setdefault(row["run"], {})[row["layer"]] = row["best"], row["label"] == row["best"]
     draw = partial(_shares, labels=labels)
     panels = run_panels(runs, draw, count=lambda rows: f"{sum(len(labels.get(row['run'], {})) for row in rows)} layers")
-    found = {label for of_run in labels.values() for label in of_run.values()}
+    found = {label for of_run in labels.values() for label, _ in of_run.values()}
     shown = [label for label in COLOURS if label in found]
     return Plot(panels, partial(_shares_across, shown=shown), xlabel=theme.RATIO, ylabel="share of layers")
 
 
-def _shares(axes: Axes, rows: Rows, *, labels: dict[str, dict[int, str]]) -> None:
+def _shares(axes: Axes, rows: Rows, *, labels: dict[str, dict[int, tuple[str, bool]]]) -> None:
     rows = sorted((row for row in rows if row["run"] in labels), key=lambda row: row["eta_over_b"])
     values = sorted({row["eta_over_b"] for row in rows})
     groups = np.array_split(values, min(_BARS, len(values))) if values else []
@@ -76,10 +77,10 @@ def _shares(axes: Axes, rows: Rows, *, labels: dict[str, dict[int, str]]) -> Non
         inside = [row["run"] for row in rows if group[0] <= row["eta_over_b"] <= group[-1]]
         found = [label for run in inside for label in labels[run].values()]
         bottom = 0.0
-        for label, colour in COLOURS.items():
-            share = found.count(label) / len(found)
+        for label, decided in product(COLOURS, (True, False)):
+            share = found.count((label, decided)) / len(found)
             if share:
-                axes.bar(place, share, 0.86, bottom, color=colour, label=label, linewidth=0)
+                axes.bar(place, share, 0.86, bottom, color=COLOURS[label], alpha=1 if decided else _PALE, linewidth=0)
             bottom += share
     axes.set_xticks(range(len(groups)), [_range(group) for group in groups], rotation=40, ha="right")
     axes.set_ylim(0, 1)
@@ -104,7 +105,8 @@ def _shares_across(plot: Plot, *, shown: list[str]) -> Figure:
     figure.supxlabel(plot.xlabel)
     figure.supylabel(plot.ylabel)
     if shown:
-        figure.legend([Patch(color=COLOURS[label]) for label in shown], shown, loc="outside right center")
+        patches = [*(Patch(color=COLOURS[label]) for label in shown), Patch(color=theme.foreground(), alpha=_PALE)]
+        figure.legend(patches, [*shown, "pale: undecided"], loc="outside right center")
     return figure
 
 
