@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
+export NO_MKDOCS_2_WARNING := 1
 SHELL := bash
 CONFIG ?= config/demo.yaml
 # Commands take it from the environment: a path may have spaces and quotes.
@@ -17,7 +18,7 @@ APPTAINER ?= apptainer
 WORKERS ?= 2
 PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
-.PHONY: help docs fuzz demo gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
+.PHONY: help docs docs-site fuzz demo gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
 	snakemake --cores all --configfile config/demo.yaml --quiet rules
@@ -80,12 +81,17 @@ fuzz: .venv/ready            ## looks for inputs on which readers of files crash
 docs: .venv/ready            ## docs/tables.md and docs/config.md, from schemas and the commented config
 	python -m sgdtails.report.reference
 
-lint: .venv/ready            ## style, types and workflow checks
+# Without --quiet, which hides the warnings that --strict counts.
+docs-site: .venv/ready       ## the pages of docs/ as a site, which opens without a network: site/index.html
+	mkdocs build --strict
+
+lint: .venv/ready            ## style, types, workflow and links of pages
 	ruff check .
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
+	mkdocs build --strict
 
 format: .venv/ready          ## put the code into its style
 	ruff check --fix .

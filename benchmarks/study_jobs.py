@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.study_plan import ANALYSES, AVERAGED, PRUNED, TRAINED, Files, Plan, RunGroup, script
-from sgdtails.config.types import Settings
 from sgdtails.runtime import devices, jobs
 
 
@@ -36,7 +35,7 @@ def dataset(plan: Plan, group: RunGroup) -> None:
 
 def _images(plan: Plan, path: Path) -> None:
     name = path.stem
-    settings = {"name": name, "source": plan.config["datasets"]["sources"][name], "contents": _contents(plan, name)}
+    settings = {"name": name, "source": plan.study.source(name), "contents": _contents(plan, name)}
     params = plan.params("dataset", settings)
     _run(plan, "dataset", f"dataset-{name}", input=Files(), output=[str(path)], params=params)
 
@@ -46,7 +45,9 @@ def _contents(plan: Plan, name: str) -> str:
 
     how = plan.config["datasets"]
     prepared = plan.folder / "data" / f"{name}.safetensors"
-    found = contents.current(name, how["sources"][name], root=how["root"], prepared=prepared, code=plan.code("dataset"))
+    found = contents.current(
+        name, plan.study.source(name), root=how["root"], prepared=prepared, code=plan.code("dataset")
+    )
     return found.digest
 
 
@@ -89,7 +90,10 @@ def analyse(text: str, run: str, name: str, initial: bool) -> str:
     try:
         inputs = Files(initial=str(plan.initial(run))) if initial else _inputs(plan, run, name)
         outputs = Files(**{file.partition(".")[0]: str(place(run, file)) for file in ANALYSES[name]})
-        params = plan.params(name, _settings(plan, run, name, initial=initial))
+        settings = plan.study.analysis(name, plan.runs[run]["model"], initial=initial)
+        if "device" in settings:
+            settings |= {"device": "cpu", "threads": 1}  # the GPU trains
+        params = plan.params(name, settings)
         script(name).main(plan.job(name, f"{name}-{run}", input=inputs, output=outputs, params=params))
     except Exception as error:  # the driver prints a sentence and goes on with other runs
         return f"{run}: {f'{error}' or type(error).__name__}".partition("\n")[0]
@@ -112,25 +116,6 @@ def _inputs(plan: Plan, run: str, name: str) -> Files:
     paths |= {"trained": plan.path(run, trained), "average": plan.path(run, "average.safetensors")}
     paths["dataset"] = plan.dataset(run)
     return Files(**{need: str(paths[need]) for need in needs[name]})
-
-
-def _settings(plan: Plan, run: str, name: str, *, initial: bool) -> Settings:
-    """Return the settings that the rule of an analysis has, for the host's processor."""
-    config, row = plan.config, plan.runs[run]
-    kind: Settings = {} if initial else {"weights": config["pruning"]["weights"]}
-    centring, here = {"centring": config["pruning"]["centring"]}, {"device": "cpu", "threads": 1}
-    fully_connected = "fcn" in config["models"][row["model"]]
-    of_pruning = {"ratios": config["pruning"]["layer_magnitude"]["ratios"], "exempt": plan.study.exempt[row["model"]]}
-    found: dict[str, Settings] = {
-        "tails": {**kind, **config["tails"]},
-        "laws": {**kind, "centring": config["tails"]["centring"], **config["laws"]},
-        "compression": {**kind, **centring, **config["compression"]},
-        "dependence": {**config["dependence"], "centring": config["tails"]["centring"]},
-        "errors": {**kind, **centring, **config["errors"], "index": config["index"]},
-        "bounds": {**kind, **here, "bounds": config["bounds"], "fully_connected": fully_connected},
-        "perturbation": {**kind, **centring, **here, **config["perturbation"], **of_pruning},
-    }
-    return found[name]
 
 
 def _run(plan: Plan, name: str, log: str, **parts: Any) -> None:

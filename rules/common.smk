@@ -44,7 +44,7 @@ try:
     complete(config, BASE)
     study = Study.read(config, BASE)
     RUNS, USED, METHODS = study.runs, study.models, study.methods
-    EXEMPT = study.exempt  # by model, what no pruning method touches
+    study.exempt  # a wrong name of a layer is a sentence here
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     raise WorkflowError(f"{error}") from None
@@ -150,7 +150,7 @@ def source_contents(dataset):
     try:
         found = contents.current(
             dataset,
-            config["datasets"]["sources"][dataset],
+            study.source(dataset),
             root=config["datasets"]["root"],
             prepared=prepared,
             code=code("dataset.py"),
@@ -171,7 +171,7 @@ def dataset_settings(dataset):
     """What a prepared dataset depends on."""
     return settings(
         name=dataset,
-        source=config["datasets"]["sources"][dataset],
+        source=study.source(dataset),
         contents=source_contents(dataset),
     )
 

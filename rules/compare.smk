@@ -22,7 +22,7 @@ rule dependence:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(**config["dependence"], centring=config["tails"]["centring"]),
+        settings=settings(**study.analysis("dependence")),
         code=code("dependence.py"),
     script:
         "../workflow/scripts/dependence.py"
@@ -41,7 +41,7 @@ rule initial_dependence:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(**config["dependence"], centring=config["tails"]["centring"]),
+        settings=settings(**study.analysis("dependence")),
         code=code("dependence.py"),
     script:
         "../workflow/scripts/dependence.py"
@@ -65,12 +65,7 @@ rule errors:
         mem_mb=retried(2000),
         runtime=retried(30),
     params:
-        settings=settings(
-            **config["errors"],
-            weights=config["pruning"]["weights"],
-            centring=config["pruning"]["centring"],
-            index=config["index"],
-        ),
+        settings=settings(**study.analysis("errors")),
         code=code("errors.py"),
     script:
         "../workflow/scripts/errors.py"

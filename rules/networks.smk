@@ -49,6 +49,11 @@ def prune_settings(wildcards, **more):
     return settings(**study.pruning(row_of(wildcards)), **more)
 
 
+def theory_settings(wildcards, name):
+    """Return what the bounds or the perturbation of a run depend on."""
+    return settings(**study.analysis(name, RUNS[wildcards.run]["model"]))
+
+
 def prune_code(wildcards):
     return model_code(wildcards, "prune.py", *own_modules(OWN_METHODS.values()))
 

@@ -22,11 +22,7 @@ rule compression:
         mem_mb=retried(2000),
         runtime=retried(30),
     params:
-        settings=settings(
-            weights=config["pruning"]["weights"],
-            centring=config["pruning"]["centring"],
-            **config["compression"],
-        ),
+        settings=settings(**study.analysis("compression")),
         code=code("compression.py"),
     script:
         "../workflow/scripts/compression.py"
@@ -45,9 +41,7 @@ rule initial_compression:
         mem_mb=retried(2000),
         runtime=retried(30),
     params:
-        settings=settings(
-            centring=config["pruning"]["centring"], **config["compression"]
-        ),
+        settings=settings(**study.analysis("compression", initial=True)),
         code=code("compression.py"),
     script:
         "../workflow/scripts/compression.py"

@@ -14,8 +14,7 @@ SIMULATION = {
         ["sgdtails.tail_index.calibration.confusion_rows"],
     ),
     "labels": (
-        config["labels"]
-        | {key: config["laws"][key] for key in ("margin", "evidence")},
+        config["labels"] | {key: config["laws"][key] for key in ("margin", "evidence")},
         ["sgdtails.tail_index.laws.simulated.label_rows"],
     ),
     "kesten": (config["kesten"], ["sgdtails.theory.kesten.kesten_rows"]),

@@ -23,7 +23,7 @@ rule tails:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(weights=config["pruning"]["weights"], **config["tails"]),
+        settings=settings(**study.analysis("tails")),
         code=code("tails.py", *own_modules(config["tails"]["own"].values())),
     script:
         "../workflow/scripts/tails.py"
@@ -43,7 +43,7 @@ rule initial_tails:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(**config["tails"]),
+        settings=settings(**study.analysis("tails", initial=True)),
         code=code("tails.py", *own_modules(config["tails"]["own"].values())),
     script:
         "../workflow/scripts/tails.py"
@@ -67,11 +67,7 @@ rule laws:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(
-            weights=config["pruning"]["weights"],
-            centring=config["tails"]["centring"],
-            **config["laws"],
-        ),
+        settings=settings(**study.analysis("laws")),
         code=code("laws.py"),
     script:
         "../workflow/scripts/laws.py"
@@ -90,7 +86,7 @@ rule initial_laws:
         mem_mb=retried(1000),
         runtime=retried(30),
     params:
-        settings=settings(centring=config["tails"]["centring"], **config["laws"]),
+        settings=settings(**study.analysis("laws", initial=True)),
         code=code("laws.py"),
     script:
         "../workflow/scripts/laws.py"

@@ -5,7 +5,7 @@ import shlex
 
 # The tables that a figure is drawn from, by its file name.
 FIGURE_TABLES = {
-    "fig01": ("runs",),
+    "fig01": ("runs", "tails"),
     "fig02": ("histograms",),
     "fig03": ("runs", "tails", "compression"),
     "fig04": ("runs", "pruning"),
@@ -62,6 +62,12 @@ FIGURE_SETTINGS = {
     for figure, names in FIGURE_TABLES.items()
     if "runs" in names and figure not in ("errors", "laws")
 }
+for figure, names in FIGURE_TABLES.items():
+    # Names of models and datasets: nothing but figures and the report depends on them.
+    if {"runs", "histograms", "profiles", "perturbation"} & set(
+        names
+    ) and figure != "errors":
+        FIGURE_SETTINGS.setdefault(figure, {})["labels"] = study.labels
 FIGURE_SETTINGS["fig07"]["weights"] = config["pruning"]["weights"]
 for figure in PRUNED_BY.keys() & FIGURE_TABLES.keys() - {"fig09"}:
     # Global pruning has no relative error of each layer.

@@ -26,15 +26,7 @@ rule perturbation:
         mem_mb=retried(3000),
         runtime=retried(60),
     params:
-        settings=lambda wildcards: settings(
-            device=config["device"],
-            threads=config["resources"]["threads"],
-            **config["perturbation"],
-            weights=config["pruning"]["weights"],
-            ratios=config["pruning"]["layer_magnitude"]["ratios"],
-            centring=config["pruning"]["centring"],
-            exempt=EXEMPT[RUNS[wildcards.run]["model"]],
-        ),
+        settings=lambda wildcards: theory_settings(wildcards, "perturbation"),
         code=code("perturbation.py"),
     script:
         "../workflow/scripts/perturbation.py"
@@ -63,13 +55,7 @@ rule bounds:
         mem_mb=retried(3000),
         runtime=retried(30),
     params:
-        settings=lambda wildcards: settings(
-            device=config["device"],
-            threads=config["resources"]["threads"],
-            weights=config["pruning"]["weights"],
-            fully_connected="fcn" in USED[RUNS[wildcards.run]["model"]],
-            bounds=config["bounds"],
-        ),
+        settings=lambda wildcards: theory_settings(wildcards, "bounds"),
         code=code("bounds.py"),
     script:
         "../workflow/scripts/bounds.py"

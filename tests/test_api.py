@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import sgdtails
 from sgdtails.errors import InputError
 from sgdtails.figures import registry, theme
+from sgdtails.labels import Labels
 from sgdtails.pruning import methods as pruning
 from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import layer_tails
@@ -294,7 +295,9 @@ def test_every_figure_can_be_drawn_that_has_its_tables(study, tmp_path):
 
 
 def test_figures_have_the_users_style_or_the_papers(study, tmp_path):
-    registry.save("fig01", {"runs": study.arrow("runs")}, [str(tmp_path / "workflow.png")])
+    found = {name: study.arrow(name) for name in registry.tables_of("fig01")}
+    named = Labels({"fcn4": "FCN4, width 256"})  # as the width in table runs has it
+    registry.save("fig01", found, [str(tmp_path / "workflow.png")], labels=named)
     paper = study.figure("fig01", style="paper")
     paper.savefig(tmp_path / "paper.png", dpi=theme.STYLE["savefig.dpi"])
     assert (tmp_path / "paper.png").read_bytes() == (tmp_path / "workflow.png").read_bytes()

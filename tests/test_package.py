@@ -286,9 +286,3 @@ def test_make_help_lists_the_targets_that_say_what_they_do():
     phony = set(re.search(r"^\.PHONY: (.*)", text, re.M)[1].split())
     assert set(listed) == phony
     assert all(len(line.split()) > 3 for line in shown.splitlines())
-
-
-def test_links_of_pages_lead_somewhere():
-    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs/api.md", ROOT / "README.md"):
-        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page}: {link}"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from sgdtails import labels
 from sgdtails.config import (
     config_schema,
     prunable_layers,
@@ -14,7 +15,7 @@ from sgdtails.config import (
     source_settings,
     validation,
 )
-from sgdtails.config.types import Config, Model, Run, Settings
+from sgdtails.config.types import Config, Model, Run, Settings, Source
 from sgdtails.errors import InputError
 
 _OWN_COLUMNS = {"dataset", "model", "step_size", "seed"}  # of a row: not what runs of one job share as settings of SGD
@@ -130,8 +131,18 @@ class Study:
 
     @cached_property
     def models(self) -> dict[str, Model]:
-        """The models of the study's runs, by name."""
-        return {row["model"]: self.config["models"][row["model"]] for row in self.runs.values()}
+        """The models of the study's runs, by name, without their labels: no result depends on these."""
+        entries = self.config["models"]
+        return {row["model"]: cast("Model", labels.without_label(entries[row["model"]])) for row in self.runs.values()}
+
+    @cached_property
+    def labels(self) -> dict[str, dict[str, str]]:
+        """What figures and the report call the models and datasets of the study's runs."""
+        return labels.of_study(self.config, self.runs.values())
+
+    def source(self, name: str) -> Source:
+        """Return the entry of a dataset, without its label."""
+        return cast("Source", labels.without_label(self.config["datasets"]["sources"][name]))
 
     @cached_property
     def methods(self) -> dict[str, tuple[str, ...]]:
@@ -185,3 +196,33 @@ class Study:
         methods = {method: how[method] for method in self.methods[row["model"]]}
         more = {key: how[key] for key in ("evaluate", "own", "adaptive", "centring")}
         return self.network(row) | more | {"methods": methods, "exempt": self.exempt[row["model"]]}
+
+    def analysis(self, name: str, model: str = "", *, initial: bool = False) -> Settings:
+        """Return what an analysis of trained, or of initial, weights depends on.
+
+        Parameters
+        ----------
+        name
+            ``tails``, ``laws``, ``compression``, ``dependence``, ``errors``, ``bounds`` or ``perturbation``.
+        model
+            The network's model: only ``bounds`` and ``perturbation`` depend on it.
+        initial
+            True of an initial network; config key ``pruning.weights`` then says nothing.
+        """
+        config, how = self.config, self.config["pruning"]
+        kind: Settings = {} if initial else {"weights": how["weights"]}
+        if name == "tails":
+            return {**kind, **config["tails"]}
+        if name == "laws":
+            return {**kind, **config["laws"], "centring": config["tails"]["centring"]}
+        if name == "dependence":
+            return {**config["dependence"], "centring": config["tails"]["centring"]}
+        if name == "errors":
+            return {**kind, **config["errors"], "centring": how["centring"], "index": config["index"]}
+        if name == "compression":
+            return {**kind, **config["compression"], "centring": how["centring"]}
+        place = {"device": config["device"], "threads": config["resources"]["threads"]}
+        if name == "bounds":
+            return {**kind, **place, "fully_connected": "fcn" in self.models[model], "bounds": config["bounds"]}
+        pruned = {"ratios": how["layer_magnitude"]["ratios"], "centring": how["centring"]}
+        return {**kind, **place, **config["perturbation"], **pruned, "exempt": self.exempt[model]}

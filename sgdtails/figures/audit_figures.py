@@ -21,6 +21,7 @@ from sgdtails.figures.theme import (
     ORANGE,
     PAGE,
     annotate_empty,
+    colour_map,
     escape_mathtext,
     palette,
     shorten_left,
@@ -255,7 +256,7 @@ def _accuracy(axes: Axes, rows: Rows) -> None:
         ylabel=escape_mathtext(names[0][:24]) if len(names) == 1 else "as evaluated",
     )
     if len(names) > 1:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7)
 
 
 def series(series: pa.Table) -> Figure:
@@ -298,6 +299,6 @@ def series(series: pa.Table) -> Figure:
     if len(names) <= _NAMED:
         figure.legend(loc="outside upper center", ncols=3)
     else:
-        scale = ScalarMappable(Normalize(0, len(names) - 1), "viridis")
+        scale = ScalarMappable(Normalize(0, len(names) - 1), colour_map())
         figure.colorbar(scale, ax=axes, label="layer, from first to last", pad=0.01)
     return figure

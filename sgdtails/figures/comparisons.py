@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import matplotlib.ticker
 import numpy as np
@@ -11,7 +12,8 @@ from matplotlib.figure import Figure
 
 from sgdtails.arrays import Row
 from sgdtails.figures import theme
-from sgdtails.figures.plot import Panel, Plot, grid
+from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.plot import Panel, Plot
 from sgdtails.io.tables import as_number, ordered
 
 _STRUCTURES = {
@@ -60,12 +62,20 @@ def _two_to_a_line(plot: Plot) -> Figure:
         theme.annotate_empty(places[0], "no run converged")
         places[1].remove()
     for axes, name in zip(places, plot.panels, strict=False):
-        plot.draw(axes, name)
+        plot.draw(axes, name, legend=False)
         axes.set_title("")
     for left, right in zip(places[::2], places[1::2], strict=True):
         if plot.panels:
             right.set_xlim(left.get_xlim())
+            entries = _entries(left, right)
+            if entries:
+                right.legend(list(entries.values()), list(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _entries(*several: Axes) -> dict[str, Any]:
+    """Collect what the legends of axes would have: marks by label."""
+    return {label: handle for axes in several for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
 
 
 def _by(rows: Sequence[Row], column: str) -> dict[str, list[Row]]:
@@ -192,7 +202,7 @@ def errors(runs: pa.Table, errors: pa.Table) -> Plot:
         )
         for structure, title in _STRUCTURES.items()
     }
-    return Plot(panels, arrange, "width", rf"relative error, kept share $\kappa$ = {kappa:g}")
+    return Plot(panels, arrange, "width", f"relative error, {theme.KEPT} = {kappa:g}")
 
 
 def _draw_structure(

@@ -8,22 +8,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sgdtails.figures import theme
+from sgdtails.figures.elements.arrange import with_legend
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import Rows, by_title
+from sgdtails.figures.run_panels import NAMES, Rows, by_title
+from sgdtails.labels import Labels
 
-_COMPARISONS = {
-    "halves": (("half_a", "half A"), ("half_b", "half B")),
-    "stable sample": (("all", "weights"), ("stable", "stable sample")),
-}
+_COMPARISONS = {"halves": ("half_a", "half_b"), "stable sample": ("all", "stable")}
+_LABELS = {"half_a": "half of the weights", "half_b": "the other half", "all": "all weights", "stable": "stable sample"}
 
 
-def layers(histograms: pa.Table) -> Plot:
+def layers(histograms: pa.Table, *, labels: Labels = NAMES) -> Plot:
     """Plot histograms of one layer: two random halves of its weights, and all of them beside a stable sample.
 
     Parameters
     ----------
     histograms : pyarrow.Table
         Table ``histograms``.
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -42,42 +44,50 @@ def layers(histograms: pa.Table) -> Plot:
     ['FCN4, MNIST: halves', 'FCN4, MNIST: stable sample']
     """
     panels = {}
-    for title, rows in by_title(histograms.to_pylist()).items():
+    for title, rows in by_title(histograms.to_pylist(), labels).items():
         name = theme.shorten_left(rows[0]["layer_name"], 22)
         between = ", " if len(name) < 12 else "\n"
         note = f"{name}{between}$\\hat\\alpha$ = {rows[0]['alpha']:.2f}"
         for comparison, series in _COMPARISONS.items():
             panels[f"{title}: {comparison}"] = Panel(partial(_layer, rows=rows, series=series), title, note)
-    return Plot(panels, _two_rows, xlabel="weight", ylabel="density")
+    return Plot(panels, _in_pairs, xlabel="weight", ylabel="density")
 
 
-def _layer(axes: Axes, *, rows: Rows, series: tuple[tuple[str, str], ...]) -> None:
-    for (name, label), colour in zip(series, theme.palette(2), strict=True):
+def _layer(axes: Axes, *, rows: Rows, series: tuple[str, ...]) -> None:
+    colours = dict(zip(_LABELS, theme.palette(len(_LABELS)), strict=True))
+    for name in series:
         bins = [row for row in rows if row["series"] == name]
         edges = [row["low"] for row in bins] + [bins[-1]["high"]]
         density = [row["density"] for row in bins]
-        axes.stairs(density, edges, color=colour, alpha=0.45, fill=True, label=label)
-        axes.stairs(density, edges, color=colour, linewidth=theme.line(0.6))
+        axes.stairs(density, edges, color=colours[name], linewidth=theme.line(0.9), label=_LABELS[name])
     axes.set_yscale("log")
 
 
-def _two_rows(plot: Plot) -> Figure:
-    columns = len(plot.panels) // 2
-    figure = theme.new_figure(max(theme.COLUMN, 1.75 * columns), 3.4)
-    grid = figure.subplots(2, max(1, columns), squeeze=False, sharey="row")
-    for number, panel in enumerate(plot.panels.values()):
-        axes = grid[number % 2, number // 2]
+def _in_pairs(plot: Plot) -> Figure:
+    """Arrange the two panels of a network below each other, three networks beside each other."""
+    panels = list(plot.panels.values())
+    networks = max(1, len(panels) // 2)
+    columns = min(3, networks)
+    lines = 2 * -(-networks // columns)
+    width = max(theme.COLUMN, theme.PAGE * columns / 3)
+    figure = theme.new_figure(width, 1.6 * lines + 0.5)
+    places = figure.subplots(lines, columns, squeeze=False)
+    used = set()
+    for number, panel in enumerate(panels):
+        line, column = divmod(number // 2, columns)
+        axes = places[2 * line + number % 2, column]
+        used.add(axes)
         panel.draw(axes)
         if number % 2 == 0:
-            axes.set_title(panel.heading(1.75))
-    for axes in grid[:, 0]:
-        axes.set_ylabel(plot.ylabel)
+            axes.set_title(panel.heading(width / columns))
+    if not panels:
+        theme.annotate_empty(places[0, 0], "no run converged")
+        used = set(places.ravel())
+    for axes in set(places.ravel()) - used:
+        axes.remove()
     figure.supxlabel(plot.xlabel)
-    if not plot.panels:
-        theme.annotate_empty(grid[0, 0], "no run converged")
-    for axes in grid[:, -1] if plot.panels else ():
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return figure
+    figure.supylabel(plot.ylabel)
+    return with_legend(figure)
 
 
 def magnitudes(magnitudes: pa.Table) -> Plot:

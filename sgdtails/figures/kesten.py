@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sgdtails.figures import theme
+from sgdtails.figures.elements import names
 from sgdtails.figures.plot import Panel, Plot
 from sgdtails.figures.run_panels import Rows
 
 _LARGEST = ("hill", "pickands", "moment", "de_haan_resnick", "paulauskas")
 _TICKS = (0.5, 0.7, 1, 1.25, 1.5, 2, 3, 5, np.inf)
 _SAMPLES = {"last": "last iterates", "average": "ergodic averages"}
-_NAMES = {"hill": "Hill", "pickands": "Pickands", "paulauskas": "Paulauskas", "de_haan_resnick": "de Haan-Resnick"}
 Series = dict[tuple[str, int | None], str]  # estimator and K1: label
 
 
@@ -90,7 +90,7 @@ def _families(rows: Rows) -> dict[str, Series]:
     block_sums["mmo_univariate", None] = "univariate, published"
     if any(row["estimator"] == "mmo_multivariate" for row in rows):
         block_sums["mmo_multivariate", None] = "multivariate, published"
-    labels = {name: _NAMES.get(name, name.replace("_", " ")) for name in others}
+    labels = {name: names.estimator(name) for name in others}
     return {
         "block sums": block_sums,
         "largest values": {(name, None): label for name, label in labels.items() if name in _LARGEST},

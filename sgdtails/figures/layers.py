@@ -1,26 +1,25 @@
 """Figures 3 and 8: tail index against the share of the weights that can be removed, for layers and for samples."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from sgdtails.figures import theme
+from sgdtails.figures.elements.arrange import grid, with_legend
 from sgdtails.figures.networks import PAPERS, scatter
-from sgdtails.figures.plot import ColourScale, Panel, Plot, grid
-from sgdtails.figures.run_panels import Rows, run_panels
+from sgdtails.figures.plot import ColourScale, Panel, Plot
+from sgdtails.figures.run_panels import NAMES, Rows, run_panels
+from sgdtails.labels import Labels
 from sgdtails.tail_index import network_index
 from sgdtails.tail_index.network_index import Index
 
-# Colours that number layers, without the scale's pale end.
-_LAYERS = LinearSegmentedColormap.from_list("layers", colormaps["viridis"](np.linspace(0, 0.85, 256)))
+_NUMBERED = 10  # layers that have a tick each in the colour bar
 _STRUCTURES = {
     "independent": r"$W_{\mathrm{ind}}$: entries",
     "columns": r"$W_{\mathrm{col}}$: columns",
@@ -29,8 +28,10 @@ _STRUCTURES = {
 Points = dict[str, dict[int, tuple[float, float]]]  # (1 - kappa, tail index) by run and layer
 
 
-def compressibility(runs: pa.Table, tails: pa.Table, compression: pa.Table, *, index: Index = PAPERS) -> Plot:
-    """Plot each layer's tail index against its pruning ratio at a relative l2 error of 0.1, trained and initial.
+def compressibility(
+    runs: pa.Table, tails: pa.Table, compression: pa.Table, *, index: Index = PAPERS, labels: Labels = NAMES
+) -> Plot:
+    """Plot each layer's tail index against the share of it that can be removed at a relative l2 error of 0.1.
 
     Parameters
     ----------
@@ -38,11 +39,13 @@ def compressibility(runs: pa.Table, tails: pa.Table, compression: pa.Table, *, i
         The tables of these names.
     index : Index
         The estimator, and the value of it that counts.
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
     Plot
-        One panel per model, dataset and variant. Colours number the trained layers.
+        One panel per model, dataset and variant. Colours number the trained layers; crosses are initial ones.
 
     References
     ----------
@@ -60,18 +63,26 @@ def compressibility(runs: pa.Table, tails: pa.Table, compression: pa.Table, *, i
     def count(rows: Rows) -> str:
         return f"$n$ = {sum(len(trained.get(row['run'], {})) for row in rows)} layers of {len(rows)} runs"
 
-    numbers = Normalize(1, max([2, *(1 + max(layers, default=0) for layers in trained.values())]))
-    draw = partial(_compressibility, initial=initial, trained=trained, numbers=numbers)
+    layers = _by_number(max([1, *(1 + max(found, default=0) for found in trained.values())]))
+    draw = partial(_compressibility, initial=initial, trained=trained, layers=layers.mappable)
     return Plot(
-        run_panels(runs, draw, count=count),
-        partial(grid, legend=True),
-        xlabel=rf"{theme.KAPPA} at a relative $\ell_2$ error of 0.1",
-        ylabel=r"tail index $\hat\alpha$ of the layer" + (", clipped at 2" if index.clipped else ""),
-        scale=ColourScale(ScalarMappable(numbers, _LAYERS), "layer"),
+        run_panels(runs, draw, count=count, labels=labels),
+        partial(grid, legend=True, sharex=True, sharey=True),
+        xlabel=rf"{theme.REMOVED} at a relative $\ell_2$ error of 0.1",
+        ylabel=r"tail index $\hat\alpha$" + (", clipped at 2" if index.clipped else ""),
+        scale=layers,
     )
 
 
-def _compressibility(axes: Axes, rows: Rows, *, initial: Points, trained: Points, numbers: Normalize) -> None:
+def _by_number(count: int) -> ColourScale:
+    """Give each layer a colour of its own."""
+    shades = ListedColormap([theme.colour_map()(number / max(1, count - 1)) for number in range(count)])
+    ticks = range(1, count + 1, -(-count // _NUMBERED))
+    norm = BoundaryNorm([0.5 + number for number in range(count + 1)], count)
+    return ColourScale(ScalarMappable(norm, shades), "layer", ticks=ticks)
+
+
+def _compressibility(axes: Axes, rows: Rows, *, initial: Points, trained: Points, layers: ScalarMappable) -> None:
     shown = [row["run"] for row in rows]
     start = [point for run in shown for point in initial.get(run, {}).values()]
     scatter(axes, start, "x", theme.grey(), label="at initialisation")
@@ -83,9 +94,9 @@ def _compressibility(axes: Axes, rows: Rows, *, initial: Points, trained: Points
             if (layer == max(trained[run])) == of_head
         ]
         if chosen:
-            layers, x, y = zip(*chosen, strict=True)
-            area = 9 * theme.marker(1) ** 2
-            axes.scatter(x, y, c=layers, norm=numbers, cmap=_LAYERS, marker=shape, s=area, linewidths=0, label=label)
+            numbers, x, y = zip(*chosen, strict=True)
+            area, norm, cmap = 9 * theme.marker(1) ** 2, cast("BoundaryNorm", layers.norm), layers.cmap
+            axes.scatter(x, y, c=numbers, norm=norm, cmap=cmap, marker=shape, s=area, linewidths=0, label=label)
     for value, style, label in ((theme.UNIFORM, ":", "uniform"), (theme.GAUSSIAN, "--", "Gaussian")):
         _reference(axes, value, style, label)
 
@@ -145,7 +156,7 @@ def samples(synthetic: pa.Table) -> Plot:
         )
         for structure, title in _STRUCTURES.items()
     }
-    xlabel = rf"{theme.KAPPA} at a relative $\ell_{{{p:g}}}$ error of {epsilon:g}"
+    xlabel = rf"{theme.REMOVED} at a relative $\ell_{{{p:g}}}$ error of {epsilon:g}"
     return Plot(panels, _row_of_samples, xlabel=xlabel, ylabel=r"tail index $\alpha$")
 
 
@@ -162,8 +173,6 @@ def _row_of_samples(plot: Plot) -> Figure:
     for axes, panel in zip(places, plot.panels.values(), strict=True):
         panel.draw(axes)
         axes.set_title(panel.title)
-    if places[-1].get_legend_handles_labels()[1]:
-        places[-1].legend(loc="upper right")
     figure.supxlabel(plot.xlabel)
     figure.supylabel(plot.ylabel)
-    return figure
+    return with_legend(figure)

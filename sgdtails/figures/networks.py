@@ -1,31 +1,42 @@
 """Figures 1 and 7: a point per network."""
 
 import itertools
+from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import Normalize
 
 from sgdtails.figures import theme
-from sgdtails.figures.plot import ColourScale, Plot, grid
-from sgdtails.figures.run_panels import Rows, run_panels
-from sgdtails.io.tables import accuracy_of, converged
+from sgdtails.figures.elements import colours, names, ticks
+from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.plot import Plot
+from sgdtails.figures.run_panels import NAMES, Rows, converged_by_title, run_panels
+from sgdtails.io.tables import accuracy_of
+from sgdtails.labels import Labels
+from sgdtails.tail_index import network_intervals
 from sgdtails.tail_index.network_index import Index
 
 PAPERS = Index()
 
 
-def tail_indices(runs: pa.Table, *, index: Index = PAPERS) -> Plot:
+def tail_indices(runs: pa.Table, tails: pa.Table, *, index: Index = PAPERS, labels: Labels = NAMES) -> Plot:
     """Plot the tail index against eta/b: one point per converged run, one marker per batch size.
+
+    Bars are 95% intervals where the index has them: where it is the mean over layers of ``alpha``, not clipped. The
+    tables have no interval for ``alpha_published``; for it a line joins runs that differ by their seed only.
 
     Parameters
     ----------
-    runs : pyarrow.Table
-        Table ``runs``.
+    runs, tails : pyarrow.Table
+        The tables of these names.
     index : Index
-        The definition of a network's tail index, for the label.
+        The definition of a network's tail index, for the label and the intervals.
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -39,23 +50,51 @@ def tail_indices(runs: pa.Table, *, index: Index = PAPERS) -> Plot:
     Examples
     --------
     >>> from sgdtails.io import tables
-    >>> list(tail_indices(tables.read("studies/mnist-narrow/tables/runs.parquet")).panels)
+    >>> read = [tables.read(f"studies/mnist-narrow/tables/{name}.parquet") for name in ("runs", "tails")]
+    >>> list(tail_indices(*read).panels)
     ['FCN4, MNIST']
     """
     sizes = sorted(set(runs["batch_size"].to_pylist()))
-    panels = run_panels(runs, partial(_tail_indices, sizes=sizes))
-    return Plot(panels, partial(grid, legend=True), xlabel=theme.RATIO, ylabel=index.axis)
+    draw = partial(_tail_indices, sizes=sizes, intervals=network_intervals.of_runs(tails, index))
+    panels = run_panels(runs, draw, labels=labels)
+    return Plot(
+        panels,
+        partial(grid, legend=[_size(size) for size in sizes], sharey=True),
+        xlabel=theme.RATIO,
+        ylabel=names.axis(index),
+    )
 
 
-def _tail_indices(axes: Axes, rows: Rows, *, sizes: list[int]) -> None:
+def _tail_indices(axes: Axes, rows: Rows, *, sizes: list[int], intervals: Mapping[str, tuple[float, float]]) -> None:
     for size, (shape, colour) in zip(sizes, itertools.cycle(theme.markers()), strict=False):
-        points = [(row["eta_over_b"], row["alpha"]) for row in rows if row["batch_size"] == size]
-        scatter(axes, points, shape, colour, label=f"$b$ = {size}")
+        of_size = [row for row in rows if row["batch_size"] == size]
+        points = [(row["eta_over_b"], row["alpha"]) for row in of_size]
+        scatter(axes, points, shape, colour, label=_size(size))
+        bars = _bars(of_size, intervals)
+        if bars:
+            x, low, high = zip(*bars, strict=True)
+            axes.vlines(x, low, high, color=colour, linewidth=theme.line(0.7), alpha=0.6)
+            what = "95% interval" if intervals else "range over seeds"
+            axes.plot([], [], color=theme.grey(), linewidth=theme.line(0.7), label=what)
     axes.set_xscale("log")
-    theme.label_log(axes.xaxis)
+    ticks.label_log(axes.xaxis)
 
 
-def accuracies(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS) -> Plot:
+def _size(batch_size: int) -> str:
+    return f"$b$ = {batch_size}"
+
+
+def _bars(rows: Rows, intervals: Mapping[str, tuple[float, float]]) -> list[tuple[float, float, float]]:
+    """Return place and ends of vertical lines: intervals of runs, or the range of runs that differ by their seed only."""
+    if intervals:
+        return [(row["eta_over_b"], *intervals[row["run"]]) for row in rows if row["run"] in intervals]
+    alike: dict[tuple[float, float], list[float]] = {}
+    for row in rows:
+        alike.setdefault((row["eta_over_b"], row["step_size"]), []).append(row["alpha"])
+    return [(x, min(alphas), max(alphas)) for (x, _), alphas in alike.items() if len(alphas) > 1]
+
+
+def accuracies(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS, labels: Labels = NAMES) -> Plot:
     """Plot test accuracy against the tail index: one point per converged run, coloured by eta/b.
 
     Parameters
@@ -66,11 +105,13 @@ def accuracies(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS) 
         The weights whose accuracy is shown.
     index : Index
         The definition of a network's tail index, for the label.
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
     Plot
-        One panel per model, dataset and variant; one colour scale for all.
+        One panel per model, dataset and variant. One colour scale for all, unless it would hide the order in a panel.
 
     References
     ----------
@@ -83,23 +124,29 @@ def accuracies(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS) 
     >>> plot.ylabel, plot.scale.logarithmic
     ('test accuracy (%)', True)
     """
-    ratios = [row["eta_over_b"] for row in converged(runs)] or [1e-3, 1e-1]
-    norm = LogNorm(min(ratios), max(ratios) if max(ratios) > min(ratios) else 2 * min(ratios))
+    shown = converged_by_title(runs, labels)
+    ratios = {title: [row["eta_over_b"] for row in rows] for title, rows in shown.items()}
+    scales = colours.scales(ratios, theme.RATIO, reverse=True, logarithmic=True)
+    by_run = {row["run"]: scales[title].mappable for title, rows in shown.items() for row in rows}
+    one = colours.common(scales)
+    draw = partial(_accuracies, weights=weights, by_run=by_run)
     return Plot(
-        run_panels(runs, partial(_accuracies, weights=weights, norm=norm)),
-        grid,
-        xlabel=index.axis,
+        run_panels(runs, draw, labels=labels, scales={} if one else scales),
+        partial(grid, sharey=True),
+        xlabel=names.axis(index),
         ylabel="test accuracy (%)",
-        scale=ColourScale(ScalarMappable(norm, "cividis_r"), theme.RATIO, logarithmic=True),
+        scale=one,
     )
 
 
-def _accuracies(axes: Axes, rows: Rows, *, weights: str, norm: LogNorm) -> None:
+def _accuracies(axes: Axes, rows: Rows, *, weights: str, by_run: Mapping[str, ScalarMappable]) -> None:
+    if not rows:
+        return
     alpha, ratio = ([row[key] for row in rows] for key in ("alpha", "eta_over_b"))
     accuracy = [100 * accuracy_of(row, weights) for row in rows]
-    area, edge = 14 * theme.marker(1) ** 2, theme.line(0.3)
+    area, scale = 14 * theme.marker(1) ** 2, by_run[rows[0]["run"]]
     axes.scatter(
-        alpha, accuracy, c=ratio, norm=norm, cmap="cividis_r", s=area, edgecolors=theme.grey(), linewidths=edge
+        alpha, accuracy, c=ratio, norm=cast("Normalize", scale.norm), cmap=scale.cmap, s=area, alpha=0.85, linewidths=0
     )
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from sgdtails import layers
 from sgdtails.config import run_ids
 from sgdtails.io import tables
+from sgdtails.labels import Labels
 
 
 def parameters(runs: pa.Table, initial: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -94,12 +95,16 @@ def markdown(rows: list[dict[str, Any]], cell: Callable[[dict[str, Any]], str]) 
     |---|---|
     | MNIST | 1,234 |
     """
-    cells = {(row["dataset"], tables.panel_title(row, "model", "variant")): cell(row) for row in rows}
+    names = Labels()
+    cells = {}
+    for row in rows:
+        network = ", ".join(filter(None, (names.model(row["model"]), row["variant"])))
+        cells[row["dataset"], network] = cell(row)
     models = list(dict.fromkeys(model for _, model in cells))
     lines = ["| | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
     for dataset in dict.fromkeys(dataset for dataset, _ in cells):
         values = (cells.get((dataset, model), "") for model in models)
-        lines.append(f"| {dataset.upper()} | " + " | ".join(values) + " |")
+        lines.append(f"| {names.dataset(dataset)} | " + " | ".join(values) + " |")
     return "\n".join(lines) + "\n"
 
 

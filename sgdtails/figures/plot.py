@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sgdtails.errors import InputError
 from sgdtails.figures import theme
+from sgdtails.figures.elements import ticks
 
 _WITHIN = 6  # entries of a legend that axes have room for
 Where = Axes | Sequence[Axes] | NDArray[Any] | Mapping[str, Axes]
@@ -28,9 +29,11 @@ class Panel:
     title : str
         First part of the title, broken into lines where the panel is narrow.
     note : str
-        Second part of the title, whose lines stay as they are.
+        Second part of the title, broken after a semicolon where the panel is narrow.
     xlabel, ylabel : str
         Labels of its axes; empty if they are those of the whole figure.
+    scale : ColourScale or None
+        What colours mean, if that needs a colour bar of its own.
     """
 
     draw: Callable[[Axes], None]
@@ -38,6 +41,7 @@ class Panel:
     note: str = ""
     xlabel: str = ""
     ylabel: str = ""
+    scale: "ColourScale | None" = None
 
     def heading(self, inches: float) -> str:
         r"""Write the title for a panel of this width.
@@ -58,7 +62,8 @@ class Panel:
         'FCN4, MNIST\n$n$ = 3'
         """
         title = self.title if "$" in self.title else theme.wrap(self.title, inches)
-        return "\n".join(filter(None, (title, self.note)))
+        long = len(self.note.replace("$", "")) > theme.letters(inches)
+        return "\n".join(filter(None, (title, self.note.replace("; ", ";\n") if long else self.note)))
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,17 @@ class ColourScale:
         The quantity.
     logarithmic : bool
         Whether the scale is logarithmic.
+    extend : {"neither", "min", "max", "both"}
+        The ends beyond which there are numbers, drawn in the colour of that end.
+    ticks : sequence of float or None
+        Ticks of the bar; None for the usual ones.
     """
 
     mappable: ScalarMappable
     label: str
     logarithmic: bool = False
+    extend: str = "neither"
+    ticks: Sequence[float] | None = None
 
     def add_bar(self, figure: Any, axes: Sequence[Axes], **style: Any) -> None:
         """Put a colour bar beside axes.
@@ -99,9 +110,14 @@ class ColourScale:
         >>> figure.axes[1].get_ylabel()
         'layer'
         """
-        bar = figure.colorbar(self.mappable, ax=list(axes), label=self.label, **style)
+        more: dict[str, Any] = {} if self.ticks is None else {"ticks": list(self.ticks)}
+        if self.extend != "neither":
+            more["extend"] = self.extend
+        bar = figure.colorbar(self.mappable, ax=list(axes), label=self.label, **more, **style)
+        bar.ax.grid(False)
+        bar.minorticks_off()
         if self.logarithmic:
-            theme.label_log(bar.ax.yaxis)
+            ticks.label_log(bar.ax.yaxis)
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,7 @@ class Plot:
 
         Examples
         --------
+        >>> from sgdtails.figures.elements.arrange import grid
         >>> plot = Plot({"a": Panel(lambda axes: None, "A")}, grid)
         >>> [axes.get_title() for axes in plot.figure().axes]
         ['A']
@@ -166,6 +183,7 @@ class Plot:
 
         Examples
         --------
+        >>> from sgdtails.figures.elements.arrange import grid
         >>> plot = Plot({"a": Panel(lambda axes: axes.set_xlim(0, 2), "A")}, grid, xlabel="x")
         >>> axes = Figure().subplots()
         >>> _ = plot.draw(axes)
@@ -181,6 +199,8 @@ class Plot:
             ax.set(title=part.heading(inches), xlabel=part.xlabel or self.xlabel, ylabel=part.ylabel or self.ylabel)
             if legend:
                 _add_legend(ax)
+            if legend and part.scale:
+                part.scale.add_bar(ax.figure, [ax])
             of_figure.setdefault(ax.figure, []).append(ax)
         if legend and self.scale:
             for figure, together in of_figure.items():
@@ -207,6 +227,7 @@ class Plot:
 
         Examples
         --------
+        >>> from sgdtails.figures.elements.arrange import grid
         >>> Plot({"a": Panel(lambda axes: None)}, grid).check(None)
         'a'
         """
@@ -242,80 +263,3 @@ def _add_legend(axes: Axes) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     elif entries:
         axes.legend()
-
-
-def grid(
-    plot: Plot, *, height: float = 2.1, nothing: str = "no network has such a layer", legend: bool = False
-) -> Figure:
-    """Arrange panels three to a line, with common labels, colour bar and legend.
-
-    Parameters
-    ----------
-    plot : Plot
-        The panels.
-    height : float
-        Height of a panel in inches, in the workflow's style.
-    nothing : str
-        What an empty panel says if the plot has none.
-    legend : bool
-        Whether there is a legend.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The figure.
-
-    Examples
-    --------
-    >>> grid(Plot({}, grid), nothing="no run").axes[0].texts[0].get_text()
-    'no run'
-    """
-    count = max(1, len(plot.panels))
-    columns = min(3, count)
-    lines = -(-count // columns)
-    width = max(theme.COLUMN, theme.PAGE * columns / 3)
-    figure = theme.new_figure(width, height * lines + 0.5)
-    places = figure.subplots(lines, columns, squeeze=False).ravel()
-    for unused in places[count:]:
-        unused.remove()
-    if not plot.panels:
-        theme.annotate_empty(places[0], nothing)
-    for axes, panel in zip(places, plot.panels.values(), strict=False):
-        panel.draw(axes)
-        axes.set_title(panel.heading(width / columns))
-    if plot.scale:
-        plot.scale.add_bar(figure, figure.axes, pad=0.02, aspect=30)
-    figure.supxlabel(plot.xlabel)
-    figure.supylabel(plot.ylabel)
-    return with_legend(figure) if legend else figure
-
-
-def with_legend(figure: Figure) -> Figure:
-    """Put one legend for all panels above them, in as few lines as the figure's width allows.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        A figure whose panels have labelled marks.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The same figure.
-
-    Examples
-    --------
-    >>> figure = Figure(layout="constrained")
-    >>> _ = figure.subplots().plot([0, 1], label="line")
-    >>> [text.get_text() for text in with_legend(figure).legends[0].get_texts()]
-    ['line']
-    """
-    entries = {
-        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    for columns in range(len(entries), 0, -1):
-        legend = figure.legend(list(entries.values()), list(entries), loc="outside upper right", ncols=columns)
-        if columns == 1 or legend.get_window_extent().x0 >= 0:
-            break
-        legend.remove()
-    return figure

@@ -25,6 +25,7 @@ from sgdtails.figures import (
 from sgdtails.figures.plot import Plot
 from sgdtails.figures.theme import STYLE
 from sgdtails.io.storage import atomic
+from sgdtails.labels import Labels
 from sgdtails.tail_index.network_index import Index
 
 FIGURES: dict[str, Callable[..., Plot]] = {
@@ -72,11 +73,14 @@ class Settings(TypedDict, total=False):
         The weights whose accuracy figure 7 shows.
     scheme : {"ratio", "error"}
         The pruned networks that are shown: all layers at one ratio, or at one relative error.
+    labels : Labels
+        What models and datasets are called.
     """
 
     index: Index
     weights: str
     scheme: str
+    labels: Labels
 
 
 def tables_of(name: str) -> tuple[str, ...]:
@@ -116,7 +120,7 @@ def settings_of(name: str) -> tuple[str, ...]:
     Examples
     --------
     >>> settings_of("fig04"), settings_of("fig12")
-    (('scheme', 'index'), ())
+    (('scheme', 'index', 'labels'), ())
     """
     known = Settings.__annotations__
     return tuple(key for key in _parameters(name) if key in known)

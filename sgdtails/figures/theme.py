@@ -1,14 +1,11 @@
 """How figures look: the workflow's own style, and sizes and colours that follow whatever style is set."""
 
-import math
 import textwrap
 from typing import Any
 
-import matplotlib.ticker
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.rcsetup import cycler
@@ -18,7 +15,7 @@ ORANGE, BLUE, GREEN, GREY = "#E69F00", "#0072B2", "#009E73", "#555555"  # Okabe 
 _CYCLE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00")
 _SHAPES = "o^sDvP"
 GAUSSIAN, UNIFORM = 0.2653, 0.2154  # pruning ratios of such samples at a relative l2 error of 0.1
-KAPPA = r"pruning ratio $1-\kappa$"
+KEPT, REMOVED = r"share kept $\kappa$", r"share removed $1-\kappa$"
 RATIO = r"step size / batch size $\eta/b$"
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
@@ -28,7 +25,7 @@ STYLE: dict[Any, Any] = {
     "axes.prop_cycle": cycler(color=_CYCLE), "lines.linewidth": 1.0, "lines.markersize": 3.5,
     "pdf.fonttype": 42, "savefig.dpi": 300,
 }  # fmt: skip
-_LOG_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))  # ticks of a decade: the first that give three
+_DARK = 0.8  # share of viridis that can be seen on white: beyond it come pale greens and yellow
 
 
 def font(points: float) -> float:
@@ -134,7 +131,7 @@ def palette(count: int) -> list[str]:
     Returns
     -------
     list of str
-        The first colours of the property cycle that is set; of the colour map viridis if the cycle has fewer.
+        The first colours of the property cycle that is set; of ``colour_map`` if the cycle has fewer.
 
     Examples
     --------
@@ -146,7 +143,24 @@ def palette(count: int) -> list[str]:
     cycle = list(dict.fromkeys(to_hex(entry["color"]) for entry in rcParams["axes.prop_cycle"] if "color" in entry))
     if count <= len(cycle):
         return cycle[:count]
-    return [to_hex(colormaps["viridis"](number / max(1, count - 1))) for number in range(count)]
+    return [to_hex(colour_map()(number / max(1, count - 1))) for number in range(count)]
+
+
+def colour_map() -> LinearSegmentedColormap:
+    """Return the colours for numbers: viridis without its pale end, which is hard to see on white.
+
+    Returns
+    -------
+    matplotlib.colors.LinearSegmentedColormap
+        From dark violet for small numbers to green for large ones.
+
+    Examples
+    --------
+    >>> to_hex(colour_map()(1.0))
+    '#7ad151'
+    """
+    shades = [colormaps["viridis"](_DARK * step / 255) for step in range(256)]
+    return LinearSegmentedColormap.from_list("viridis, dark", shades)
 
 
 def markers() -> list[tuple[str, str]]:
@@ -291,7 +305,28 @@ def wrap(title: str, inches: float) -> str:
     >>> wrap("FCN4, MNIST, m0.9", 1)
     'FCN4, MNIST,\nm0.9'
     """
-    return "\n".join(textwrap.wrap(title, max(10, int(13 * inches))))
+    return "\n".join(textwrap.wrap(title, letters(inches)))
+
+
+def letters(inches: float) -> int:
+    """Estimate how many letters of a title fit a width.
+
+    Parameters
+    ----------
+    inches : float
+        Width in the workflow's style.
+
+    Returns
+    -------
+    int
+        The number of letters, at least 10.
+
+    Examples
+    --------
+    >>> letters(2)
+    26
+    """
+    return max(10, int(13 * inches))
 
 
 def annotate_empty(axes: Axes, reason: str, **style: Any) -> None:
@@ -314,29 +349,3 @@ def annotate_empty(axes: Axes, reason: str, **style: Any) -> None:
     'no run converged'
     """
     axes.text(0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, **style)
-
-
-def label_log(axis: Axis) -> None:
-    """Put at least three ticks on a logarithmic axis, even on one without a power of ten.
-
-    Parameters
-    ----------
-    axis : matplotlib.axis.Axis
-        An axis whose data are drawn already.
-
-    Examples
-    --------
-    >>> axes = Figure().subplots()
-    >>> _ = axes.set(xscale="log", xlim=(0.0047, 0.021))
-    >>> label_log(axes.xaxis)
-    >>> axes.xaxis.get_ticklocs().tolist()
-    [0.005, 0.01, 0.02]
-    """
-    low, high = axis.get_view_interval()
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    candidates = [[step * 10.0**decade for decade in decades for step in steps] for steps in _LOG_STEPS]
-    candidates.append(list(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)))
-    inside = [[tick for tick in ticks if low <= tick <= high] for ticks in candidates]
-    axis.set_major_locator(matplotlib.ticker.FixedLocator(next((t for t in inside if len(t) >= 3), inside[-1])))
-    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())

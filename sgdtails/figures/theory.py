@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sgdtails.figures import theme
-from sgdtails.figures.plot import Panel, Plot, grid
-from sgdtails.figures.run_panels import Rows, by_title
+from sgdtails.figures.elements import ticks
+from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.plot import Panel, Plot
+from sgdtails.figures.run_panels import NAMES, Rows, by_title
+from sgdtails.labels import Labels
 
 # Quantity, share of alpha that p has to exceed, title and label of the size, by theorem.
 _THEOREMS = {
@@ -56,7 +59,7 @@ def theorems(theorems: pa.Table) -> Plot:
         label = rf"$\kappa_p$ at $\epsilon$ = {shown[0]['epsilon']:g}" if quantity == "kappa" else "relative error"
         panels[theorem] = Panel(partial(_theorem, rows=drawn, colours=colours, share=share), title, "", size, label)
     norms = " and ".join(f"{p:g}" for p in sorted({row["p"] for row in rows if row["theorem"] == "theorem_4"}))
-    note = f"kept share $\\kappa$ = {kappa:g}\n$p$ = {norms}; of eigenvalues, half that"
+    note = f"{theme.KEPT} = {kappa:g}\n$p$ = {norms}; of eigenvalues, half that"
     return Plot(panels, partial(_five, handles=_handles(colours), note=note))
 
 
@@ -69,7 +72,7 @@ def _theorem(axes: Axes, *, rows: Rows, colours: dict[float, str], share: float)
             _band(axes, line, colour, label, promised=p > alpha * share and alpha < 2)
     axes.set(xscale="log", ylim=(0, 1))
     if rows[0]["theorem"] in ("theorem_3", "theorem_4"):
-        theme.label_log(axes.xaxis)
+        ticks.label_log(axes.xaxis)
 
 
 def _alpha(alpha: float) -> str:
@@ -113,13 +116,15 @@ def _five(plot: Plot, *, handles: list[Line2D], note: str) -> Figure:
     return figure
 
 
-def perturbation(perturbation: pa.Table) -> Plot:
+def perturbation(perturbation: pa.Table, *, labels: Labels = NAMES) -> Plot:
     """Plot the largest change of the logits under layer-wise magnitude pruning against both bounds of Lemma 1.
 
     Parameters
     ----------
     perturbation : pyarrow.Table
         Table ``perturbation``.
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -133,7 +138,8 @@ def perturbation(perturbation: pa.Table) -> Plot:
     ['FCN4, MNIST']
     """
     panels = {}
-    for title, rows in by_title([row for row in perturbation.to_pylist() if row["measured"] > 0]).items():
+    moved = [row for row in perturbation.to_pylist() if row["measured"] > 0]
+    for title, rows in by_title(moved, labels).items():
         runs = len({row["run"] for row in rows})
         note = f"{runs} run{'s' * (runs > 1)}, {len(rows)} pruned networks"
         panels[title] = Panel(partial(_perturbation, rows=rows), title, note)
@@ -184,9 +190,7 @@ def factor(theory: pa.Table) -> Plot:
     >>> factor(tables.read("studies/mnist-narrow/tables/theory.parquet")).figure().axes[0].get_ylim()
     (np.float64(0.0), np.float64(1.05))
     """
-    panel = Panel(
-        partial(_factor, rows=theory.to_pylist()), xlabel=r"kept fraction $\kappa$", ylabel=r"$p_\epsilon(\kappa)$"
-    )
+    panel = Panel(partial(_factor, rows=theory.to_pylist()), xlabel=theme.KEPT, ylabel=r"$p_\epsilon(\kappa)$")
     return Plot({"factor": panel}, _beside_legend)
 
 

@@ -1,5 +1,6 @@
 """Figures of how far tail indices can be trusted: profiles with nulls, calibration of estimators, confusion of tail classes."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -9,25 +10,33 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from sgdtails.figures import theme
-from sgdtails.figures.plot import Panel, Plot, with_legend
-from sgdtails.figures.run_panels import Rows, by_title
+from sgdtails.figures.elements import names
+from sgdtails.figures.elements.arrange import with_legend
+from sgdtails.figures.plot import Panel, Plot
+from sgdtails.figures.run_panels import NAMES, Rows, by_title
+from sgdtails.labels import Labels
 
 _NULLS = {"gaussian": "Gaussian", "shuffled": "entries shuffled", "initial": "initial weights"}
 _KINDS = {"rows": "mmo_multivariate", "entries": "mmo_univariate"}  # estimators of what observations are
 _TICKS = (2, 5, 20, 100, 500)  # of block lengths
+_ACROSS = 5  # layers beside each other: more leave no room for their names
 _TOP = 3.0  # of the axis of tail indices: estimates above are drawn at it
+_PERSONS = ("gaussian", "laplace", "student")
 _QUANTITIES = {"bias": r"bias of $1/\hat\alpha$", "spread": r"spread of $1/\hat\alpha$", "coverage": "coverage"}
 
 
-def profiles(profiles: pa.Table) -> Plot:
+def profiles(profiles: pa.Table, *, labels: Labels = NAMES) -> Plot:
     """Plot the tail index against the block length, layer by layer, over the bands of three nulls.
 
     Parameters
     ----------
     profiles : pyarrow.Table
         Table ``profiles``: of one run per model, dataset and variant.
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -40,7 +49,7 @@ def profiles(profiles: pa.Table) -> Plot:
     >>> list(profiles(tables.read("studies/mnist-narrow/tables/profiles.parquet")).panels)[:2]
     ['FCN4, MNIST: layer 0, rows', 'FCN4, MNIST: layer 1, rows']
     """
-    groups = by_title(profiles.to_pylist())
+    groups = by_title(profiles.to_pylist(), labels)
     least = [row["alpha"] for rows in groups.values() for row in rows if row["series"] == "observed"]
     bottom = min([1.0, *least])
     panels, lines = {}, []
@@ -59,14 +68,18 @@ def profiles(profiles: pa.Table) -> Plot:
 
 def _layers_across(plot: Plot, *, lines: list[list[str]], starts: list[str]) -> Figure:
     """Arrange a line of panels per network and kind of observation, and a column per layer."""
-    columns, count = max(map(len, lines), default=1), max(len(_KINDS), len(lines))
-    figure = theme.new_figure(1.35 * columns + 0.6, 1.45 * count + 0.4)
+    columns = min(_ACROSS, max(map(len, lines), default=1))
+    parts = [
+        (panels, start) for pair, label in _pairs(lines, starts) for panels, start in _broken(pair, label, columns)
+    ]
+    count = max(len(_KINDS), len(parts))
+    figure = theme.new_figure(theme.PAGE, 1.45 * count + 0.4)
     places = figure.subplots(count, columns, squeeze=False, sharey=True)
-    for number, (line, names, start) in enumerate(zip(places, lines, starts, strict=False)):
+    for number, (line, (panels, start)) in enumerate(zip(places, parts, strict=False)):
         line[0].set_ylabel(start, fontsize=theme.font(7))
-        for unused in line[len(names) :]:
+        for unused in line[len(panels) :]:
             unused.remove()
-        for axes, panel in zip(line, (plot.panels[name] for name in names), strict=False):
+        for axes, panel in zip(line, (plot.panels[name] for name in panels), strict=False):
             panel.draw(axes)
             if number % len(_KINDS) == 0:
                 axes.set_title(panel.note, fontsize=theme.font(7))
@@ -75,6 +88,19 @@ def _layers_across(plot: Plot, *, lines: list[list[str]], starts: list[str]) -> 
         places[0, 0].set_ylim(1.0, _TOP)
     figure.supxlabel(plot.xlabel)
     return with_legend(figure)
+
+
+def _pairs(lines: list[list[str]], starts: list[str]) -> Iterator[tuple[list[list[str]], list[str]]]:
+    """Take the lines of a network, one for each kind of observation, and their labels together."""
+    for first in range(0, len(lines), len(_KINDS)):
+        yield lines[first : first + len(_KINDS)], starts[first : first + len(_KINDS)]
+
+
+def _broken(pair: list[list[str]], labels: list[str], columns: int) -> Iterator[tuple[list[str], str]]:
+    """Break the lines of a network after some columns; those of the same layers stay below each other."""
+    for first in range(0, max(map(len, pair), default=0), columns):
+        for line, label in zip(pair, labels, strict=True):
+            yield line[first : first + columns], label
 
 
 def _layer_title(row: dict[str, str]) -> str:
@@ -105,7 +131,7 @@ def _profile(axes: Axes, *, rows: Rows, bottom: float) -> None:
     axes.set_xticks(_TICKS, [f"{tick}" for tick in _TICKS], minor=False)
     axes.set_xticks([], minor=True)
     axes.set_xlim(1.7, 1.2 * max(row["k1"] for row in rows))
-    axes.tick_params(labelsize=theme.font(6))
+    axes.tick_params(labelsize=theme.font(7))
 
 
 def calibration(calibration: pa.Table) -> Plot:
@@ -168,7 +194,7 @@ def _calibration(axes: Axes, *, rows: Rows, quantity: str, lines: list[tuple[str
 def _estimator_line(axes: Axes, points: list[tuple[float, float]], estimator: str, structure: str, number: int) -> None:
     """Draw an estimator's line: solid for those of block sums, dashed for the rivals."""
     blue, orange = theme.palette(2)
-    label, (x, y) = estimator.replace("_", " "), zip(*points, strict=True)
+    label, (x, y) = names.estimator(estimator), zip(*points, strict=True)
     if not estimator.startswith("mmo"):
         colour, width, size = to_hex(colormaps["tab10"](number % 10)), theme.line(0.8), theme.marker(3)
         axes.plot(x, y, ".--", color=colour, linewidth=width, markersize=size, label=label)
@@ -183,7 +209,7 @@ def _estimator_line(axes: Axes, points: list[tuple[float, float]], estimator: st
 
 def _three_rows(plot: Plot) -> Figure:
     columns = len(plot.panels) // len(_QUANTITIES)
-    figure = theme.new_figure(max(theme.PAGE, 1.6 * columns + 1.9), 5.2)
+    figure = theme.new_figure(theme.PAGE, 5.8)
     places = figure.subplots(len(_QUANTITIES), columns, squeeze=False, sharex=True, sharey="row")
     for number, panel in enumerate(plot.panels.values()):
         column, line = divmod(number, len(_QUANTITIES))
@@ -195,7 +221,8 @@ def _three_rows(plot: Plot) -> Figure:
             axes.set_ylabel(panel.ylabel)
     figure.supxlabel(plot.xlabel)
     handles, labels = places[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    places[0, 0].xaxis.set_major_locator(MaxNLocator(3))
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
 
 
@@ -267,7 +294,7 @@ def _confusion(axes: Axes, *, rows: Rows, column: str) -> None:
         shares[y, x] = share = row["count"] / row["layers"]
         if share:
             colour = "white" if share > 0.6 else "black"
-            size = theme.font(6)
+            size = theme.font(7)
             axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=size, color=colour)
         if row["truth"] == row[column]:
             width = theme.line(1.2)
@@ -279,16 +306,25 @@ def _confusion(axes: Axes, *, rows: Rows, column: str) -> None:
         rotation=25 if len(labels) < 6 else 60,
         ha="right",
     )
-    axes.set_yticks(range(len(laws)), [law.replace("_", " ") for law in laws])
+    axes.set_yticks(range(len(laws)), [_law(law) for law in laws])
     axes.grid(False)
 
 
+def _law(name: str) -> str:
+    """Write a law's name, with a capital where it is that of a person."""
+    words = name.replace("_", " ")
+    return words.capitalize() if words.startswith(_PERSONS) else words
+
+
 def _shapes_across(plot: Plot, *, laws: int, inches: float) -> Figure:
-    columns = len(plot.panels)
-    figure = theme.new_figure(max(theme.PAGE, inches * columns + 1.4), 0.24 * laws + 1.3)
-    places = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
-    for axes, panel in zip(places, plot.panels.values(), strict=True):
+    columns = min(int(theme.PAGE / inches), len(plot.panels))
+    lines = -(-len(plot.panels) // columns)
+    figure = theme.new_figure(theme.PAGE, (0.24 * laws + inches / 2) * lines + 0.3)
+    places = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    for unused in places[len(plot.panels) :]:
+        unused.remove()
+    for axes, panel in zip(places, plot.panels.values(), strict=False):
         panel.draw(axes)
-        axes.set_title(panel.title)
+        axes.set_title(theme.wrap(panel.title, theme.PAGE / columns - 0.5))
     figure.supxlabel(plot.xlabel)
     return figure

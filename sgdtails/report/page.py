@@ -11,10 +11,13 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from sgdtails import labels
 from sgdtails.claims.verdicts import VERDICTS
 from sgdtails.config import validation
 from sgdtails.errors import InputError
 from sgdtails.io import storage
+from sgdtails.io.tables import panel_title
+from sgdtails.labels import Labels
 from sgdtails.report import page_tables
 from sgdtails.report.page_tables import Row
 
@@ -173,7 +176,7 @@ def page(
     drawn : sequence of Picture
         The figures.
     config : mapping
-        The study's settings, which are printed.
+        The study's settings, which are printed; models and datasets have the labels in it.
     templates : pathlib.Path
         The folder of ``page.html``.
 
@@ -200,6 +203,7 @@ def page(
         lstrip_blocks=True,
     )
     runs, claims = tables["runs"].to_pylist(), tables["claims"].to_pylist()
+    names = Labels(**labels.of_study(config, runs)) if "models" in config else Labels()
     said = Counter(row["verdict"] for row in claims)
     sections = [
         {"key": key, "title": title, "about": about, "figures": [f for f in drawn if f.caption.category == key]}
@@ -208,10 +212,10 @@ def page(
     return environment.get_template("page.html").render(
         study=study,
         status=Counter(row["status"] for row in runs),
-        runs=page_tables.runs(runs),
-        claims=page_tables.claims(claims),
+        runs=page_tables.runs(runs, names),
+        claims=page_tables.claims(claims, {panel_title(row): names.title(row) for row in runs}),
         verdicts={verdict: said[verdict] for verdict in VERDICTS},
-        cost=page_tables.cost(training, averaging),
+        cost=page_tables.cost(training, averaging, names),
         hours=sum(row["seconds"] for row in runs) / 3600,
         paper=page_tables.PAPER,
         provenance=page_tables.provenance(tables),

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from sgdtails.claims import markdown
-from sgdtails.io.tables import panel_title, panels
+from sgdtails.io.tables import panels
+from sgdtails.labels import Labels
 
 PAPER = {"runs": 215, "gpu_hours": 460}  # what the paper says its study took
+NAMES = Labels()
 Row = Mapping[str, Any]
 
 
@@ -66,13 +69,15 @@ class Table:
         return [] if self.choose is None else list(dict.fromkeys(row[self.choose].text for row in self.rows))
 
 
-def claims(rows: Iterable[Row]) -> Table:
+def claims(rows: Iterable[Row], titles: Mapping[str, str] = MappingProxyType({})) -> Table:
     """List the claims and their verdicts.
 
     Parameters
     ----------
     rows : iterable of mapping
         Rows of table ``claims``.
+    titles : mapping of str to str
+        What panels are called, by their names in that table.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def claims(rows: Iterable[Row]) -> Table:
         (
             Cell(row["verdict"], mark=row["verdict"]),
             Cell(f"{row['statement']} ({row['source']})"),
-            Cell(row["panel"]),
+            Cell(titles.get(row["panel"], row["panel"])),
             Cell(markdown.effect(row), row["effect"]),
             Cell(markdown.interval(row), row["effect_low"]),
             _number(row["p_holm"], ".2g"),
@@ -121,13 +126,15 @@ _RUNS = {  # columns of table runs and their formats, by heading
 }
 
 
-def runs(rows: Iterable[Row]) -> Table:
+def runs(rows: Iterable[Row], names: Labels = NAMES) -> Table:
     """List the training runs.
 
     Parameters
     ----------
     rows : iterable of mapping
         Rows of table ``runs``.
+    names : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -144,7 +151,7 @@ def runs(rows: Iterable[Row]) -> Table:
         (
             Cell(row["run"]),
             Cell(row["status"], mark=row["status"]),
-            Cell(panel_title(row)),
+            Cell(names.title(row)),
             *(_number(row[key], form) for key, form in _RUNS.values()),
         )
         for row in rows
@@ -152,13 +159,15 @@ def runs(rows: Iterable[Row]) -> Table:
     return Table("runs", "Training runs", _columns((*texts, *_RUNS), texts), cells, choose=1)
 
 
-def cost(training: Iterable[Row], averaging: Iterable[Row]) -> Table:
+def cost(training: Iterable[Row], averaging: Iterable[Row], names: Labels = NAMES) -> Table:
     """Add up the wall time of training and averaging.
 
     Parameters
     ----------
     training, averaging : iterable of mapping
         Rows of the tables of these names.
+    names : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -181,7 +190,7 @@ def cost(training: Iterable[Row], averaging: Iterable[Row]) -> Table:
         counts = (_number(len(rows), ",d"), _number(sum(row["iterations"] for row in rows), ",d"))
         return (Cell(title), *counts, *(_number(value, ".3g") for value in hours), Cell(devices))
 
-    lines = [line(panel_title(rows[0]), rows) for rows in panels(dict(row) for row in trained).values()]
+    lines = [line(names.title(rows[0]), rows) for rows in panels(dict(row) for row in trained).values()]
     return Table("cost", "Wall time per panel", columns, lines, total=line("All", trained))
 
 

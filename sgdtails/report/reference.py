@@ -20,11 +20,60 @@ _NO_LIMIT = 10**9  # of integers: what the schema says so that none overflows
 
 TABLES = """# The tables
 
-Made by `make docs` from `sgdtails/schemas/study_schemas.py`; each column's unit and meaning is in the Parquet file as well:
+`make docs` makes this page from `sgdtails/schemas/study_schemas.py`. Each column's unit and meaning is in the Parquet file as well:
 `pyarrow.parquet.read_schema(path).field("alpha").metadata`. Missing values are null, not NaN.
 
-A table of a study is `results/<study>/tables/<table>.parquet`; `training`, `averaging` and `pruned` are parts of a run's
-folder, `results/<study>/runs/<run>/`, from which `runs` and `pruning` are made.
+A table of a study is `results/<study>/tables/<table>.parquet`:
+
+```python
+import pandas
+
+tails = pandas.read_parquet("results/demo/tables/tails.parquet")
+```
+
+A file's metadata names the config, the code digest and the library versions that made it.
+
+## All tables
+
+| table | one row per | holds |
+|---|---|---|
+| [runs](#runs) | run | settings, status (`converged`, `diverged`, `budget`), accuracies, NLLs, tail index, seconds |
+| [history](#history) | run × gate, every 50th | NLL and accuracy on training and test set |
+| [tails](#tails) | run × weights × layer × estimator × K1 | α̂ with an interval, the published value, other estimators |
+| [readings](#readings) | run × weights × layer | label of the profile, and the slopes behind it |
+| [laws](#laws) | run × weights × layer × law | laws of entries and rows by maximum likelihood, and the layer's law |
+| [profiles](#profiles) | layer × K1 × null | α̂ against K1 beside three nulls, one run per panel |
+| [histograms](#histograms) | bin | densities of figure 2 |
+| [compression](#compression) | run × weights × layer × structure × p × ε | κ, the smallest kept fraction at relative error ε |
+| [pruning](#pruning) | run × weights × method × ratio or ε | parameters left, multiply-adds, relative errors, NLL and accuracy |
+| [latency](#latency) | run × ratio | time that node pruning saves when its columns are removed |
+| [dependence](#dependence) | run × weights × layer × measure | how far weights are from independent; made if a claim or comparison names it |
+| [errors](#errors) | run × weights × layer × structure × κ | errors of Theorems 2 to 4, measured and simulated; made if a claim or comparison names it |
+| [compared](#compared) | comparison × run | the points of config key `compare` |
+| [comparisons](#comparisons) | comparison × colour × value | their paired differences, with intervals |
+| [claims](#claims) (also `claims.md`) | claim × panel | effect, interval, p-values, verdict |
+| [bounds](#bounds) | run × statement | Theorems 5 and 7, Corollary 1 |
+| [perturbation](#perturbation) | run × ratio | Lemma 1 against measured outputs |
+| [table1](#table1), [table2](#table2) (also `.md`) | panel | the paper's tables |
+
+These need no training:
+
+| table | one row per | holds |
+|---|---|---|
+| [synthetic](#synthetic) | draw | compressibility of stable matrices: figure 8 |
+| [theory](#theory) | grid point | p_ε(κ) and its bound: figure 11 |
+| [magnitudes](#magnitudes) | bin | absolute values of stable draws: figure 12 |
+| [calibration](#calibration) | estimator × law × shape × K1 | bias, spread and coverage of estimates |
+| [confusion](#confusion) | law × shape × label | readings of layers whose law is known |
+| [labels](#labels) | law × shape × label | laws found for such layers |
+| [kesten](#kesten) | SGD on regression × estimator × K1 | α̂ beside the exact tail index |
+| [theorems](#theorems) | theorem × α × κ × size | simulated errors |
+| [verdicts](#verdicts) | rule × design × truth | how often the rule of verdicts is wrong |
+
+`audit` writes [audit](#audit), [audit_profiles](#audit_profiles), [audit_curves](#audit_curves), [audit_compression](#audit_compression),
+[audit_skipped](#audit_skipped), [audit_accuracy](#audit_accuracy), [audit_comparison](#audit_comparison) and [audit_series](#audit_series), without
+`audit_` in the names of files ([audit.md](audit.md)). [training](#training), [averaging](#averaging) and [pruned](#pruned) are parts of a run's folder,
+`results/<study>/runs/<run>/`, from which `runs` and `pruning` are made.
 
 ## Several studies in one frame
 
@@ -39,13 +88,13 @@ runs = pandas.concat(
 )
 ```
 
-or, in DuckDB, `SELECT * FROM read_parquet('results/*/tables/tails.parquet', filename = true, union_by_name = true)`.
+In DuckDB: `SELECT * FROM read_parquet('results/*/tables/tails.parquet', filename = true, union_by_name = true)`.
 """
 
 _CONFIG = """# The config
 
-Made by `make docs` from `config/config.yaml` and `config/config.schema.yaml`. A file given with `--configfile` needs only the
-keys that differ; unknown keys are refused, with the nearest known one. `<name>` stands for a name of one's own.
+`make docs` makes this page from `config/config.yaml` and `config/config.schema.yaml`. A file given with `--configfile` needs only the keys that differ.
+Unknown keys are refused, with the nearest known one. `<name>` stands for a name of your own.
 
 | key | what it may be | default | meaning |
 |---|---|---|---|

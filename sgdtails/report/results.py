@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from sgdtails import labels
 from sgdtails.errors import InputError, unknown
 from sgdtails.io import parquet
+from sgdtails.labels import Labels
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -129,8 +131,9 @@ class Study:
             What ``matplotlib.style.use`` takes, or ``"paper"`` for the look of the workflow's own figures. Without it, the
             style that is set when this is called; the figure is as much larger than the paper's as its titles and labels are.
         **settings
-            In place of the study's own: ``index`` (a ``network_index.Index``), ``weights`` (whose accuracy figure 7 shows)
-            or ``scheme`` (``ratio`` or ``error``, of pruning), where the figure has it.
+            In place of the study's own: ``index`` (a ``network_index.Index``), ``weights`` (whose accuracy figure 7 shows),
+            ``scheme`` (``ratio`` or ``error``, of pruning) or ``labels`` (``sgdtails.labels.Labels``: what models and datasets are
+            called; labels in a config are in no table, so without this the names have their defaults), where the figure has it.
 
         Returns
         -------
@@ -147,7 +150,7 @@ class Study:
         >>> import sgdtails
         >>> figure = sgdtails.load("studies/mnist-narrow").figure("fig01", style="paper")
         >>> [axes.get_title() for axes in figure.axes]
-        ['FCN4, MNIST\n$n$ = 59; 1 diverged']
+        ['FCN4, width 256, MNIST\n$n$ = 59; 1 diverged']
         """
         with _styled(style):
             return self._plot(name, settings).figure()
@@ -282,7 +285,20 @@ class Study:
             pruned = set(self.arrow("pruning")["weights"].to_pylist()) - {"initial"}
             if len(pruned) == 1:
                 found["weights"] = pruned.pop()
+        if "labels" in wanted and "runs" in self._files:
+            found["labels"] = Labels(_with_widths(self.arrow("runs")))
         return found
+
+
+def _with_widths(runs: "pa.Table") -> dict[str, str]:
+    """Label fully connected models by the width that table ``runs`` has."""
+    models = {row["model"]: row for row in runs.to_pylist()}
+    return {
+        name: labels.with_width(name, row.get("width"))
+        for name, row in models.items()
+        if row.get("kind") == "fcn"
+        or (row.get("kind") is None and name.startswith("fcn"))  # earlier tables have no kind
+    }
 
 
 def load(path: str | Path) -> Study:

@@ -113,6 +113,10 @@ def test_a_study_to_its_end_and_once_more(tmp_path, here, capsys):
     assert all((found[run]["alpha"] is not None) == (run in healthy) for run in RUNS)
     for name in ("tails", "readings", "compression"):
         assert {row["run"] for row in rows(folder, name)} >= healthy
+    for run in healthy:  # the tables of these are left to the workflow
+        for name in ("bounds", "perturbation"):
+            assert parquet.read(folder / f"runs/{run}/{name}.parquet").num_rows
+        assert not (folder / f"runs/{run}/dependence.parquet").exists()
     assert {row["run"] for row in rows(folder, "history")} == {row["run"] for row in rows(folder, "pruning")} == RUNS
     assert not list((folder / "checkpoints").rglob("*.safetensors"))
     here.made.clear()
@@ -122,6 +126,18 @@ def test_a_study_to_its_end_and_once_more(tmp_path, here, capsys):
     # Other settings are other runs: nothing of the old ones is taken for theirs.
     assert study(folder, here, config=TINY | {"stop": TINY["stop"] | {"budget": 900}}) == 0
     assert ("train", "fcn4-digits-b50-0") in here.made
+
+
+def test_the_analyses_that_claims_ask_for(tmp_path, here):
+    folder, asked = tmp_path / "study", {"of": "dependence", "measure": "within_rows"}
+    errors = {"of": "relative_error", "structure": "entries", "kappa": 0.1}
+    compare = [{"x": "step_size", "y": asked}, {"x": "step_size", "y": errors}]
+    assert study(folder, here, config=TINY | {"compare": compare}) == 0
+    for run in RUNS:
+        of_run = folder / "runs" / run
+        assert parquet.read(of_run / "dependence.parquet").num_rows or "1000000" in run
+        assert parquet.read_record(of_run / "errors.parquet")["settings"]["weights"] == "last"
+    assert len(list((folder / "initial").glob("*/dependence.parquet"))) == 2  # FCN4 and FCN6
 
 
 def test_a_deadline_leaves_rows_of_what_is_finished(tmp_path, here, capsys):

@@ -8,9 +8,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sgdtails.figures import plot, registry, theme
+from sgdtails.figures import registry, theme
+from sgdtails.figures.elements import arrange, ticks
 from sgdtails.figures.registry import FIGURES
 from sgdtails.io import storage, tables
+from sgdtails.labels import Labels
 from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import histograms
 from sgdtails.tail_index.network_index import Index
@@ -54,13 +56,49 @@ def drawn(axes):
 
 
 def test_figure_1_shows_every_converged_run_and_counts_the_rest():
-    figure = FIGURES["fig01"](study()[0]).figure()
+    figure = FIGURES["fig01"](*study()).figure()
     assert [axes.get_title() for axes in figure.axes] == [
-        "FCN4, DIGITS\n$n$ = 3; 1 diverged",
-        "CNN, DIGITS\n$n$ = 3; 1 diverged",
+        "FCN4, digits\n$n$ = 3; 1 diverged",
+        "CNN, digits\n$n$ = 3; 1 diverged",
     ]
     assert drawn(figure.axes[0]) == [(0.001, 2.0), (0.003, 1.9), (0.01, 1.8)]
     assert figure.axes[0].get_xscale() == "log"
+
+
+def test_figure_1_has_intervals_or_ranges_over_seeds():
+    runs, tails = study(("fcn4",))
+    bars = [part for part in FIGURES["fig01"](runs, tails).figure().axes[0].collections if part.get_label()[0] == "_"]
+    assert bars == []  # published values have no interval, and there is one seed
+    two = runs.to_pylist() + [row | {"run": f"{row['run']}s1", "alpha": 1.75} for row in runs.to_pylist()[:1]]
+    axes = FIGURES["fig01"](pa.Table.from_pylist(two, schema=runs.schema), tails).figure().axes[0]
+    assert axes.collections[0].get_segments()[0].tolist() == [[0.001, 1.75], [0.001, 2.0]]
+    assert "range over seeds" in axes.get_legend_handles_labels()[1]
+    ends = [row | {"alpha": 1.9, "alpha_low": 1.8, "alpha_high": 1.95} for row in tails.to_pylist()]
+    axes = FIGURES["fig01"](runs, pa.Table.from_pylist(ends, schema=tails.schema), index=Index(value="alpha")).figure()
+    segments = [part.get_segments()[0].round(6).tolist() for part in axes.axes[0].collections]
+    assert segments[0] == [[0.001, 1.8], [0.001, 1.95]]
+    assert "95% interval" in axes.axes[0].get_legend_handles_labels()[1]
+
+
+def test_panels_have_labels_and_stay_apart_where_labels_are_alike():
+    runs, tails = study()
+    given = Labels({"fcn4": "wide net", "cnn": "wide net"}, {"digits": "8 x 8"})
+    titles = list(FIGURES["fig01"](runs, tails, labels=given).panels)
+    assert titles == ["wide net, 8 x 8 (digits, fcn4)", "wide net, 8 x 8 (digits, cnn)"]
+    assert list(FIGURES["fig01"](runs, tails, labels=Labels({"cnn": "$1"})).panels)[1] == r"\$1, digits"
+
+
+@pytest.mark.parametrize("name", ["fig01", "fig03", "fig07"])
+def test_panels_share_the_axis_of_what_they_compare(name):
+    runs, tails = study()
+    rows = [row | {"alpha": row["alpha"] and row["alpha"] - (row["model"] == "cnn") / 2} for row in runs.to_pylist()]
+    rows = [
+        row | {"last_test_accuracy": row["last_test_accuracy"] / 2} if row["model"] == "cnn" else row for row in rows
+    ]
+    found = {"runs": pa.Table.from_pylist(rows, schema=runs.schema), "tails": tails}
+    found["compression"] = tables.SCHEMAS["compression"].empty_table()
+    figure = FIGURES[name](**{table: found[table] for table in registry.tables_of(name)}).figure()
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
 
 
 def test_as_many_batch_sizes_as_markers_look_different():
@@ -70,11 +108,11 @@ def test_as_many_batch_sizes_as_markers_look_different():
 
 
 def test_titles_and_names_too_long_for_their_panel():
-    runs, _ = study(models=("fcn4", "cnn", "other"))
+    runs, tails = study(models=("fcn4", "cnn", "other"))
     place = runs.schema.get_field_index("variant")
     variant = pa.array(["m0.9-wd0.0005-n0.01a1.8"] * len(runs))
     with matplotlib.rc_context(theme.STYLE):
-        figure = FIGURES["fig01"](runs.set_column(place, runs.schema.field(place), variant)).figure()
+        figure = FIGURES["fig01"](runs.set_column(place, runs.schema.field(place), variant), tails).figure()
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw(renderer)
     boxes = [axes.title.get_window_extent(renderer) for axes in figure.axes]
@@ -98,7 +136,7 @@ def test_figure_7_has_one_colour_scale():
 
 def test_a_panel_without_converged_runs_says_so():
     for figure in (
-        FIGURES["fig01"](study(status="budget")[0]).figure(),
+        FIGURES["fig01"](*study(status="budget")).figure(),
         FIGURES["fig07"](study(status="budget")[0]).figure(),
     ):
         assert figure.axes[0].texts[0].get_text() == "no run converged"
@@ -156,16 +194,16 @@ def test_figure_2_has_both_comparisons(histogram):
     table = pa.Table.from_pylist(histogram[0], schema=tables.SCHEMAS["histograms"])
     figure = FIGURES["fig02"](table).figure()
     assert len(figure.axes) == 2
-    assert all(axes.get_yscale() == "log" and len(axes.patches) == 4 for axes in figure.axes)
+    assert all(axes.get_yscale() == "log" and len(axes.patches) == 2 for axes in figure.axes)
 
 
 def test_files_are_the_same_bytes_each_time(tmp_path):
-    runs, _ = study()
+    runs, tails = study()
     for folder in "ab":
         (tmp_path / folder).mkdir()
         registry.save(
             "fig01",
-            {"runs": runs},
+            {"runs": runs, "tails": tails},
             [str(tmp_path / folder / f"fig01.{kind}") for kind in ("pdf", "png")],
         )
     for kind in ("pdf", "png"):
@@ -203,7 +241,7 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
     assert sorted(start.get_xydata().round(4).tolist()) == [[0.18, 1.99], [0.19, 1.99], [0.2, 1.99]]
     trained = {points.get_label(): points.get_offsets().round(4).tolist() for points in axes.collections}
     assert sorted(trained["trained, head"]) == [[0.28, 1.8], [0.29, 1.9], [0.3, 2.0]]
-    assert axes.get_title() == "FCN4, DIGITS\n$n$ = 3 layers of 3 runs; 1 diverged"
+    assert axes.get_title() == "FCN4, digits\n$n$ = 3 layers of 3 runs;\n1 diverged"
     second = [row | {"layer": 1, "layer_name": "head"} for row in (*tails.to_pylist(), *rows)]
     both = pa.Table.from_pylist([*tails.to_pylist(), *second[: len(tails)]], schema=tails.schema)
     deeper = pa.Table.from_pylist([*rows, *second[len(tails) :]], schema=compression.schema)
@@ -213,11 +251,12 @@ def test_figure_3_has_a_point_per_layer_and_one_per_initial_layer():
 
 
 def test_axes_say_which_tail_index_they_show():
-    runs, _ = study()
-    assert FIGURES["fig01"](runs).figure().get_supylabel() == r"mean tail index $\hat\alpha$, clipped at 2"
+    runs, tails = study()
+    assert FIGURES["fig01"](runs, tails).figure().get_supylabel() == r"mean tail index $\hat\alpha$, clipped at 2"
     plain = Index(value="alpha", layers="median", exempt=["head"])
     assert (
-        FIGURES["fig01"](runs, index=plain).figure().get_supylabel() == r"median tail index $\hat\alpha$, without head"
+        FIGURES["fig01"](runs, tails, index=plain).figure().get_supylabel()
+        == r"median tail index $\hat\alpha$, without head"
     )
     assert (
         FIGURES["fig07"](runs, index=plain).figure().get_supxlabel() == r"median tail index $\hat\alpha$, without head"
@@ -253,12 +292,31 @@ def test_accuracy_curves_show_their_method_and_no_initial_or_diverged_network(nu
     runs, _ = study()
     table = pruning_table({"fcn4": [method, "other"], "cnn": ["other"]})
     figure = FIGURES[f"fig{number:02d}"](runs, table).figure()
-    assert [axes.get_title() for axes in figure.axes] == ["FCN4, DIGITS\n$n$ = 3; 1 diverged", ""]  # and the colour bar
+    assert [axes.get_title() for axes in figure.axes] == ["FCN4, digits\n$n$ = 3; 1 diverged", ""]  # and the colour bar
     lines = sorted(line.get_ydata().tolist() for line in figure.axes[0].get_lines())
     assert lines == [[1, 0.75, 0.5], [1, 0.875, 0.75], [1, 1, 1]]
     # The heaviest tail is drawn last, and darkest.
     brightness = [sum(line.get_color()[:3]) for line in figure.axes[0].get_lines()]
     assert brightness == sorted(brightness, reverse=True)
+
+
+def lines_in(axes):
+    return sorted(line.get_xydata().tolist() for line in axes.get_lines())
+
+
+def test_accuracy_curves_begin_at_a_half_and_an_inset_has_the_rest():
+    runs, _ = study(("fcn4",))
+    rows = pruning_table({"fcn4": ["node"]}).to_pylist()
+    high = [row | {"relative_test_accuracy": 1 - 0.9 * (row["ratio"] == 1)} for row in rows]
+    apart = [row | {"relative_test_accuracy": 1.0 if row["run"] == "fcn40" else 0.3} for row in rows]  # no free corner
+    for rows, begins in ((high, 0.5), (apart, None)):
+        table = pa.Table.from_pylist(rows, schema=tables.SCHEMAS["pruning"])
+        axes = FIGURES["fig10"](runs, table).figure().axes[0]
+        assert (axes.get_xlim()[0] == 0.5) == (begins is not None)
+        assert len(axes.child_axes) == (begins is not None)
+        assert axes.get_xlim()[0] <= 0 or axes.child_axes[0].get_xlim() == (0.0, 0.5)
+        for inset in axes.child_axes:
+            assert lines_in(inset) == lines_in(axes)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +335,7 @@ def test_the_two_schemes_of_pruning_are_never_in_one_curve(name, method):
         assert ("at one relative" in figure.get_supxlabel()) == (scheme == "error")
         renderer = FigureCanvasAgg(figure).get_renderer()
         figure.draw(renderer)
-        box = next(text for text in figure.texts if "ratio" in text.get_text()).get_window_extent(renderer)
+        box = next(text for text in figure.texts if "removed" in text.get_text()).get_window_extent(renderer)
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width  # one panel is narrow
         assert {line.get_marker() for line in figure.axes[0].get_lines()} == {"o" if scheme == "error" else "None"}
@@ -320,7 +378,7 @@ def test_a_legend_is_within_its_figure(width):
     axes = figure.subplots()
     for number in range(5):
         axes.plot([0, 1], [0, number], label=f"a label of some length {number}")
-    plot.with_legend(figure)
+    arrange.with_legend(figure)
     FigureCanvasAgg(figure).draw()
     box = figure.legends[0].get_window_extent()
     assert len(figure.legends) == 1
@@ -342,6 +400,6 @@ def test_a_log_axis_has_three_ticks_however_short(low, high, expected):
     axes = Figure().subplots()
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    theme.label_log(axes.xaxis)
+    ticks.label_log(axes.xaxis)
     FigureCanvasAgg(axes.figure).draw()
     assert [label.get_text() for label in axes.get_xticklabels()] == expected

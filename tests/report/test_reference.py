@@ -44,6 +44,10 @@ def test_commands_of_the_pages_end_their_config_files_before_a_target():
     assert not [word for word in after if not word.startswith("-")]
 
 
+def test_the_overview_lists_every_table():
+    assert set(re.findall(r"\(#(\w+)\)", reference.TABLES)) == set(schemas.SCHEMAS)
+
+
 def test_several_studies_in_one_frame(tmp_path, monkeypatch):
     """The lines of docs/tables.md."""
     for study in ("demo", "mine"):
@@ -51,7 +55,8 @@ def test_several_studies_in_one_frame(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         pd.DataFrame({"run": [f"{study}-1"]}).to_parquet(folder / "runs.parquet")
     monkeypatch.chdir(tmp_path)
-    (code,) = [part.removeprefix("python") for part in reference.TABLES.split("```") if part.startswith("python")]
+    blocks = [part.removeprefix("python") for part in reference.TABLES.split("```") if part.startswith("python")]
+    (code,) = [block for block in blocks if "concat" in block]
     found: dict = {}
     exec(code, found)
     assert sorted(found["runs"].reset_index()["study"]) == ["demo", "mine"]

@@ -54,8 +54,8 @@ def test_the_cost_is_the_sum_of_its_panels():
     cost = page_tables.cost(rows, averaging)
     hours = {line[0].text: [cell.value for cell in line[3:7]] for line in (*cost.rows, cost.total)}
     assert hours == {
-        "FCN4, DIGITS": pytest.approx([1.5, 0.2, 1.7, 0.85]),
-        "CNN, DIGITS": pytest.approx([2.0, 0.1, 2.1, 2.1]),
+        "FCN4, digits": pytest.approx([1.5, 0.2, 1.7, 0.85]),
+        "CNN, digits": pytest.approx([2.0, 0.1, 2.1, 2.1]),
         "All": pytest.approx([3.5, 0.3, 3.8, 3.8 / 3]),
     }
     assert cost.total[-1].text == "H100, fp32, cpu, fp32"

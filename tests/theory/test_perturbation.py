@@ -131,7 +131,7 @@ def test_the_figure_shows_every_moved_network_below_the_line(rows):
     known = {"run": "a", "dataset": "digits", "model": "fcn4", "variant": "", "weights": "last"}
     table = pa.Table.from_pylist([known | row for row in rows[2]], schema=SCHEMAS["perturbation"])
     (axes,) = theory.perturbation(table).figure().axes
-    assert axes.get_title() == "FCN4, DIGITS\n1 run, 3 pruned networks"
+    assert axes.get_title() == "FCN4, digits\n1 run, 3 pruned networks"
     lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
     for label in ("bound (C.1)", "bound (C.2)"):
         assert len(lines[label]) == 3

@@ -70,7 +70,7 @@ def test_all_figures_are_drawn_and_no_panel_is_empty(demo):
             filled = axes.collections or axes.patches or axes.images or not axes.axison  # a legend's place is off
             assert drawn or filled, (name, axes.get_title())
     for number in (1, 2):
-        assert "DIGITS" in (demo / f"tables/table{number}.md").read_text()
+        assert "digits" in (demo / f"tables/table{number}.md").read_text()
 
 
 def test_the_layers_that_have_heavier_tails_keep_fewer_entries(demo):

@@ -46,6 +46,7 @@ PRUNE = several("prune", "bounds", "perturbation") | {
 }
 PRUNED = several("prune") | {"initial_prune": 1, "pruning": 1, "claims": 1, "figure": 4}
 RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
+LABELLED = {"figure": 10}  # all that name networks: nothing else depends on a label
 CLIP = ("sgdtails/tail_index/mmo.py", "CLIP = 2.0", "CLIP = 1.9")  # an edit of code
 CLIPPED = TAILS | SIMULATED | FIGURES | {"verdicts": 1}
 
@@ -82,7 +83,7 @@ CLIPPED = TAILS | SIMULATED | FIGURES | {"verdicts": 1}
             several("bounds") | {"theory": 1, "collect_theory": 1, "figure": 1},
         ),
         ("sgdtails/figures/paper_tables.py", 'return "\\n".join', 'return "".join', {"paper_table": 2}),
-        ("sgdtails/figures/networks.py", 'cmap="cividis_r"', 'cmap="viridis_r"', FIGURES),
+        ("sgdtails/figures/networks.py", "alpha=0.85", "alpha=0.9", FIGURES),
         ("workflow/scripts/tails.py", "in batches.networks(smk)", "in list(batches.networks(smk))", TAILS),
     ],
 )
@@ -122,6 +123,8 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("pruning", "exempt"), ["head", "fc2"], RATIOS),
         (("pruning", "adaptive"), {"epsilon": [0.1]}, PRUNED),
         (("pruning", "scheme"), "error", {"figure": 3}),
+        (("models", "fcn4"), TINY["models"]["fcn4"] | {"label": "a small network"}, LABELLED),
+        (("datasets", "sources"), {"digits": {"label": "digits of 8 × 8 pixels"}}, LABELLED),
         (("latency", "ratios"), [0.5], {"latency": 1}),
         (("synthetic", "draws"), 4, {"synthetic": 1, "claims": 1, "figure": 1}),
         (("claims", "level"), 0.01, {"claims": 1, "verdicts": 1}),

@@ -113,7 +113,7 @@ def test_tables_1_and_2(finished):
     assert tables.read(folder / "table1.parquet").to_pylist() == [
         {"dataset": "digits", "model": "fcn4", "variant": "", "parameters": 64 * 16 + 16 * 16 + 160}
     ]
-    assert (folder / "table1.md").read_text() == "| | FCN4 |\n|---|---|\n| DIGITS | 1,440 |\n"
+    assert (folder / "table1.md").read_text() == "| | FCN4 |\n|---|---|\n| digits | 1,440 |\n"
     (row,) = tables.read(folder / "table2.parquet").to_pylist()
     assert (row["eta_over_b_lowest"], row["eta_over_b_highest"], row["runs"], row["converged"]) == (0.002, 2e4, 3, 2)
 

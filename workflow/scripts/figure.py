@@ -6,6 +6,7 @@ from typing import Any
 
 from sgdtails.figures import registry
 from sgdtails.io import tables
+from sgdtails.labels import Labels
 from sgdtails.runtime import jobs
 from sgdtails.tail_index.network_index import Index
 
@@ -16,6 +17,8 @@ def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
     if "index" in settings:
         settings["index"] = Index(**settings["index"])
+    if "labels" in settings:
+        settings["labels"] = Labels(**settings["labels"])
     registry.save(smk.wildcards.figure, found, list(smk.output), **settings)
 
 
