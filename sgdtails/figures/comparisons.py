@@ -66,7 +66,9 @@ def _two_to_a_line(plot: Plot) -> Figure:
         axes.set_title("")
     for left, right in zip(places[::2], places[1::2], strict=True):
         if plot.panels:
-            right.set_xlim(left.get_xlim())
+            limits = [end for axes in (left, right) for end in axes.get_xlim()]
+            for axes in (left, right):  # differences of several colours stand beside their value of x
+                axes.set_xlim(min(limits), max(limits))
             entries = _entries(left, right)
             if entries:
                 right.legend(list(entries.values()), list(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0))
