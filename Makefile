@@ -7,6 +7,7 @@ PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 export NO_MKDOCS_2_WARNING := 1
 SHELL := bash
+# A study's config: the demo's unless you give another, as in `make plan CONFIG=mine.yaml`.
 CONFIG ?= config/demo.yaml
 # Commands take it from the environment: a path may have spaces and quotes.
 export CONFIG
@@ -18,19 +19,27 @@ APPTAINER ?= apptainer
 WORKERS ?= 2
 PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
-.PHONY: help docs docs-site fuzz demo gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
+.PHONY: help docs docs-site fuzz demo plan gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
-	snakemake --cores all --configfile config/demo.yaml --quiet rules
+	snakemake --cores all --configfile config/demo.yaml
 	@echo "Figures are in results/demo/figures, tables in results/demo/tables."
 
-figures: .venv/ready         ## redraw all figures of the study of CONFIG from its tables; runs nothing else
+plan: .venv/ready            ## what the study of CONFIG would run: jobs and networks by stage, time, room on disk; runs nothing
 	$(THERE)
-	snakemake --cores all --configfile "$$CONFIG" --quiet rules --forcerun figure --allowed-rules figure figures -- figures
+	@snakemake --cores all --configfile "$$CONFIG" --dry-run
 
-report: .venv/ready          ## the finished study of CONFIG as one page: results/<study>/report.html
+fig%: .venv/ready            ## one figure of the study of CONFIG, and all that it needs: make fig03 CONFIG=mine.yaml, make figure_profiles
 	$(THERE)
-	snakemake --cores 1 --configfile "$$CONFIG" --quiet rules --allowed-rules report -- report
+	snakemake --cores all --configfile "$$CONFIG" -- $@
+
+figures: .venv/ready         ## redraw the figures of the study of CONFIG whose tables are there; runs nothing else
+	$(THERE)
+	snakemake --cores all --configfile "$$CONFIG" --forcerun figure --allowed-rules figure figures -- figures
+
+report: .venv/ready          ## the study of CONFIG as one page, finished or not: results/<study>/report.html
+	$(THERE)
+	snakemake --cores 1 --configfile "$$CONFIG" --allowed-rules report -- report
 
 status: .venv/ready          ## the progress of the study of CONFIG, from its files: runs, time left
 	@python -m sgdtails.report.status --configfile "$$CONFIG"
@@ -122,7 +131,7 @@ image:                       ## the Apptainer image for --sdm apptainer; IMAGE_A
 	$(APPTAINER) build --force $(IMAGE_ARGS) $$image.part containers/sgdtails.def; mv $$image.part $$image
 
 help:                        ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z%-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
 
 clean:                       ## removes the environment and Snakemake's records; results stay
 	rm -rf .venv .snakemake

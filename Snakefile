@@ -12,6 +12,9 @@ min_version("9.0")
 sys.path.insert(0, str(workflow.basedir))
 
 
+include: "rules/progress.smk"
+
+
 configfile: workflow.source_path("config/config.yaml")
 
 
@@ -52,7 +55,7 @@ rule tables:
 
 rule figures:
     input:
-        FIGURES,
+        lambda _: drawable(),
 
 
 rule simulations:

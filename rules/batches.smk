@@ -117,5 +117,7 @@ def make_rule(one, batch, members):
             f"../workflow/scripts/{one.name.removeprefix('initial_')}.py"
 
 
+MEMBERS = {}  # by batch: the rule of single networks, and the networks
 for one, batch, members in small_networks():
+    MEMBERS[batch] = one.name, members
     make_rule(one, batch, members)

@@ -171,6 +171,7 @@ def guarded(execute):
     """
 
     def execute_checked(*arguments, executor_plugin, **options):
+        check_targets()
         common = executor_plugin.common_settings
         if common.local_exec:
             # Each look at waiting jobs would start a timer for the next one, and each job that ends another.

@@ -15,6 +15,7 @@ from sgdtails.config import (
     claimed_tables,
     containers,
     config_schema,
+    plugins,
     resources,
     run_ids,
     study_size,
@@ -22,7 +23,7 @@ from sgdtails.config import (
 from sgdtails.config.study import Study, complete
 from sgdtails.data import contents
 from sgdtails.digests import code_digest
-from sgdtails.errors import InputError, unknown
+from sgdtails.errors import InputError, UserCodeError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
@@ -32,6 +33,9 @@ if not (BASE / "sgdtails").samefile(Path(sgdtails.__file__).parent):
         f"Python has {Path(sgdtails.__file__).parent} in place of {BASE / 'sgdtails'}; start Snakemake by itself."
     )
 code_digest.put_first(BASE)
+code_digest.beside(
+    [Path(file).resolve().parent for file in workflow.config_settings.configfiles], BASE
+)
 if workflow.is_main_process:
     os.environ.pop(code_digest.GIVEN, None)  # of a driver that started this one
 CONTAINERS = (
@@ -199,8 +203,31 @@ def check_claims():
         raise WorkflowError(f"{error}") from None
 
 
+def check_own():
+    """Import all functions of the user's own that the config names, so that a mistake is said before anything runs."""
+    named = {
+        f"config key tails.own.{name}": path
+        for name, path in config["tails"]["own"].items()
+    }
+    named |= {
+        f"config key pruning.own.{name}": path for name, path in OWN_METHODS.items()
+    }
+    named |= {
+        f"config key models.{name}": model["factory"]
+        for name, model in USED.items()
+        if "factory" in model
+    }
+    try:
+        for where, path in named.items():
+            plugins.load(path, where)
+    except (InputError, UserCodeError) as error:
+        raise WorkflowError(f"{error}") from None
+
+
 if workflow.is_main_process:
     check_claims()
+    if not CONTAINERS:  # whose image may have what this machine lacks
+        check_own()
 
 
 @cache

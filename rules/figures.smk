@@ -1,7 +1,16 @@
 """Figures and the paper's two tables, from tables alone.
 
 Outputs: figures/fig01 to fig12, as PDF and PNG; tables/table1 and table2, as Parquet and Markdown.
+`snakemake --cores all -- fig01 figure_profiles` makes these two figures and what they need.
 """
+
+for figure in FIGURE_TABLES:
+
+    rule:
+        name:
+            figure_target(figure)
+        input:
+            expand(f"{FIGURE}.{{kind}}", figure=figure, kind=["pdf", "png"]),
 
 
 rule figure:

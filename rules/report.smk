@@ -1,15 +1,16 @@
-"""A finished study as one page that opens anywhere.
+"""A study as one page that opens anywhere.
 
-Output: report.html. Not part of the target all; `make report` makes it and nothing else.
+Output: report.html. Not part of the target all. `make report` makes it of what is there, and nothing else; the target report finishes
+the study first.
 """
 
 
 rule report:
     input:
-        tables=lambda _: finished("tables"),
-        figures=lambda _: finished("figures"),
-        training=lambda _: finished("training"),
-        averaging=lambda _: finished("averaging"),
+        tables=lambda _: reported("tables"),
+        figures=lambda _: reported("figures"),
+        training=lambda _: reported("training"),
+        averaging=lambda _: reported("averaging"),
         templates=expand(
             "{base}/workflow/report/{file}",
             base=BASE,
@@ -23,6 +24,7 @@ rule report:
         "../envs/sgdtails.yaml"
     params:
         settings=lambda _: json.dumps(config, sort_keys=True),
+        missing=lambda _: unreported(),
         code=code("report.py"),
     script:
         "../workflow/scripts/report.py"

@@ -2,7 +2,9 @@
 
 import os
 import shlex
+import sys
 
+TARGETS = ["all", "tables", "figures", "simulations", "report", "audit"]
 # The tables that a figure is drawn from, by its file name.
 FIGURE_TABLES = {
     "fig01": ("runs", "tails"),
@@ -43,6 +45,7 @@ PRUNED_BY = {
     "filters": "filter",
     "channels": "channel",
 }
+ALL_FIGURES = list(FIGURE_TABLES)
 # Figures of convolutional or of fully connected networks, or of one pruning method, exist only in studies that have them.
 if not CHAINS or not config["pruning"]["layer_magnitude"]["ratios"]:
     del FIGURE_TABLES["perturbation"]
@@ -85,6 +88,39 @@ TABLES = [
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 
+
+def figure_target(figure):
+    """Return the name of a figure as a target: rules of tables have the others."""
+    return figure if figure.startswith("fig") else f"figure_{figure}"
+
+
+def no_figure(figure):
+    """Say why the study has no such figure."""
+    if figure in PRUNED_BY:
+        return f"no network of it is pruned by {PRUNED_BY[figure]}"
+    if figure == "perturbation":
+        return "it has no fully connected networks, or prunes no layer by magnitude"
+    if figure == "comparisons":
+        return "its config key compare is empty"
+    return f"none of its claims or comparisons reads table {figure}"
+
+
+def check_targets():
+    """End Snakemake with one sentence if a target is a figure that the study does not have, or no target at all."""
+    for target in workflow.dag_settings.targets:
+        for figure in set(ALL_FIGURES) - set(FIGURE_TABLES):
+            files = [
+                f"{FIGURE.format(figure=figure)}.{kind}" for kind in ("png", "pdf")
+            ]
+            if target in (figure_target(figure), *files):
+                sys.exit(
+                    f"sgdtails: the study {config['study']} has no figure {figure}: {no_figure(figure)}."
+                )
+        if not workflow.is_rule(target) and target.isidentifier():
+            targets = [*TARGETS, *map(figure_target, FIGURE_TABLES)]
+            sys.exit(f"sgdtails: {unknown('target', target, 'the workflow', targets)}")
+
+
 SIMULATED = ["calibration", "confusion", "labels", "kesten", "theorems"]
 SIMULATIONS = [
     *expand(TABLE, table=[*SIMULATED, "verdicts", "synthetic", "magnitudes", "theory"]),
@@ -104,10 +140,62 @@ REPORT = {
 }
 
 
-def finished(part):
-    """Files of one kind that the report is made of."""
-    end_if_missing("report", [file for files in REPORT.values() for file in files])
-    return REPORT[part]
+def only(rule):
+    """Tell if this rule may run and those that it needs may not, as `make report` asks."""
+    return rule in (workflow.dag_settings.allowed_rules or ())
+
+
+def there(files):
+    """Files of these that exist."""
+    return [file for file in files if os.path.exists(file)]
+
+
+def reported(part):
+    """Files of one kind that the report is made of: all, or those that are there where nothing else may run."""
+    if not only("report"):
+        return REPORT[part]
+    if not any(map(there, REPORT.values())):
+        sys.exit(
+            f"sgdtails: the study {config['study']} has no results yet; run `{command()}`."
+        )
+    return there(REPORT[part])
+
+
+def unreported():
+    """What the report lacks, as JSON; nothing if it lacks nothing."""
+    names = {
+        part: [Path(file).stem for file in REPORT[part] if file not in reported(part)]
+        for part in ("figures", "tables")
+    }
+    runs = len(RUNS) - len(reported("training"))
+    if not any(names.values()) and not runs:
+        return ""
+    return json.dumps(names | {"runs": runs, "command": f"{command()} --"})
+
+
+def drawable():
+    """Figures to draw: all, or those whose tables are there where nothing else may run."""
+    if not only("figure"):
+        return FIGURES
+    found = [
+        figure
+        for figure, names in FIGURE_TABLES.items()
+        if all(map(os.path.exists, expand(TABLE, table=names)))
+    ]
+    if left := [figure for figure in FIGURE_TABLES if figure not in found]:
+        said = f"{', '.join(left)}: tables are not computed; run `{command()} -- {' '.join(map(figure_target, left))}`."
+        if not found:
+            sys.exit(f"sgdtails: not drawn: {said}")
+        print(f"Not drawn: {said}", file=sys.stderr)
+    return expand(f"{FIGURE}.{{kind}}", figure=found, kind=["pdf", "png"])
+
+
+def command():
+    """Return the command that was typed, without its targets and options of its own: the study as a whole."""
+    given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
+    options = [] if BASE.samefile(Path.cwd()) else ["-s", str(BASE / "Snakefile")]
+    options += ["--configfile", *given] if given else []
+    return shlex.join(["snakemake", "--cores", "all", *options])
 
 
 def tables_of(figure):
@@ -117,18 +205,15 @@ def tables_of(figure):
     return tables
 
 
-def end_if_missing(only, files):
+def end_if_missing(rule, files):
     """If only this rule may run and files are missing, end Snakemake with one sentence.
 
     An exception would come with a traceback, and Snakemake's own error would list all missing files. Without either, Snakemake
     would take figures and pages that are there for up to date.
     """
     missing = [file for file in files if not Path(file).exists()]
-    if missing and only in (workflow.dag_settings.allowed_rules or ()):
-        given = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
-        options = ["--configfile", *given] if given else []
-        command = shlex.join(["snakemake", "--cores", "all", *options])
+    if missing and only(rule):
         sys.exit(
-            f"sgdtails: the study {config['study']} is not finished: {len(missing):,} of the files that the {only} is made "
-            f"of are missing, such as {missing[0]}; finish it with `{command}`, then make the {only}."
+            f"sgdtails: {len(missing):,} of the files that the {rule} is made of are missing, such as {missing[0]}; "
+            f"make them with `{command()}`, then the {rule}."
         )

@@ -13,6 +13,7 @@ _EXAMPLES = """\
 examples:
   sgdtails audit my.safetensors              one page about its weights, layer by layer
   sgdtails audit a.pt b.pt --output audits   the same, and tables and figures of each
+  sgdtails new mine                          mine.yaml, a small study to start from
   sgdtails status --configfile mine.yaml     the progress of a running study
   sgdtails verify results                    compare every result with its checksum
 """
@@ -113,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.set_defaults(run=_audit)
 
+    new = commands.add_parser("new", help="start a study of your own", description=_new.__doc__)
+    new.add_argument(
+        "name", metavar="NAME", help="the study's name: the config is NAME.yaml, results go to results/NAME"
+    )
+    new.set_defaults(run=_new)
+
     status = commands.add_parser("status", help="show a study's progress", description=_status.__doc__)
     status.add_argument("--configfile", type=Path, help="the file given to Snakemake; by default the paper's study")
     status.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
@@ -153,6 +160,18 @@ def _inside(files: Sequence[str]) -> list[str]:
         folders = [str(path) for path in inside if path.is_dir()]
         found += folders if folders and len(folders) == len(inside) else [given]
     return found
+
+
+def _new(options: argparse.Namespace) -> int:
+    """Write the config of a small study, which runs in minutes, and print the commands that run it."""
+    from sgdtails.report import new_study
+
+    path = new_study.create(options.name)
+    print(f"{path} describes 8 runs of a small network on scikit-learn's digits. Change its runs, then:")
+    commands = new_study.next_commands(path)
+    width = max(map(len, commands))
+    print(*(f"  {command:{width}}  # {what}" for command, what in commands.items()), sep="\n")
+    return 0
 
 
 def _status(options: argparse.Namespace) -> int:

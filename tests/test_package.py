@@ -284,5 +284,5 @@ def test_make_help_lists_the_targets_that_say_what_they_do():
     listed = [line.split()[1] for line in shown.splitlines()]
     text = (ROOT / "Makefile").read_text()
     phony = set(re.search(r"^\.PHONY: (.*)", text, re.M)[1].split())
-    assert set(listed) == phony
+    assert set(listed) == phony | {"fig%"}  # a pattern cannot be phony
     assert all(len(line.split()) > 3 for line in shown.splitlines())

@@ -161,7 +161,8 @@ def test_the_page_of_commands_lists_every_command_and_option():
 def test_targets_of_make_on_the_page_of_commands_exist():
     page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
     targets = set(re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[1].split())
-    assert set(re.findall(r"`make ([\w-]+)", page)) <= targets
+    named = set(re.findall(r"`make ([\w-]+)", page))
+    assert {target for target in named if not re.fullmatch(r"fig\d\d", target)} <= targets  # a figure's is a pattern
 
 
 @pytest.mark.slow("builds the site and opens every page in a browser")

@@ -92,7 +92,7 @@ def load(path: str, where: str, passing: tuple[type[BaseException], ...] = ()) -
         found = getattr(loaded, attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{where}: cannot import {path!r} ({error}); give package.module.function, importable from the Snakefile's folder."
+            f"{where}: cannot import {path!r} ({error}); give package.module.function, importable from the folder of the config file or of the Snakefile."
         ) from error
     if not callable(found):
         raise InputError(f"{where}: {path!r} is {type(found).__name__}; it must be a function.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ LEFT_OUT = frozenset(
     }
 )
 GIVEN = "SGDTAILS_CODE"  # environment variable: the driver's digests, for jobs that read the Snakefile again
+BESIDE = "SGDTAILS_BESIDE"  # folders of config files, for modules of the user's own
 
 
 def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
@@ -67,7 +69,7 @@ def of_rule(script: str, modules: Iterable[str], root: Path, environment: Mutabl
     for planned in given.split(";"):
         if planned.partition(" ")[2] == names:
             return planned
-    found = f"{of_files(*_files(names.split(), root), root)} {names}"
+    found = f"{_digest(names.split(), root, environment)} {names}"
     environment[GIVEN] = f"{given}{found};"
     return found
 
@@ -89,7 +91,7 @@ def check(planned: str, root: Path) -> None:
     """
     names = planned.split()[1:]
     try:
-        found = of_files(*_files(names, root), root)
+        found = _digest(names, root, os.environ)
     except (OSError, SyntaxError) as error:
         raise InputError(
             f"the code of {names[0]} in {root} was edited while the study ran, and cannot be read ({error}); start again."
@@ -99,6 +101,37 @@ def check(planned: str, root: Path) -> None:
             f"the code of {names[0]} in {root} was edited, or another version checked out, since the study was started: "
             "this job would mislabel its results; start again, or put the code back."
         )
+
+
+def beside(folders: Iterable[Path], root: Path, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let the driver and its jobs import modules that lie beside a config, and count them in digests.
+
+    Parameters
+    ----------
+    folders
+        Those of the config files.
+    root
+        The repository's folder, whose modules come first.
+    environment
+        Changed in place.
+    """
+    own = [str(folder) for folder in dict.fromkeys(folders) if folder != root]
+    sys.path += [
+        folder for folder in own if folder not in sys.path
+    ]  # last: a random.py there replaces no module of Python's
+    environment[BESIDE] = os.pathsep.join(own)
+
+
+def _digest(names: Sequence[str], root: Path, environment: Mapping[str, str]) -> str:
+    """Digest a script and modules; modules beside a config are read with that folder as their root."""
+    inside = of_files(*_files(names, root), root)
+    folders = [Path(folder) for folder in environment.get(BESIDE, "").split(os.pathsep) if folder]
+    outside = []
+    for name in (name for name in names[1:] if not source_names.file_of(name, root)):
+        lies = next((folder for folder in folders if source_names.file_of(name, folder)), None)
+        if lies and (file := source_names.file_of(name, lies)):
+            outside.append(of_files([], [file], lies))
+    return hashlib.sha256(" ".join([inside, *outside]).encode()).hexdigest()[:16] if outside else inside
 
 
 def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:

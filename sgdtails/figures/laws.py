@@ -13,8 +13,9 @@ from matplotlib.patches import Patch
 from sgdtails.arrays import Floats, Row
 from sgdtails.figures import theme
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import Rows, by_title, run_panels
+from sgdtails.figures.run_panels import NAMES, Rows, by_title, run_panels
 from sgdtails.figures.trust import label_shares
+from sgdtails.labels import Labels
 from sgdtails.tail_index.laws.families import BY_NAME
 
 COLOURS = {
@@ -36,7 +37,7 @@ _POINTS = 400  # of a curve
 _DRAWN = ("gaussian", "laplace", "generalised_normal", "student_t", "normal_inverse_gaussian", "stable")
 
 
-def shares(runs: pa.Table, laws: pa.Table) -> Plot:
+def shares(runs: pa.Table, laws: pa.Table, *, labels: Labels = NAMES) -> Plot:
     """Plot which share of the layers has which law, along step size / batch size; undecided layers are pale in the colour of the best one.
 
     Parameters
@@ -45,6 +46,9 @@ def shares(runs: pa.Table, laws: pa.Table) -> Plot:
         Table ``runs``.
     laws : pyarrow.Table
         Table ``laws``; averaged weights are shown.
+
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -58,13 +62,18 @@ def shares(runs: pa.Table, laws: pa.Table) -> Plot:
     >>> list(shares(runs, tables.SCHEMAS["laws"].empty_table()).panels)
     ['FCN4, MNIST']
     """
-    labels: dict[str, dict[int, tuple[str, bool]]] = {}
+    of_run: dict[str, dict[int, tuple[str, bool]]] = {}
     for row in laws.select(["run", "weights", "layer", "label", "best"]).to_pylist():
         if row["weights"] == "average" and row["label"]:
-            labels.setdefault(row["run"], {})[row["layer"]] = row["best"], row["label"] == row["best"]
-    draw = partial(_shares, labels=labels)
-    panels = run_panels(runs, draw, count=lambda rows: f"{sum(len(labels.get(row['run'], {})) for row in rows)} layers")
-    found = {label for of_run in labels.values() for label, _ in of_run.values()}
+            of_run.setdefault(row["run"], {})[row["layer"]] = row["best"], row["label"] == row["best"]
+    draw = partial(_shares, labels=of_run)
+    panels = run_panels(
+        runs,
+        draw,
+        count=lambda rows: f"{sum(len(of_run.get(row['run'], {})) for row in rows)} layers",
+        labels=labels,
+    )
+    found = {label for layers in of_run.values() for label, _ in layers.values()}
     shown = [label for label in COLOURS if label in found]
     return Plot(panels, partial(_shares_across, shown=shown), xlabel=theme.RATIO, ylabel="share of layers")
 
@@ -110,7 +119,7 @@ def _shares_across(plot: Plot, *, shown: list[str]) -> Figure:
     return figure
 
 
-def fits(histograms: pa.Table, laws: pa.Table) -> Plot:
+def fits(histograms: pa.Table, laws: pa.Table, *, labels: Labels = NAMES) -> Plot:
     """Plot one layer's density and tail, and the laws of its entries.
 
     Parameters
@@ -119,6 +128,9 @@ def fits(histograms: pa.Table, laws: pa.Table) -> Plot:
         Table ``histograms``: of one layer per model, dataset and variant.
     laws : pyarrow.Table
         Table ``laws``.
+
+    labels : Labels
+        What models and datasets are called.
 
     Returns
     -------
@@ -134,14 +146,14 @@ def fits(histograms: pa.Table, laws: pa.Table) -> Plot:
     """
     every = [row for row in laws.to_pylist() if row["weights"] == "average" and row["law"]]
     panels = {}
-    for title, rows in by_title([row for row in histograms.to_pylist() if row["series"] == "all"]).items():
+    for title, rows in by_title([row for row in histograms.to_pylist() if row["series"] == "all"], labels).items():
         first = rows[0]
         of_layer = [row for row in every if (row["run"], row["layer_name"]) == (first["run"], first["layer_name"])]
         entries = [row for row in of_layer if row["observed"] == "entries" and row["law"] in _DRAWN]
         note = f"{theme.shorten_left(first['layer_name'], 22)}: {_said(of_layer)}"
         for kind, draw in (("density", _density), ("tail", _tail)):
-            labels = _LABELS[kind]
-            panels[f"{title}: {kind}"] = Panel(partial(draw, bins=rows, laws=entries), title, note, *labels)
+            axis = _LABELS[kind]
+            panels[f"{title}: {kind}"] = Panel(partial(draw, bins=rows, laws=entries), title, note, *axis)
     return Plot(panels, _pairs)
 
 

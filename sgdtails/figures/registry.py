@@ -123,7 +123,8 @@ def settings_of(name: str) -> tuple[str, ...]:
     (('scheme', 'index', 'labels'), ())
     """
     known = Settings.__annotations__
-    return tuple(key for key in _parameters(name) if key in known)
+    found = _parameters(name).items()
+    return tuple(key for key, kind in found if key in known and kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def _parameters(name: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A finished study as one page of HTML that opens without a network and without other files."""
+"""A study, finished or not, as one page of HTML that opens without a network and without other files."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ from sgdtails.errors import InputError
 from sgdtails.io import storage
 from sgdtails.io.tables import panel_title
 from sgdtails.labels import Labels
-from sgdtails.report import page_tables
+from sgdtails.report import page_tables, page_verdicts
 from sgdtails.report.page_tables import Row
 
 CATEGORIES = {
@@ -70,16 +70,48 @@ class Picture:
     caption : Caption
         Its texts.
     uri : str
-        The picture as a data URI.
+        The picture as a data URI; empty if the figure is not computed.
     width, height : int
         Its size in pixels.
+    command : str
+        What makes it, if it is not computed.
     """
 
     name: str
     caption: Caption
     uri: str
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What of a study is not computed.
+
+    Attributes
+    ----------
+    figures, tables : sequence of str
+        Their names.
+    runs : int
+        Runs that are not trained.
+    command : str
+        The command that computes a target, which is appended to it.
+    """
+
+    figures: Sequence[str] = ()
+    tables: Sequence[str] = ()
+    runs: int = 0
+    command: str = "snakemake --cores all --"
+
+    def __str__(self) -> str:
+        """How much it is."""
+        parts = {"run": self.runs, "table": len(self.tables), "figure": len(self.figures)}
+        return ", ".join(f"{count:,} {word}{'s' * (count > 1)}" for word, count in parts.items() if count)
+
+    def __bool__(self) -> bool:
+        """Tell if anything is missing."""
+        return bool(self.runs or self.tables or self.figures)
 
 
 def captions(path: str | Path) -> dict[str, Caption]:
@@ -162,6 +194,7 @@ def page(
     drawn: Sequence[Picture],
     config: Mapping[str, Any],
     templates: Path,
+    missing: Missing | None = None,
 ) -> str:
     """Write the page.
 
@@ -170,7 +203,7 @@ def page(
     study : str
         The study's name.
     tables : mapping
-        Tables by name: ``runs``, ``claims``, and any others whose provenance is listed.
+        Tables by name: ``runs``, ``claims``, and any others whose provenance is listed; those that are not computed are left out.
     training, averaging : sequence of mapping
         Rows of the tables of these names, for the cost.
     drawn : sequence of Picture
@@ -179,6 +212,8 @@ def page(
         The study's settings, which are printed; models and datasets have the labels in it.
     templates : pathlib.Path
         The folder of ``page.html``.
+    missing : Missing, optional
+        What is not computed. The page names the commands that do.
 
     Returns
     -------
@@ -202,26 +237,47 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    runs, claims = tables["runs"].to_pylist(), tables["claims"].to_pylist()
-    names = Labels(**labels.of_study(config, runs)) if "models" in config else Labels()
+    gone = missing or Missing()
+    runs, claims = (tables[name].to_pylist() if name in tables else [] for name in ("runs", "claims"))
+    names = Labels(**labels.of_study(config, [*training, *runs])) if "models" in config else Labels()
+    titles = {panel_title(row): names.title(row) for row in (*training, *runs)}
     said = Counter(row["verdict"] for row in claims)
+    texts = captions(templates / "captions.yaml")
+    absent = [Picture(name, texts[name], "", command=f"{gone.command} {figure_target(name)}") for name in gone.figures]
+    place = {name: number for number, name in enumerate(texts)}
+    drawn = sorted([*drawn, *absent], key=lambda figure: place.get(figure.name, len(place)))
     sections = [
         {"key": key, "title": title, "about": about, "figures": [f for f in drawn if f.caption.category == key]}
         for key, (title, about) in CATEGORIES.items()
     ]
     return environment.get_template("page.html").render(
         study=study,
-        status=Counter(row["status"] for row in runs),
+        status=Counter(row["status"] for row in training),
+        trained=len(training),
+        missing=gone,
+        matrix=page_verdicts.matrix(claims, titles),
+        first=next((figure for figure in drawn if figure.name == "fig01"), None),
         runs=page_tables.runs(runs, names),
-        claims=page_tables.claims(claims, {panel_title(row): names.title(row) for row in runs}),
+        claims=page_tables.claims(claims, titles),
         verdicts={verdict: said[verdict] for verdict in VERDICTS},
         cost=page_tables.cost(training, averaging, names),
-        hours=sum(row["seconds"] for row in runs) / 3600,
+        hours=sum(row["seconds"] for row in (*training, *averaging)) / 3600,
         paper=page_tables.PAPER,
         provenance=page_tables.provenance(tables),
         sections=[section for section in sections if section["figures"]],
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
     )
+
+
+def figure_target(name: str) -> str:
+    """Return what Snakemake calls a figure as a target, as ``rules/targets.smk`` does.
+
+    Examples
+    --------
+    >>> figure_target("fig01"), figure_target("profiles")
+    ('fig01', 'figure_profiles')
+    """
+    return name if name.startswith("fig") else f"figure_{name}"
 
 
 def _embedded(png: bytes) -> tuple[str, int, int]:

@@ -179,12 +179,15 @@ def cost(training: Iterable[Row], averaging: Iterable[Row], names: Labels = NAME
     >>> cost([], []).total[0].text
     'All'
     """
-    trained, seconds = list(training), {row["run"]: row["seconds"] for row in averaging}
+    trained, seconds = list(training), {row["run"]: row["seconds"] for row in averaging}  # of runs that are averaged
     hours = ("Training (h)", "Averaging (h)", "Both (h)", "Per run (h)")
     columns = _columns(("Panel", "Runs", "Iterations", *hours, "Device"), texts=("Panel", "Device"))
 
     def line(title: str, rows: Sequence[Row]) -> tuple[Cell, ...]:
-        train, average = sum(row["seconds"] for row in rows) / 3600, sum(seconds[row["run"]] for row in rows) / 3600
+        train, average = (
+            sum(row["seconds"] for row in rows) / 3600,
+            sum(seconds.get(row["run"], 0.0) for row in rows) / 3600,
+        )
         hours = (train, average, train + average, (train + average) / max(1, len(rows)))
         devices = ", ".join(sorted({f"{row['device']}, {row['precision']}" for row in rows}))
         counts = (_number(len(rows), ",d"), _number(sum(row["iterations"] for row in rows), ",d"))

@@ -41,7 +41,8 @@ def lines(found: Overview, *, now: float | None = None) -> Iterator[str]:
         yield ""
         yield from _table(found.jobs, time.time() if now is None else now)
     yield from _stopped(found)
-    yield from _left(found)
+    yield ""
+    yield from left(found)
 
 
 def _table(at_work: list[Job], now: float) -> Iterator[str]:
@@ -74,19 +75,25 @@ def _stopped(found: Overview) -> Iterator[str]:
         yield f"{first}{more} stopped: {sentence}"
 
 
-def _left(found: Overview) -> Iterator[str]:
+def left(found: Overview) -> Iterator[str]:
+    """Yield a line about the time that training and averaging still take, and one about what is not known of it.
+
+    Parameters
+    ----------
+    found
+        What ``overview`` found.
+    """
     if all(len(rows) == len(found.runs) for rows in found.ended.values()):
         yield "All runs are trained and averaged."
         return
     seconds, unknown = time_left(found)
     jobs = at_once(found)
-    yield ""
-    if seconds and any(found.ended.values()):  # before that, budgets are all that is known
+    if seconds and (any(found.ended.values()) or found.similar):  # before that, budgets are all that is known
         how = f"with {jobs} job{'s' * (jobs > 1)} at once" if jobs else "one job at a time"
         about = "More than" if unknown else "About"
         yield f"{about} {timedelta(seconds=round(seconds))} of training and averaging left {how}; analyses are not counted."
     if unknown:
-        yield f"Nothing is known yet of {unknown:,} stages (training or averaging): none of their kind has ended."
+        yield f"How long {unknown:,} trainings and averages take is not known: no run like theirs has ended yet."
 
 
 def main(arguments: list[str] | None = None) -> int:

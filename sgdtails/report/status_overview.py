@@ -52,6 +52,8 @@ class Overview:
         The iterations in the last checkpoint of runs that no process works on.
     stopped
         The sentence that the last job of such a run has ended with.
+    similar
+        By stage and run, mean seconds and iterations of such runs in other studies, as ``similar_runs.times`` finds them.
     """
 
     study: str
@@ -61,6 +63,7 @@ class Overview:
     jobs: list[Job] = field(default_factory=list)
     paused: dict[str, int] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
+    similar: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
 
 def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:
@@ -162,8 +165,8 @@ def _checkpoint(folder: Path) -> Row:
 def time_left(found: Overview) -> tuple[float, int]:
     """Estimate how long training and averaging will still take.
 
-    A stage is expected to take as long as finished ones of the same panel and batch size, or else of the same panel. For a
-    run under way, the share of iterations that it has done is subtracted.
+    A stage is expected to take as long as finished ones of the same panel and batch size, or else of the same panel, or else
+    of other studies (``found.similar``). For a run under way, the share of iterations that it has done is subtracted.
 
     Parameters
     ----------
@@ -184,7 +187,7 @@ def time_left(found: Overview) -> tuple[float, int]:
         for run, row in found.runs.items():
             if run in rows:
                 continue
-            mean = means.get(_kind(row)) or means.get(_kind(row)[:3])
+            mean = means.get(_kind(row)) or means.get(_kind(row)[:3]) or found.similar.get(stage, {}).get(run)
             beat = at_work.get((run, stage))
             if mean:
                 total = mean[1] or (beat.total if beat else 0.0)

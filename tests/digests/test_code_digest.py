@@ -190,3 +190,28 @@ def test_the_repository_comes_first_and_once(tmp_path):
     environment = {"PYTHONPATH": os.pathsep.join(["/other", str(tmp_path), ""])}
     code_digest.put_first(tmp_path, environment)
     assert environment == {"PYTHONPATH": os.pathsep.join([str(tmp_path), "/other"])}
+
+
+def test_a_module_beside_a_config_counts_with_what_it_imports_from_there(tree, tmp_path, monkeypatch):
+    """One of the repository's comes first, and a folder that holds neither changes no digest."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own, environment = tmp_path / "own", {}
+    own.mkdir()
+    (own / "helper.py").write_text("x = 1\n")
+    (own / "mine.py").write_text("import helper\ndef f(): return helper.x\n")
+    script = next(tree.rglob("*.py")).relative_to(tree).as_posix()
+
+    def found(*modules):
+        environment.pop(code_digest.GIVEN, None)
+        return code_digest.of_rule(script, modules, tree, environment).partition(" ")[0]
+
+    unknown = found("mine")
+    code_digest.beside([own, tree, own], tree, environment)
+    assert sys.path[-1] == str(own)
+    assert environment[code_digest.BESIDE] == str(own)
+    first = found("mine")
+    assert first != unknown == found()
+    (own / "mine.py").write_text("import helper  # a comment\ndef f(): return helper.x\n")
+    assert found("mine") == first
+    (own / "helper.py").write_text("x = 2\n")
+    assert found("mine") != first

@@ -88,6 +88,17 @@ def test_text_cannot_become_part_of_the_page(tmp_path):
     assert "abcdef" in html  # the digest of the code
 
 
+def test_a_page_of_nothing_but_trained_runs_names_what_is_missing():
+    missing = page.Missing(figures=["fig05"], tables=["runs", "claims"], runs=2, command="snakemake --cores all --")
+    rest = {"drawn": [], "config": {}, "templates": TEMPLATES}
+    html = page.page("s", tables={}, training=[run("r")], averaging=[], missing=missing, **rest)
+    for said in ("1 of 3", "2 runs, 2 tables, 1 figure.", "all -- fig05<", "results/s/tables/runs.parquet<"):
+        assert said in html
+    assert (
+        "Not computed" not in page.page("s", tables={}, training=[run("r")], averaging=[], **rest).split("<h2>Runs")[1]
+    )
+
+
 def test_pictures_are_embedded_in_their_size(tmp_path):
     Image.new("RGBA", (30, 20), (0, 0, 255, 255)).save(tmp_path / "fig01.png")
     [picture] = page.pictures([tmp_path / "fig01.png"], {"fig01": CAPTION})

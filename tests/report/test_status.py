@@ -141,14 +141,16 @@ def test_time_left_is_what_runs_of_the_same_kind_took(tmp_path, study, beat):
 
 def test_nothing_is_said_of_a_kind_that_has_not_ended_once(tmp_path, study, beat):
     assert status_overview.time_left(status.overview(study, tmp_path)) == (0.0, 6)
-    assert "Nothing is known yet of 6 stages" in "\n".join(status.lines(status.overview(study, tmp_path)))
+    assert "How long 6 trainings and averages take is not known" in "\n".join(
+        status.lines(status.overview(study, tmp_path))
+    )
     beat(f"{SECOND}.log", 4000, (SECOND, 250, {}))
     with lock_of(tmp_path, SECOND) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         # What its budget allows is in its own line; of all the rest that says nothing.
         text = "\n".join(status.lines(status.overview(study, tmp_path)))
         assert "of training and averaging left" not in text
-        assert "Nothing is known yet of 5 stages" in text
+        assert "How long 5 trainings and averages take is not known" in text
         write_rows(tmp_path, study, [FIRST], seconds=100.0, iterations=1000)
         assert "More than 0:02:55 of training" in "\n".join(status.lines(status.overview(study, tmp_path)))
 

@@ -133,7 +133,9 @@ class Workflow:
 
     def planned(self, config: dict[str, Any], *arguments: str, warm: bool | None = None) -> dict[str, int]:
         """How many jobs of each rule a dry run plans; targets left out. Jobs of several networks are ``<rule>, several``."""
-        result = self.run(config, "--dry-run", *arguments, warm=warm)
+        result = self.run(
+            config, "--dry-run", "--quiet=host", *arguments, warm=warm
+        )  # all rules, as Snakemake lists them
         assert result.returncode == 0, result.stdout
         if "Nothing to be done" in result.stdout:
             return {}
@@ -163,7 +165,7 @@ def edited(workflow: Workflow, file: str, old: str, new: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
     with Workflow(tmp_path_factory.mktemp("finished"), warm=True) as workflow:
-        result = workflow.run(TINY, "--resources", "gpu=4")
+        result = workflow.run(TINY, "--quiet=host", "--resources", "gpu=4")
         assert result.returncode == 0, result.stdout
         (workflow.folder / "driver.log").write_text(result.stdout, encoding="utf-8")
         yield workflow

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from playwright.sync_api import sync_playwright
 
+from sgdtails.io import tables
 from tests.conftest import ROOT
 from tests.workflow.conftest import TINY
 
@@ -178,8 +179,8 @@ def test_text_can_be_read_in_light_and_dark(shown):
 
 def test_tables_have_captions_and_headings(shown):
     page = shown()
-    assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption.innerText.length > 5)")
-    assert page.evaluate("[...document.querySelectorAll('th')].every(th => th.scope === 'col')")
+    assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption.textContent.trim().length > 5)")
+    assert page.evaluate("[...document.querySelectorAll('th')].every(th => ['col', 'row'].includes(th.scope))")
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
     assert page.evaluate("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.hash))")
 
@@ -188,10 +189,82 @@ def test_a_report_is_made_once(finished, report):
     assert finished.planned(TINY, *ONLY_REPORT) == {}
 
 
-def test_without_a_finished_study_one_sentence_says_which_command_makes_it(fresh):
+@pytest.mark.parametrize("width", [1400, 390])
+def test_no_column_is_cut(shown, width):
+    page = shown(width=width)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    found = page.evaluate(
+        """[...document.querySelectorAll('table')].map(table => {
+            const room = table.parentElement.getBoundingClientRect();
+            return [table.id, table.parentElement.scrollWidth - table.parentElement.clientWidth,
+                    Math.max(...[...table.querySelectorAll('td, th')].map(cell => cell.getBoundingClientRect().right)) - room.right]})"""
+    )
+    assert {name for name, *_ in found} == {"matrix", "more", "claims", "runs", "cost", "provenance"}
+    for name, hidden, beyond in found:
+        assert (name, hidden, max(beyond, 0)) == (name, 0, 0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_first_screen_has_the_verdicts_and_figure_1(shown, report):
+    page = shown(width=1400)
+    claims = tables.read(report.parent / "tables/claims.parquet").to_pylist()
+    statements = dict.fromkeys(row["statement"] for row in claims)
+    said = page.evaluate(
+        "[...document.querySelectorAll('#matrix th[scope=row], #more th[scope=row]')].map(th => th.textContent)"
+    )
+    assert len(said) == len(statements)
+    for statement in statements:
+        assert sum(text.startswith(f"{statement}. ") for text in said) == 1
+    tops = page.evaluate(
+        "['#matrix', '#fig01 img'].map(each => document.querySelector(each).getBoundingClientRect().top)"
+    )
+    assert max(tops) < 400
+    [heavier] = [row for row in claims if row["claim"] == "heavier_tails"]
+    assert page.evaluate("document.querySelector('#matrix td, #more td').textContent.trim()") == heavier["verdict"]
+
+
+@pytest.fixture(scope="module")
+def unfinished(finished, tmp_path_factory):
+    """A copy of the finished study without one run's average and some tables and figures."""
+    workflow = finished.copied(tmp_path_factory.mktemp("copy") / "unfinished")
+    study = workflow.folder / "results/tiny"
+    for file in ("tables/claims.parquet", "tables/histograms.parquet", "figures/fig02.png", "figures/profiles.png"):
+        (study / file).unlink()
+    shutil.rmtree(study / "runs/fcn4-digits-b50-lr0.1-s0")
+    return workflow
+
+
+def test_a_report_of_what_is_there_says_how_to_make_the_rest(unfinished, shown):
+    result = unfinished.run(TINY, *ONLY_REPORT)
+    assert result.returncode == 0, result.stdout
+    page = shown(unfinished.folder / "results/tiny/report.html")
+    notes = page.evaluate("[...document.querySelectorAll('.absent')].map(note => note.innerText)")
+    command = "snakemake --cores all --configfile study.yaml"
+    assert "Not computed: 1 run, 2 tables, 2 figures." in notes[0]
+    assert notes[0].endswith(f"Finish it: {command}")
+    for target in ("fig02", "figure_profiles", "results/tiny/tables/claims.parquet"):
+        assert f"Not computed: run {command} -- {target}" in notes
+    assert page.evaluate("document.querySelectorAll('#runs tbody tr').length") == 3  # the table is there
+    assert page.evaluate("document.querySelectorAll('#cost tbody tr').length") == 1
+    assert page.complaints == []
+    assert unfinished.planned(TINY, *ONLY_REPORT) == {}
+
+
+def test_figures_without_tables_are_named_and_the_others_are_drawn(unfinished):
+    result = unfinished.run(
+        TINY, "--dry-run", "--forcerun", "figure", "--allowed-rules", "figure", "figures", "--", "figures"
+    )
+    assert result.returncode == 0, result.stdout
+    command = "snakemake --cores all --configfile study.yaml"
+    assert f"Not drawn: fig02: tables are not computed; run `{command} -- fig02`." in result.stdout
+    drawn = len(list((unfinished.folder / "results/tiny/figures").glob("*.pdf"))) - 1  # fig02
+    assert re.search(rf"^figures +{drawn}$", result.stdout, re.M), result.stdout
+
+
+def test_without_any_results_one_sentence_says_which_command_makes_them(fresh):
     result = fresh.run(TINY, *ONLY_REPORT)
     assert result.returncode == 1
-    assert "the study tiny is not finished" in result.stdout
+    assert "the study tiny has no results yet" in result.stdout
     assert "`snakemake --cores all --configfile study.yaml`" in result.stdout
     assert "Traceback" not in result.stdout
 

@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table")) {
     if (typeof a === "number" && typeof b === "number") return sign * (a - b);
     return sign * String(a).localeCompare(String(b), "en", { numeric: true });
   };
-  headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
+  headings.forEach((heading, column) => heading.querySelector("button")?.addEventListener("click", () => {
     const ascending = heading.getAttribute("aria-sort") !== "ascending";
     headings.forEach((other) => other.removeAttribute("aria-sort"));
     heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
@@ -21,7 +21,7 @@ for (const table of document.querySelectorAll("table")) {
     body.append(...[...body.rows].sort((a, b) => compare(key(a, column), key(b, column), sign)));
   }));
   const tools = document.querySelector(`.tools[data-for="${table.id}"]`);
-  const select = tools.querySelector("select");
+  const select = tools?.querySelector("select");
   if (!select) continue;
   const search = tools.querySelector("input");
   const filter = () => {

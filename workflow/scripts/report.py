@@ -1,4 +1,4 @@
-"""Make one page of a finished study."""
+"""Make one page of a study, finished or not."""
 
 import json
 from pathlib import Path
@@ -21,6 +21,7 @@ def main(smk: Any) -> None:
         drawn=page.pictures(smk.input.figures, page.captions(templates / "captions.yaml")),
         config=config,
         templates=templates,
+        missing=page.Missing(**json.loads(smk.params.missing)) if smk.params.missing else None,
     )
     with storage.atomic(smk.output[0]) as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -1,0 +1,124 @@
+"""What a start prints: the plan on one screen, then a line of progress now and then. No rules.
+
+With `--quiet host`, or any other `--quiet`, and with `--verbose` the terminal shows Snakemake's own messages instead.
+"""
+
+import logging
+import time
+
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+EVERY = 15  # seconds between two lines
+# Of each start or job: nothing that a person needs to know.
+UNSAID = {
+    LogEvent.WORKFLOW_STARTED,
+    LogEvent.JOB_INFO,
+    LogEvent.JOB_STARTED,
+    LogEvent.JOB_FINISHED,
+    LogEvent.GROUP_INFO,
+    LogEvent.JOB_ERROR,
+    LogEvent.PROGRESS,
+    LogEvent.RESOURCES_INFO,
+}
+UNSAID_WORDS = (
+    "Config file",
+    "Assuming unrestricted shared filesystem",
+    "Select jobs to execute",
+    "Using shell",
+    "Building DAG",
+    "Conda environments",
+    "Reasons:",
+    "This was a dry-run",
+    "RuleException",
+)
+
+
+def as_job(job):
+    """Return stage, subject and number of networks of one of Snakemake's jobs."""
+    from sgdtails.report.pace import Job
+
+    name, fields = job.rule.name, job.wildcards_dict
+    if name in MEMBERS:
+        stage, members = MEMBERS[name]
+        return Job(stage, shared_text(stage, members[0]), len(members))
+    network = fields.get("run", fields.get("initial"))
+    if network in RUNS or network in INITIALS:
+        return Job(name, shared_text(name, network))
+    return Job(name, "_".join(map(str, fields.values())))
+
+
+def shared_text(stage, network):
+    """Return model and dataset of a run or initial network, and batch size and variant where it is trained or averaged."""
+    row = RUNS.get(network) or INITIALS[network]
+    trained = (
+        [f"b{row['batch_size']}", row["variant"]]
+        if stage in ("train", "average")
+        else []
+    )
+    return "_".join([row["model"], row["dataset"], *filter(None, trained)])
+
+
+class Screen(logging.Filter):
+    """Says on the terminal what Snakemake says of jobs, in fewer words; Snakemake's log file stays as it is."""
+
+    def __init__(self, terminal):
+        super().__init__()
+        self.terminal, self.pace, self.said, self.line = terminal, None, 0.0, ""
+
+    def filter(self, record):
+        event, now = getattr(record, "event", None), time.monotonic()
+        if event == LogEvent.RUN_INFO and hasattr(record, "stats"):
+            if not self.pace:  # a dry run would say it twice
+                self.plan()
+            return False
+        if event == LogEvent.PROGRESS and self.pace:
+            self.progress(record, now)
+        elif event == LogEvent.JOB_INFO and self.pace:
+            self.pace.start(record.jobid, now)
+        elif event == LogEvent.JOB_FINISHED and self.pace:
+            self.pace.finish(record.job_id, now)
+        elif event == LogEvent.JOB_ERROR:
+            self.say(
+                f"The job {record.rule_name} failed. Its log: {', '.join(record.log)}"
+            )
+        return event not in UNSAID and not str(record.msg).startswith(UNSAID_WORDS)
+
+    def say(self, text):
+        """Print a line or lines of this filter's own."""
+        self.terminal.emit(logging.LogRecord("", logging.INFO, "", 0, text, (), None))
+
+    def plan(self):
+        """Say what is to be done, once it is planned."""
+        from sgdtails.report import pace, plan
+
+        jobs = {
+            workflow.dag.jobid(job): as_job(job)
+            for job in workflow.dag.needrun_jobs()
+            if job.output
+        }
+        self.pace = pace.Pace(jobs)
+        lines = plan.lines(jobs.values())
+        if any(job.stage in pace.TRAINING for job in jobs.values()):
+            lines += plan.time(config)
+        self.say("\n".join(lines))
+
+    def progress(self, record, now):
+        """Say how far the work is, unless that was said a moment ago."""
+        if now - self.said >= EVERY or record.done == record.total:
+            line = self.pace.line(now)
+            if (
+                line != self.line
+            ):  # the job of a target makes no file, and does not count
+                self.say(line)
+            self.said, self.line = now, line
+
+
+if (
+    workflow.is_main_process
+    and not workflow.output_settings.quiet
+    and not workflow.output_settings.verbose
+):
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.filters.insert(0, Screen(handler))

@@ -1,0 +1,88 @@
+"""What a start of the workflow will do, on one screen: jobs and networks by stage."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sgdtails.config.types import Config
+from sgdtails.report import similar_runs, status
+from sgdtails.report.pace import Job
+from sgdtails.report.status_overview import overview
+
+# Stages in their order; the first word of a rule's name decides, and what is in none is a table of the study.
+_STAGES = {
+    "datasets": ("dataset",),
+    "initial networks": ("initial",),
+    "training": ("train",),
+    "averages": ("average",),
+    "tail indices": ("tails", "initial_tails"),
+    "compression": ("compression", "initial_compression"),
+    "pruning": ("prune", "initial_prune"),
+    "perturbation, bounds": ("perturbation", "bounds"),
+    "dependence, errors": ("dependence", "initial_dependence", "errors"),
+    "simulations": (
+        "calibration_sample",
+        "confusion",
+        "kesten",
+        "synthetic",
+        "magnitudes",
+        "theory",
+        "theorems",
+        "verdicts",
+    ),
+    "audits": ("audit",),
+    "tables": (),
+    "figures": ("figure",),
+}
+_OF_NETWORKS = list(_STAGES)[1:9]
+
+
+def lines(jobs: Iterable[Job]) -> list[str]:
+    """Count jobs and networks by stage.
+
+    Parameters
+    ----------
+    jobs
+        Those that are to run.
+
+    Returns
+    -------
+    list of str
+        A line for each stage that has jobs, and a last one for all.
+
+    Examples
+    --------
+    >>> lines([Job("train", networks=8), Job("figure")])[1]
+    'training                   1         8'
+    """
+    label = {stage: label for label, stages in _STAGES.items() for stage in stages}
+    count, networks = Counter[str](), Counter[str]()
+    for job in jobs:
+        stage = label.get(job.stage, "tables")
+        count[stage] += 1
+        networks[stage] += job.networks
+    rows = [
+        (stage, count[stage], f"{networks[stage]:10,}" * (stage in _OF_NETWORKS)) for stage in _STAGES if count[stage]
+    ]
+    said = [f"{stage:20}{number:8,}{of}" for stage, number, of in rows]
+    return [f"{'stage':20}{'jobs':>8}{'networks':>10}", *said, f"{'total':20}{count.total():8,}"]
+
+
+def time(config: Config, results: Path = Path("results")) -> Iterator[str]:
+    """Yield lines about the time that training and averaging will take, by this study's runs and those of others.
+
+    Parameters
+    ----------
+    config
+        The study's whole config.
+    results
+        The folder that holds studies.
+
+    Raises
+    ------
+    InputError
+        The run table cannot be used.
+    """
+    found = overview(config, results)
+    found.similar = similar_runs.times(config, found.runs, results)
+    yield from status.left(found)
