@@ -104,7 +104,12 @@ def _inputs(plan: Plan, run: str, name: str) -> Files:
     """Return what the rule of an analysis has as inputs."""
     trained = f"{plan.config['pruning']['weights']}.safetensors"
     rows = ("training", "averaging")
-    needs = {"tails": ("trained", "average"), "compression": ("trained",), "dependence": ("average",)}
+    needs = {
+        "tails": ("trained", "average"),
+        "laws": ("trained", "average"),
+        "compression": ("trained",),
+        "dependence": ("average",),
+    }
     needs |= {"errors": ("trained", "tails"), "perturbation": ("dataset", "trained", *rows)}
     needs |= {"bounds": ("dataset", "trained", "tails", *rows)}
     paths = {file: plan.path(run, f"{file}.parquet") for file in (*rows, "tails")}

@@ -22,13 +22,14 @@ AVERAGED = ("last.safetensors", "average.safetensors", "averaging.parquet")
 PRUNED = ("pruned.parquet",)
 ANALYSES = {  # by script, the files that it writes of a run
     "tails": ("tails.parquet", "readings.parquet"),
+    "laws": ("laws.parquet",),
     "compression": ("compression.parquet",),
     "perturbation": ("perturbation.parquet",),
     "bounds": ("bounds.parquet",),
     "dependence": ("dependence.parquet",),
     "errors": ("errors.parquet",),
 }
-OF_INITIALS = ("tails", "compression", "dependence")
+OF_INITIALS = ("tails", "laws", "compression", "dependence")
 OF_TAILS = ("bounds", "errors")  # need the tail indices of the same run
 
 

@@ -58,7 +58,7 @@ def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
     shapes = {model: architectures.width_and_depth(spec) for model, spec in plan.config["models"].items()}
     joined = network_index.with_index(_joined(plan), _there(plan, "tails"), Index(**plan.config["index"]), shapes)
     tables.write("runs", joined, plan.table("runs"), provenance=provenance)
-    for name in ("history", "trajectory", "tails", "readings", "compression"):
+    for name in ("history", "trajectory", "tails", "readings", "laws", "compression"):
         initial = tables.by_initial(_initial(plan, name))
         tables.concatenate(name, _there(plan, name), plan.table(name), initial=initial, provenance=provenance)
     pruned = tables.with_status(_there(plan, "pruned"), tables.read(plan.table("runs")))

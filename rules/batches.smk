@@ -8,7 +8,10 @@ from snakemake.io import is_flagged, temp
 
 DONE = batches.Done(Path(STUDY))
 OF_RUNS = ("train", "average", *batches.ANALYSES)
-OF_INITIALS = ("initial", "initial_tails", "initial_compression", "initial_prune")
+OF_INITIALS = (
+    "initial",
+    *(f"initial_{stage}" for stage in ("tails", "laws", "compression", "prune")),
+)
 # Environment variable: 1 if the driver has found a GPU. The jobs of a cluster read this file on other machines.
 ON_GPUS = "SGDTAILS_ON_GPUS"
 if workflow.is_main_process:

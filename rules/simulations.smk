@@ -1,6 +1,6 @@
 """Tables that need no training: estimators, classes, theorems and verdicts on data whose truth is known.
 
-Outputs: calibration/<structure>_<N>x<d>.parquet; tables/calibration, confusion, kesten, synthetic (figure 8), magnitudes
+Outputs: calibration/<structure>_<N>x<d>.parquet; tables/calibration, confusion, labels, kesten, synthetic (figure 8), magnitudes
 (figure 12), theory (figure 11), theorems and verdicts.parquet.
 `snakemake --cores all calibration confusion` makes these two tables alone.
 """
@@ -12,6 +12,10 @@ SIMULATION = {
     "confusion": (
         config["confusion"],
         ["sgdtails.tail_index.calibration.confusion_rows"],
+    ),
+    "labels": (
+        config["labels"] | {key: config["laws"][key] for key in ("margin", "evidence")},
+        ["sgdtails.tail_index.laws.simulated.label_rows"],
     ),
     "kesten": (config["kesten"], ["sgdtails.theory.kesten.kesten_rows"]),
     "synthetic": (config["synthetic"], ["sgdtails.theory.synthetic.synthetic_rows"]),

@@ -1,6 +1,6 @@
-"""Tail indices of every layer of every network, and the histograms behind figure 2.
+"""Tail indices and laws of every layer of every network, and the histograms behind figure 2.
 
-Outputs: tails.parquet and readings.parquet of each run and each initial network; tables/histograms.parquet and profiles.parquet.
+Outputs: tails, readings and laws.parquet of each run and each initial network; tables/histograms.parquet and profiles.parquet.
 """
 
 
@@ -47,6 +47,49 @@ rule initial_tails:
         code=code("tails.py", *own_modules(config["tails"]["own"].values())),
     script:
         "../workflow/scripts/tails.py"
+
+
+rule laws:
+    input:
+        trained=pruned_weights,
+        average=f"{RUN}/average.safetensors",
+    output:
+        laws=f"{RUN}/laws.parquet",
+    log:
+        f"{LOGS}/laws/{{run}}.log",
+    benchmark:
+        f"{LOGS}/laws/{{run}}.tsv"
+    group:
+        ANALYSIS
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=retried(1000),
+        runtime=retried(30),
+    params:
+        settings=settings(**study.analysis("laws")),
+        code=code("laws.py"),
+    script:
+        "../workflow/scripts/laws.py"
+
+
+rule initial_laws:
+    input:
+        initial=f"{INITIAL}/weights.safetensors",
+    output:
+        laws=f"{INITIAL}/laws.parquet",
+    log:
+        f"{LOGS}/initial_laws/{{initial}}.log",
+    conda:
+        "../envs/sgdtails.yaml"
+    resources:
+        mem_mb=retried(1000),
+        runtime=retried(30),
+    params:
+        settings=settings(**study.analysis("laws", initial=True)),
+        code=code("laws.py"),
+    script:
+        "../workflow/scripts/laws.py"
 
 
 rule histograms:

@@ -21,8 +21,11 @@ FIGURE_TABLES = {
     "fig12": ("magnitudes",),
     "trajectory": ("runs", "trajectory", "history"),
     "profiles": ("profiles",),
+    "laws": ("runs", "laws"),
+    "lawfits": ("histograms", "laws"),
     "calibration": ("calibration",),
     "confusion": ("confusion",),
+    "labels": ("labels",),
     "kesten": ("kesten",),
     "theorems": ("theorems",),
     "perturbation": ("perturbation",),
@@ -63,7 +66,7 @@ if "errors" not in ASKED:
 FIGURE_SETTINGS = {
     figure: {"index": config["index"]}
     for figure, names in FIGURE_TABLES.items()
-    if "runs" in names and figure != "errors"
+    if "runs" in names and figure not in ("errors", "laws")
 }
 for figure, names in FIGURE_TABLES.items():
     # Names of models and datasets: nothing but figures and the report depends on them.
@@ -124,7 +127,7 @@ def check_targets():
             sys.exit(f"sgdtails: {unknown('target', target, 'the workflow', targets)}")
 
 
-SIMULATED = ["calibration", "confusion", "kesten", "theorems"]
+SIMULATED = ["calibration", "confusion", "labels", "kesten", "theorems"]
 SIMULATIONS = [
     *expand(TABLE, table=[*SIMULATED, "verdicts", "synthetic", "magnitudes", "theory"]),
     *expand(

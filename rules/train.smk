@@ -113,7 +113,7 @@ rule collect:
     log:
         f"{LOGS}/{{table}}.log",
     wildcard_constraints:
-        table="history|trajectory|tails|readings|compression",
+        table="history|trajectory|tails|readings|laws|compression",
     conda:
         "../envs/sgdtails.yaml"
     params:

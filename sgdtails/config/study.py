@@ -205,7 +205,7 @@ class Study:
         Parameters
         ----------
         name
-            ``tails``, ``compression``, ``dependence``, ``errors``, ``bounds`` or ``perturbation``.
+            ``tails``, ``laws``, ``compression``, ``dependence``, ``errors``, ``bounds`` or ``perturbation``.
         model
             The network's model: only ``bounds`` and ``perturbation`` depend on it.
         initial
@@ -215,6 +215,8 @@ class Study:
         kind: Settings = {} if initial else {"weights": how["weights"]}
         if name == "tails":
             return {**kind, **config["tails"]}
+        if name == "laws":
+            return {**kind, **config["laws"], "centring": config["tails"]["centring"]}
         if name == "dependence":
             return {**config["dependence"], "centring": config["tails"]["centring"]}
         if name == "errors":

@@ -15,6 +15,7 @@ from sgdtails.figures import (
     comparisons,
     histograms,
     kesten,
+    laws,
     layers,
     networks,
     pruning,
@@ -45,6 +46,9 @@ FIGURES: dict[str, Callable[..., Plot]] = {
     "profiles": trust.profiles,
     "calibration": trust.calibration,
     "confusion": trust.confusion,
+    "laws": laws.shares,
+    "lawfits": laws.fits,
+    "labels": laws.labels,
     "kesten": kesten.kesten,
     "theorems": theory.theorems,
     "perturbation": theory.perturbation,
@@ -121,7 +125,8 @@ def settings_of(name: str) -> tuple[str, ...]:
     (('scheme', 'index', 'labels'), ())
     """
     known = Settings.__annotations__
-    return tuple(key for key in _parameters(name) if key in known)
+    found = _parameters(name).items()
+    return tuple(key for key, kind in found if key in known and kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def _parameters(name: str) -> dict[str, object]:

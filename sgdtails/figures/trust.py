@@ -245,35 +245,67 @@ def confusion(confusion: pa.Table) -> Plot:
     >>> list(confusion(tables.read("studies/mnist-narrow/tables/confusion.parquet")).panels)[0]
     '256 x 128'
     """
-    rows = confusion.to_pylist()
+    return label_shares(confusion, "reading")
+
+
+def label_shares(table: pa.Table, column: str, inches: float = 2.0) -> Plot:
+    """Plot how often simulated layers of a known law get each label.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Table ``confusion`` or ``labels``.
+    column : str
+        The column of labels.
+    inches : float
+        Width of a panel.
+
+    Returns
+    -------
+    Plot
+        A panel per shape of layer.
+
+    Examples
+    --------
+    >>> from sgdtails.io import tables
+    >>> table = tables.read("studies/mnist-narrow/tables/confusion.parquet")
+    >>> label_shares(table, "reading").xlabel
+    'reading: % of the layers of each law; framed: what the law is'
+    """
+    rows = table.to_pylist()
     panels = {}
     for observations, dimension in _shapes(rows):
         here = [row for row in rows if (row["observations"], row["dimension"]) == (observations, dimension)]
         title = f"{observations} \u00d7 {dimension}, {rows[0]['layers']} layers each"
         panels[f"{observations} x {dimension}"] = Panel(
-            partial(_confusion, rows=here), title, xlabel="reading (% of layers; framed: right)"
+            partial(_confusion, rows=here, column=column), title, xlabel=f"{column} (% of layers; framed: right)"
         )
     laws = len({row["law"] for row in rows})
-    xlabel = "reading: % of the layers of each law; framed: what the law is"
-    return Plot(panels, partial(_shapes_across, laws=laws), xlabel=xlabel)
+    xlabel = f"{column}: % of the layers of each law; framed: what the law is"
+    return Plot(panels, partial(_shapes_across, laws=laws, inches=inches), xlabel=xlabel)
 
 
-def _confusion(axes: Axes, *, rows: Rows) -> None:
-    laws, labels = (list(dict.fromkeys(row[key] for row in rows)) for key in ("law", "reading"))
+def _confusion(axes: Axes, *, rows: Rows, column: str) -> None:
+    laws, labels = (list(dict.fromkeys(row[key] for row in rows)) for key in ("law", column))
     shares = np.zeros((len(laws), len(labels)))
     frame = theme.palette(2)[1]
     for row in rows:
-        y, x = laws.index(row["law"]), labels.index(row["reading"])
+        y, x = laws.index(row["law"]), labels.index(row[column])
         shares[y, x] = share = row["count"] / row["layers"]
         if share:
             colour = "white" if share > 0.6 else "black"
             size = theme.font(7)
             axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=size, color=colour)
-        if row["truth"] == row["reading"]:
+        if row["truth"] == row[column]:
             width = theme.line(1.2)
             axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fill=False, edgecolor=frame, linewidth=width))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(labels)), [label.removesuffix("-like") for label in labels], rotation=25, ha="right")
+    axes.set_xticks(
+        range(len(labels)),
+        [label.removesuffix("-like") for label in labels],
+        rotation=25 if len(labels) < 6 else 60,
+        ha="right",
+    )
     axes.set_yticks(range(len(laws)), [_law(law) for law in laws])
     axes.grid(False)
 
@@ -284,10 +316,10 @@ def _law(name: str) -> str:
     return words.capitalize() if words.startswith(_PERSONS) else words
 
 
-def _shapes_across(plot: Plot, *, laws: int) -> Figure:
-    columns = min(3, len(plot.panels))
+def _shapes_across(plot: Plot, *, laws: int, inches: float) -> Figure:
+    columns = min(int(theme.PAGE / inches), len(plot.panels))
     lines = -(-len(plot.panels) // columns)
-    figure = theme.new_figure(theme.PAGE, (0.24 * laws + 1.0) * lines + 0.3)
+    figure = theme.new_figure(theme.PAGE, (0.24 * laws + inches / 2) * lines + 0.3)
     places = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     for unused in places[len(plot.panels) :]:
         unused.remove()

@@ -42,6 +42,7 @@ A file's metadata names the config, the code digest and the library versions tha
 | [trajectory](#trajectory) | run × iteration × layer × K1 | α̂ with an interval, the published value and κ of weights while they are trained |
 | [tails](#tails) | run × weights × layer × estimator × K1 | α̂ with an interval, the published value, other estimators |
 | [readings](#readings) | run × weights × layer | label of the profile, and the slopes behind it |
+| [laws](#laws) | run × weights × layer × law | laws of entries and rows by maximum likelihood, and the layer's law |
 | [profiles](#profiles) | layer × K1 × null | α̂ against K1 beside three nulls, one run per panel |
 | [histograms](#histograms) | bin | densities of figure 2 |
 | [compression](#compression) | run × weights × layer × structure × p × ε | κ, the smallest kept fraction at relative error ε |
@@ -64,7 +65,8 @@ These need no training:
 | [theory](#theory) | grid point | p_ε(κ) and its bound: figure 11 |
 | [magnitudes](#magnitudes) | bin | absolute values of stable draws: figure 12 |
 | [calibration](#calibration) | estimator × law × shape × K1 | bias, spread and coverage of estimates |
-| [confusion](#confusion) | law × shape × label | labels of layers whose law is known |
+| [confusion](#confusion) | law × shape × label | readings of layers whose law is known |
+| [labels](#labels) | law × shape × label | laws found for such layers |
 | [kesten](#kesten) | SGD on regression × estimator × K1 | α̂ beside the exact tail index |
 | [theorems](#theorems) | theorem × α × κ × size | simulated errors |
 | [verdicts](#verdicts) | rule × design × truth | how often the rule of verdicts is wrong |

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from sgdtails.schemas import audit_schemas, comparison_schemas, run_schemas, trust_schemas
+from sgdtails.schemas import audit_schemas, comparison_schemas, law_schemas, run_schemas, trust_schemas
 from sgdtails.schemas.run_schemas import (
     AVERAGES,
     COUNT,
@@ -68,6 +68,7 @@ _PRUNED = (
 SCHEMAS: dict[str, pa.Schema] = {
     **run_schemas.SCHEMAS,
     **trust_schemas.SCHEMAS,
+    **law_schemas.SCHEMAS,
     **audit_schemas.SCHEMAS,
     **comparison_schemas.SCHEMAS,
     "runs": schema(

@@ -29,6 +29,8 @@ TINY: dict[str, Any] = {
     "pruning": {"initial": True, "evaluate": ["test", "train"]},
     "calibration": {"shapes": [[32, 8]], "alpha": [1.8], "layers": 2},
     "confusion": {"shapes": [[64, 16]], "layers": 1},
+    "laws": {"sample": 64, "replicates": 3},
+    "labels": {"shapes": [[32, 16]], "layers": 1},
     "synthetic": {"draws": 3, "size": 50},
     "theorems": {"alpha": [1.5], "kappa": [0.1], "entries": [100, 200], "widths": [8, 16], "draws": 2},
     "kesten": {

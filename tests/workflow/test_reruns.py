@@ -12,7 +12,7 @@ import pytest
 
 from tests.workflow.conftest import TINY, edited
 
-FIGURES = {"figure": 18}  # the tiny study has no convolutions, hence no figure 6
+FIGURES = {"figure": 21}  # the tiny study has no convolutions, hence no figure 6
 
 
 def several(*stages):
@@ -28,16 +28,17 @@ RUNS = {
     "profiles": 1,
     "pruning": 1,
     "claims": 1,
-    "figure": 10,
+    "figure": 11,
 }
 TRAINED_TAILS = RUNS | several("tails", "bounds") | {"collect": 2, "collect_theory": 1}
 TAILS = TRAINED_TAILS | {"initial_tails": 1}
-AFTER_TRAINING = TRAINED_TAILS | several("prune", "compression", "perturbation")
-AFTER_TRAINING |= {"collect": 3, "collect_theory": 2, "figure": 11}
+AFTER_TRAINING = TRAINED_TAILS | several("laws", "prune", "compression", "perturbation")
+AFTER_TRAINING |= {"collect": 4, "collect_theory": 2, "figure": 12}
 AVERAGE = AFTER_TRAINING | several("average")
-TRAIN = AVERAGE | several("train") | {"collect": 5}
-INITIAL = TRAIN | {"initial": 1, "initial_tails": 1, "initial_compression": 1, "initial_prune": 1}
-SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "kesten": 1}
+TRAIN = AVERAGE | several("train") | {"collect": 6}
+INITIAL = TRAIN | {"initial": 1, "initial_tails": 1, "initial_laws": 1, "initial_compression": 1, "initial_prune": 1}
+SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "labels": 1, "kesten": 1}
+LAWS = several("laws") | {"initial_laws": 1, "collect": 1, "figure": 2}
 COMPRESSION = several("compression") | {"initial_compression": 1, "collect": 1, "claims": 1, "figure": 1}
 PRUNE = several("prune", "bounds", "perturbation") | {
     **{"initial_prune": 1, "pruning": 1, "latency": 1, "claims": 1},
@@ -66,7 +67,7 @@ CLIPPED = TAILS | SIMULATED | FIGURES | {"verdicts": 1}
             "sgdtails/tail_index/histograms.py",
             "(len(rows) - 1) // 2",
             "len(rows) // 2",
-            {"histograms": 1, "latency": 1, "profiles": 1, "claims": 1, "figure": 2},
+            {"histograms": 1, "latency": 1, "profiles": 1, "claims": 1, "figure": 3},
         ),
         ("sgdtails/pruning/plans.py", "(1.0, 2.0)", "(1.0, 2.0, 3.0)", PRUNE),
         (
@@ -99,16 +100,19 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("models", "fcn4"), {"fcn": [16, 16], "init": {"linear": "kaiming_normal"}}, INITIAL),
         (("average", "length"), 31, AVERAGE),
         (("tails", "seed"), 1, TAILS),
-        (("tails", "centring"), "mean", TAILS),
+        (("tails", "centring"), "mean", TAILS | LAWS | {"collect": 3, "figure": 11}),
         (("tails", "block_lengths"), [2, 4], TAILS),
         (("tails", "square_root"), False, TAILS),
         (("tails", "permutations"), 3, TAILS),
         (("tails", "orders"), 3, TAILS),
         (("tails", "robustness"), False, TAILS),
+        (("laws", "margin"), 1e-3, LAWS | {"labels": 1, "figure": 3}),
+        (("laws", "sample"), 100, LAWS),
+        (("labels", "layers"), 2, {"labels": 1, "figure": 1}),
         (("index", "value"), "alpha", RUNS),
         (("index", "layers"), "median", RUNS),
-        (("histograms", "layer"), "fc2", {"histograms": 1, "claims": 1, "figure": 1}),
-        (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 1}),
+        (("histograms", "layer"), "fc2", {"histograms": 1, "claims": 1, "figure": 2}),
+        (("histograms", "bins"), 31, {"histograms": 1, "claims": 1, "figure": 2}),
         (("compression", "epsilon"), [0.1], COMPRESSION),
         (("average", "until_converged"), False, AVERAGE),
         (("pruning", "weights"), "converged", AFTER_TRAINING),
@@ -152,7 +156,19 @@ def test_a_process_of_its_own_plans_the_same(finished):
 def test_a_new_row_trains_one_run(finished):
     config = copy.deepcopy(TINY)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
-    one = ("train", "average", "tails", "compression", "runs", "histograms", "pruning", "latency", "profiles", "bounds")
+    one = (
+        "train",
+        "average",
+        "tails",
+        "laws",
+        "compression",
+        "runs",
+        "histograms",
+        "pruning",
+        "latency",
+        "profiles",
+        "bounds",
+    )
     more = {
         "perturbation": 1,
         "claims": 1,
@@ -160,7 +176,7 @@ def test_a_new_row_trains_one_run(finished):
         "paper_table": 2,
         "collect": 5,
         "collect_theory": 2,
-        "figure": 11,
+        "figure": 12,
     }
     assert finished.planned(config) == dict.fromkeys(one, 1) | more
 
@@ -228,7 +244,7 @@ def test_without_snakemakes_notes_edits_rerun_the_same_and_nothing_else_but_figu
     assert planned["averages"] == AVERAGE | FIGURES
     # Tables of three runs are none of two.
     assert {"runs": 1, "collect": 5, "collect_theory": 2, "pruning": 1, "claims": 1}.items() <= planned["fewer"].items()
-    made = ("initial", "train", "average", "tails", "prune", "bounds", "calibration", "synthetic", "kesten")
+    made = ("initial", "train", "average", "tails", "laws", "prune", "bounds", "calibration", "synthetic", "kesten")
     assert not [rule for rule in planned["fewer"] if rule.startswith(made)]
     assert planned["data"] == {"dataset": 1, **INITIAL, **FIGURES}
     with edited(forgetful, *CLIP):

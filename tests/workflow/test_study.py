@@ -178,7 +178,19 @@ def test_weights_of_another_model_name_file_and_layer(finished, tmp_path):
 
 def test_figures_are_there_and_nothing_is_left_over(finished):
     names = [f"fig{number:02d}" for number in range(1, 13) if number != 6]
-    for name in (*names, "trajectory", "profiles", "calibration", "confusion", "kesten", "theorems", "perturbation"):
+    for name in (
+        *names,
+        "trajectory",
+        "profiles",
+        "laws",
+        "lawfits",
+        "labels",
+        "calibration",
+        "confusion",
+        "kesten",
+        "theorems",
+        "perturbation",
+    ):
         with Image.open(results(finished) / f"figures/{name}.png") as picture:
             assert picture.width > 900
         assert (results(finished) / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -192,7 +204,9 @@ def test_training_begins_before_what_follows_from_it(finished):
         r"^(?:local)?rule ([a-z]+)_fcn4_digits_b?\w+:", (finished.folder / "driver.log").read_text(), re.M
     )
     assert begun.count("train") == 1
-    assert "train" not in begun[min(begun.index(rule) for rule in ("tails", "prune", "compression", "bounds")) :]
+    assert (
+        "train" not in begun[min(begun.index(rule) for rule in ("tails", "laws", "prune", "compression", "bounds")) :]
+    )
 
 
 def test_nothing_about_an_initial_network_is_computed_twice(finished):
@@ -200,11 +214,12 @@ def test_nothing_about_an_initial_network_is_computed_twice(finished):
     runs = {row["run"] for row in tables.read(results(finished) / "tables/runs.parquet").to_pylist()}
     assert [path.name for path in (results(finished) / "initial").iterdir()] == ["fcn4-digits-s0"]
     log = (finished.folder / "driver.log").read_text()
-    for rule in ("initial", "initial_tails", "initial_compression", "initial_prune"):
+    for rule in ("initial", "initial_tails", "initial_laws", "initial_compression", "initial_prune"):
         assert len(re.findall(rf"^(?:local)?rule {rule}:", log, re.M)) == 1
     for name, collected in {
         "tails": "tails",
         "readings": "readings",
+        "laws": "laws",
         "compression": "compression",
         "pruned": "pruning",
     }.items():

@@ -1,0 +1,54 @@
+"""Figures of laws, from tables made here."""
+
+import math
+
+import pyarrow as pa
+
+from sgdtails.figures import laws
+from sgdtails.io import tables
+from tests.conftest import ROOT
+
+STUDY = ROOT / "studies/mnist-narrow/tables"
+
+
+def law_rows(run, name, best, *, decided=True):
+    label = best if decided else "undecided"
+    common = {"run": run, "weights": "average", "layer": 0, "layer_name": name, "observed": "entries", "best": best}
+    common |= {"label": label, "rival": "stable"}
+    t = {"law": "student_t", "scale": 0.02, "shape": 3.0}
+    return [common | t, common | {"law": "gaussian", "scale": 0.03, "shape": None}]
+
+
+def test_shares_add_up_and_undecided_layers_are_pale():
+    runs = tables.read(STUDY / "runs.parquet")
+    converged = [row["run"] for row in runs.to_pylist() if row["status"] == "converged"]
+    rows = [
+        row
+        for number, run in enumerate(converged)
+        for row in law_rows(run, "fc1", "student-t", decided=number % 2 == 0)
+    ]
+    table = pa.Table.from_pylist(rows, schema=tables.SCHEMAS["laws"])
+    axes, *_ = laws.shares(runs, table).figure().axes
+    tops = [bar.get_y() + bar.get_height() for bar in axes.patches]
+    assert math.isclose(max(tops), 1.0)
+    assert {bar.get_alpha() for bar in axes.patches} == {1, laws._PALE}
+    assert math.isclose(sum(bar.get_height() for bar in axes.patches), len(axes.get_xticks()))
+
+
+def test_a_curve_per_law_beside_the_weights():
+    histograms = tables.read(STUDY / "histograms.parquet")
+    first = histograms.to_pylist()[0]
+    table = pa.Table.from_pylist(
+        law_rows(first["run"], first["layer_name"], "student-t"), schema=tables.SCHEMAS["laws"]
+    )
+    plot = laws.fits(histograms, table)
+    figure = plot.figure()
+    labels = figure.axes[1].get_legend_handles_labels()[1]
+    assert labels == ["weights", "student-t (3)", "gaussian"]
+    assert "student-t" in plot.panels[next(iter(plot.panels))].note
+
+
+def test_without_rows_a_sentence_stands_there():
+    empty = {name: tables.SCHEMAS[name].empty_table() for name in ("runs", "laws", "histograms")}
+    assert laws.fits(empty["histograms"], empty["laws"]).figure().axes[0].texts
+    assert laws.shares(empty["runs"], empty["laws"]).figure().axes
