@@ -161,7 +161,7 @@ def test_make_figures_without_a_table_draws_the_others(finished, tmp_path):
         assert "Traceback" not in result.stdout
         assert ("is moved to results/tiny/.damaged/tables/tails.parquet" in result.stdout) == moved
         drawn = {file for file, time in figures.items() if file.stat().st_mtime_ns != time}
-        assert {file.stem.strip(".") for file in drawn}.isdisjoint({"fig01", "fig02"}), (moved, drawn, result.stdout)
+        assert {file.stem.strip(".") for file in drawn}.isdisjoint({"fig01", "fig03"})
         assert any(file.stem == "fig04" for file in drawn)
 
 
