@@ -106,7 +106,7 @@ def _inputs(plan: Plan, run: str, name: str) -> Files:
     rows = ("training", "averaging")
     needs = {
         "tails": ("trained", "average"),
-        "laws": ("trained", "average"),
+        "laws": ("average",),
         "compression": ("trained",),
         "dependence": ("average",),
     }

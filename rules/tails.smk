@@ -51,7 +51,6 @@ rule initial_tails:
 
 rule laws:
     input:
-        trained=pruned_weights,
         average=f"{RUN}/average.safetensors",
     output:
         laws=f"{RUN}/laws.parquet",

@@ -216,7 +216,7 @@ class Study:
         if name == "tails":
             return {**kind, **config["tails"]}
         if name == "laws":
-            return {**kind, **config["laws"], "centring": config["tails"]["centring"]}
+            return {**config["laws"], "centring": config["tails"]["centring"]}
         if name == "dependence":
             return {**config["dependence"], "centring": config["tails"]["centring"]}
         if name == "errors":

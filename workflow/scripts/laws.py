@@ -1,4 +1,4 @@
-"""Fit laws to the layers of networks and label each layer: of initial, or of pruned and averaged weights."""
+"""Fit laws to the layers of networks and label each layer: of initial or averaged weights."""
 
 import json
 from typing import Any
@@ -13,14 +13,14 @@ from sgdtails.tail_index.laws import layer_laws
 
 def main(smk: Any) -> None:
     settings = json.loads(smk.params.settings)
-    trained, seed, centring = settings.pop("weights", None), settings.pop("seed"), settings.pop("centring")
+    seed, centring = settings.pop("seed"), settings.pop("centring")
     how = layer_laws.Settings(**settings)
     for network in batches.networks(smk):
         rows: list[Row] = []
         for kind, path in vars(network.input).items():
             weights, _ = layers.read(path)
             if layers.finite(weights):  # a diverged run has a row in table runs, none here
-                common = {"run": network.name, "weights": trained if kind == "trained" else kind}
+                common = {"run": network.name, "weights": kind}
                 found = layer_laws.per_layer(weights, seed=seed, centring=centring, settings=how)
                 rows += [common | row for row in found]
         provenance = {"run": network.name, "code": smk.params.code, "settings": json.loads(smk.params.settings)}
