@@ -19,7 +19,9 @@ from scipy import stats
 from sgdtails.errors import InputError
 
 BASE = Path(__file__).parent.parent
-TABLES = tuple(sorted(BASE.glob("studies/*/tables/runs.parquet")))
+TABLES = tuple(
+    sorted(BASE.glob("studies/mnist-narrow*/tables/runs.parquet"))
+)  # the other studies have one batch size, or few images
 COLUMNS = ["model", "dataset", "batch_size", "step_size", "status", "iterations"]
 # Exponent below the smallest fitted step size: there SGD follows the gradient flow, and eta times iterations is constant.
 SMALL_STEPS = -1.0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from sgdtails.config import run_ids
@@ -215,7 +215,9 @@ class RunSettings:
     stop: Stop
     average: AveragingSettings | None = None
     slots: int | None = None
-    snapshots: Sequence[int] = ()
+    snapshots: Sequence[int] = field(
+        default_factory=list
+    )  # a list, as JSON gives it back: checkpoints are compared by it
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], run: str) -> Self:

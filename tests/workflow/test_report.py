@@ -256,8 +256,9 @@ def test_figures_without_tables_are_named_and_the_others_are_drawn(unfinished):
     )
     assert result.returncode == 0, result.stdout
     command = "snakemake --cores all --configfile study.yaml"
-    assert f"Not drawn: fig02: tables are not computed; run `{command} -- fig02`." in result.stdout
-    drawn = len(list((unfinished.folder / "results/tiny/figures").glob("*.pdf"))) - 1  # fig02
+    said = f"Not drawn: fig02, lawfits: tables are not computed; run `{command} -- fig02 figure_lawfits`."
+    assert said in result.stdout
+    drawn = len(list((unfinished.folder / "results/tiny/figures").glob("*.pdf"))) - 2  # fig02 and lawfits
     assert re.search(rf"^figures +{drawn}$", result.stdout, re.M), result.stdout
 
 
