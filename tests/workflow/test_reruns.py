@@ -46,7 +46,7 @@ PRUNE = several("prune", "bounds", "perturbation") | {
 }
 PRUNED = several("prune") | {"initial_prune": 1, "pruning": 1, "claims": 1, "figure": 4}
 RATIOS = PRUNED | several("perturbation") | {"collect_theory": 1, "figure": 5}
-LABELLED = {"figure": 11}  # all that name networks: nothing else depends on a label
+LABELLED = {"figure": 13}  # all that name networks: nothing else depends on a label
 CLIP = ("sgdtails/tail_index/mmo.py", "CLIP = 2.0", "CLIP = 1.9")  # an edit of code
 CLIPPED = TAILS | SIMULATED | FIGURES | {"verdicts": 1}
 
