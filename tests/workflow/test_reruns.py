@@ -142,7 +142,7 @@ def test_edits_of_the_config(finished, key, value, jobs):
 
 
 def test_without_snapshots_there_is_no_trajectory(finished):
-    assert finished.planned(TINY | {"snapshots": []}) == TRAIN | {"collect": 4, "figure": 10}
+    assert finished.planned(TINY | {"snapshots": []}) == TRAIN | {"collect": 5, "figure": 12}
 
 
 def test_a_process_of_its_own_plans_the_same(finished):
@@ -176,7 +176,7 @@ def test_a_new_row_trains_one_run(finished):
         "paper_table": 2,
         "collect": 6,
         "collect_theory": 2,
-        "figure": 12,
+        "figure": 13,
     }
     assert finished.planned(config) == dict.fromkeys(one, 1) | more
 
