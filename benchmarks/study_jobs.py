@@ -102,19 +102,22 @@ def analyse(text: str, run: str, name: str, initial: bool) -> str:
 
 def _inputs(plan: Plan, run: str, name: str) -> Files:
     """Return what the rule of an analysis has as inputs."""
-    trained = f"{plan.config['pruning']['weights']}.safetensors"
     rows = ("training", "averaging")
     needs = {
         "tails": ("trained", "average"),
         "laws": ("average",),
         "compression": ("trained",),
         "dependence": ("average",),
+        "errors": ("trained", "tails"),
+        "perturbation": ("dataset", "trained", *rows),
+        "bounds": ("dataset", "trained", "tails", *rows),
     }
-    needs |= {"errors": ("trained", "tails"), "perturbation": ("dataset", "trained", *rows)}
-    needs |= {"bounds": ("dataset", "trained", "tails", *rows)}
-    paths = {file: plan.path(run, f"{file}.parquet") for file in (*rows, "tails")}
-    paths |= {"trained": plan.path(run, trained), "average": plan.path(run, "average.safetensors")}
-    paths["dataset"] = plan.dataset(run)
+    paths = {
+        "dataset": plan.dataset(run),
+        "trained": plan.path(run, f"{plan.config['pruning']['weights']}.safetensors"),
+        "average": plan.path(run, "average.safetensors"),
+        **{file: plan.path(run, f"{file}.parquet") for file in (*rows, "tails")},
+    }
     return Files(**{need: str(paths[need]) for need in needs[name]})
 
 

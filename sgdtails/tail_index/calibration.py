@@ -129,13 +129,49 @@ def confusion_rows(*, shapes: Sequence[Sequence[int]], layers: int, seed: int) -
     >>> [(row["reading"], row["count"]) for row in rows if row["law"] == "gaussian"]
     [('stable-like', 0), ('finite-variance-like', 1), ('scale-mixture-like', 0), ('undecided', 1)]
     """
-    for number, (law, (truth, draw)) in enumerate(LAWS.items()):
+    simulated = label_counts(
+        lambda layer, rng: classify.classify_layer(layer, head=False, rng=rng)["reading"],
+        shapes=shapes,
+        layers=layers,
+        seed=seed,
+    )
+    for common, counts in simulated:
+        for label in classify.LABELS:
+            truth = {"law": common["law"], "truth": LAWS[common["law"]][0]}
+            yield truth | common | {"reading": label, "count": counts[label], "layers": layers}
+
+
+def label_counts(
+    label_of: Callable[[AnyArray, np.random.Generator], str], *, shapes: Sequence[Sequence[int]], layers: int, seed: int
+) -> Iterator[tuple[Row, Counter[str]]]:
+    """Simulate layers of each law and shape, and count their labels.
+
+    Parameters
+    ----------
+    label_of : callable
+        Returns the label of a layer, float32 (N, d), given the generator that has drawn it.
+    shapes : sequence of sequence of int
+        Observations and their dimension, (N, d).
+    layers : int
+        Layers simulated for each law and shape.
+    seed : int
+        Seed of all draws.
+
+    Yields
+    ------
+    tuple
+        Law, observations and dimension, as a row; and the number of layers with each label.
+
+    Examples
+    --------
+    >>> common, counts = next(label_counts(lambda layer, rng: "any", shapes=[[8, 2]], layers=3, seed=0))
+    >>> common["law"], counts["any"]
+    ('gaussian', 3)
+    """
+    for number, (law, (_, draw)) in enumerate(LAWS.items()):
         for observations, dimension in shapes:
             counts: Counter[str] = Counter()
             for index in range(layers):
                 rng = np.random.default_rng([seed, number, observations, dimension, index])
-                layer = draw((observations, dimension), rng).astype(np.float32)
-                counts[classify.classify_layer(layer, head=False, rng=rng)["reading"]] += 1
-            for label in classify.LABELS:
-                common = {"law": law, "truth": truth, "observations": observations, "dimension": dimension}
-                yield common | {"reading": label, "count": counts[label], "layers": layers}
+                counts[label_of(draw((observations, dimension), rng).astype(np.float32), rng)] += 1
+            yield {"law": law, "observations": observations, "dimension": dimension}, counts

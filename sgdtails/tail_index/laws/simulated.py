@@ -1,12 +1,9 @@
 """How often layers of known laws get the right label: table ``labels``."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from sgdtails.arrays import Row
-from sgdtails.tail_index.calibration import LAWS
+from sgdtails.tail_index.calibration import label_counts
 from sgdtails.tail_index.laws import families
 from sgdtails.tail_index.laws.layer_laws import Settings, of_layer
 
@@ -52,13 +49,10 @@ def label_rows(*, shapes: Sequence[Sequence[int]], layers: int, seed: int, **rul
     'gaussian'
     """
     settings = Settings(replicates=0, **rule)  # type: ignore[arg-type]
-    for number, (law, (_, draw)) in enumerate(LAWS.items()):
-        for observations, dimension in shapes:
-            counts: Counter[str] = Counter()
-            for index in range(layers):
-                rng = np.random.default_rng([seed, number, observations, dimension, index])
-                layer = draw((observations, dimension), rng).astype(np.float32)
-                counts[of_layer(layer, settings=settings)[0]["label"]] += 1
-            common = {"law": law, "truth": TRUTHS[law], "observations": observations, "dimension": dimension}
-            for label in families.LABELS:
-                yield common | {"label": label, "count": counts[label], "layers": layers}
+    simulated = label_counts(
+        lambda layer, _: str(of_layer(layer, settings=settings)[0]["label"]), shapes=shapes, layers=layers, seed=seed
+    )
+    for common, counts in simulated:
+        for label in families.LABELS:
+            truth = {"law": common["law"], "truth": TRUTHS[common["law"]]}
+            yield truth | common | {"label": label, "count": counts[label], "layers": layers}
