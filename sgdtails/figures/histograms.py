@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from sgdtails.figures import theme
 from sgdtails.figures.elements.arrange import with_legend
+from sgdtails.figures.elements.run_panels import NAMES, Rows, by_title
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import NAMES, Rows, by_title
 from sgdtails.labels import Labels
 
 _COMPARISONS = {"halves": ("half_a", "half_b"), "stable sample": ("all", "stable")}

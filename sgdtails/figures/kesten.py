@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from sgdtails.figures import theme
 from sgdtails.figures.elements import names
+from sgdtails.figures.elements.run_panels import Rows
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import Rows
 
 _LARGEST = ("hill", "pickands", "moment", "de_haan_resnick", "paulauskas")
 _TICKS = (0.5, 0.7, 1, 1.25, 1.5, 2, 3, 5, np.inf)

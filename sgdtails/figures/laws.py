@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 
 from sgdtails.arrays import Floats, Row
 from sgdtails.figures import theme
+from sgdtails.figures.elements.run_panels import NAMES, Rows, by_title, run_panels
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import NAMES, Rows, by_title, run_panels
 from sgdtails.figures.trust import label_shares
 from sgdtails.labels import Labels
 from sgdtails.tail_index.laws.families import BY_NAME

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from sgdtails.figures import theme
 from sgdtails.figures.elements.arrange import grid, with_legend
+from sgdtails.figures.elements.run_panels import NAMES, Rows, run_panels
 from sgdtails.figures.networks import PAPERS, scatter
 from sgdtails.figures.plot import ColourScale, Panel, Plot
-from sgdtails.figures.run_panels import NAMES, Rows, run_panels
 from sgdtails.labels import Labels
 from sgdtails.tail_index import network_index
 from sgdtails.tail_index.network_index import Index

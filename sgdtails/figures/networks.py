@@ -13,8 +13,8 @@ from matplotlib.colors import Normalize
 from sgdtails.figures import theme
 from sgdtails.figures.elements import colours, names, ticks
 from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.elements.run_panels import NAMES, Rows, converged_by_title, run_panels
 from sgdtails.figures.plot import Plot
-from sgdtails.figures.run_panels import NAMES, Rows, converged_by_title, run_panels
 from sgdtails.io.tables import accuracy_of
 from sgdtails.labels import Labels
 from sgdtails.tail_index import network_intervals

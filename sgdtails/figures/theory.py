@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from sgdtails.figures import theme
 from sgdtails.figures.elements import ticks
 from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.elements.run_panels import NAMES, Rows, by_title
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import NAMES, Rows, by_title
 from sgdtails.labels import Labels
 
 # Quantity, share of alpha that p has to exceed, title and label of the size, by theorem.

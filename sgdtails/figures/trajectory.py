@@ -15,8 +15,8 @@ from matplotlib.cm import ScalarMappable
 from sgdtails.figures import theme
 from sgdtails.figures.elements import colours, names, ticks
 from sgdtails.figures.elements.arrange import grid
+from sgdtails.figures.elements.run_panels import NAMES, Rows, converged_by_title, run_panels
 from sgdtails.figures.plot import Plot
-from sgdtails.figures.run_panels import NAMES, Rows, converged_by_title, run_panels
 from sgdtails.labels import Labels
 from sgdtails.tail_index.network_index import Index
 

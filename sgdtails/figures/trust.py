@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from sgdtails.figures import theme
 from sgdtails.figures.elements import names
 from sgdtails.figures.elements.arrange import with_legend
+from sgdtails.figures.elements.run_panels import NAMES, Rows, by_title
 from sgdtails.figures.plot import Panel, Plot
-from sgdtails.figures.run_panels import NAMES, Rows, by_title
 from sgdtails.labels import Labels
 
 _NULLS = {"gaussian": "Gaussian", "shuffled": "entries shuffled", "initial": "initial weights"}
