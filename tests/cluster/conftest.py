@@ -27,7 +27,7 @@ STUDY = TINY | {
 # Tables of the training runs; those of simulations are jobs like others.
 TABLES = ("runs", "history", "tails", "readings", "compression", "pruning")
 FILES = (
-    len(TABLES) + 1 + 6 * 10 + 2 * 5
+    len(TABLES) + 1 + 6 * 11 + 2 * 5
 )  # tables, the dataset, and of each run and initial network its weights and tables
 
 

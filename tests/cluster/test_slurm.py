@@ -83,7 +83,7 @@ def disturb(slurm: Slurm) -> None:
     time.sleep(3)
     slurm.start_node()
     wait(lambda: slurm.field(late, "JobState") == "TIMEOUT", "the time limit")
-    assert slurm.field(cancelled, "JobState") == "CANCELLED"
+    wait(lambda: slurm.field(cancelled, "JobState") == "CANCELLED", "the cancelled job to have ended")
     assert slurm.field(requeued, "Restarts") == "1"
     again = wait(lambda: later_jobs_like(slurm, cancelled), "the second attempt at the cancelled job")
     # twice the 12 hours and the 2,000 MB of the first

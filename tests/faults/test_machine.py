@@ -60,7 +60,7 @@ def jobs(study: Study) -> dict[str, dict]:
             "params": {"settings": "{}"},
         },
         "figure": {
-            "input": [tables["runs"]],
+            "input": [*tables.values()],
             "output": ["fig01.pdf", "fig01.png"],
             "wildcards": {"figure": "fig01"},
             "params": {"settings": "{}"},
