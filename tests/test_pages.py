@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(
     page
-    for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "studies/*/README.md")
+    for pattern in ("README.md", "CONTRIBUTING.md", "config/README.md", "docs/*.md", "studies/*/README.md")
     for page in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\]\((?!http)([^)#\s]+)")
@@ -195,7 +195,7 @@ def test_a_dead_link_or_anchor_ends_the_build(tmp_path):
     (tmp_path / "docs").mkdir()
     for name in ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff"):
         shutil.copy(ROOT / name, tmp_path)
-    for folder in ("docs", "studies", "examples"):
+    for folder in ("config", "docs", "studies", "examples"):
         shutil.copytree(ROOT / folder, tmp_path / folder, dirs_exist_ok=True)
     with (tmp_path / "docs/glossary.md").open("a", encoding="utf-8") as page:
         page.write("[one](nothing.md) [two](tables.md#nowhere)\n")
