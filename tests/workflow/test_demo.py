@@ -13,7 +13,7 @@ from sgdtails.tail_index import classify
 from tests.conftest import ROOT, outside
 from tests.workflow.conftest import Workflow
 
-pytestmark = pytest.mark.slow("33 networks, trained until they classify every image")
+pytestmark = pytest.mark.slow("29 networks, trained until they classify every image")
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +24,22 @@ def demo(tmp_path_factory):
     return workflow.folder / "results/demo"
 
 
-def test_every_run_is_a_row_and_some_diverged(demo):
+def test_every_run_is_a_row_and_nine_of_ten_converge(demo):
+    """Step sizes keep away from divergence, so this holds on every processor; the run with 0.6 is there to diverge."""
     runs = tables.read(demo / "tables/runs.parquet").to_pylist()
     with (ROOT / "config/runs/demo.csv").open() as file:
-        assert len(runs) == len(list(csv.DictReader(file))) >= 32
+        assert len(runs) == len(list(csv.DictReader(file))) >= 28
     assert {row["model"] for row in runs} == {"fcn4", "fcn6", "cnn"}
-    assert sum(row["status"] == "diverged" for row in runs) >= 1
+    assert {row["seed"] for row in runs} == {0, 1}
+    assert {row["status"] for row in runs if row["step_size"] == 0.6} == {"diverged"}
+    assert sum(row["status"] == "converged" for row in runs) >= 0.9 * len(runs)
     for row in runs:
         if row["status"] == "converged":
             assert row["train_nll"] < 5e-5
             assert row["train_accuracy"] == 1
 
 
-@pytest.mark.parametrize("model", ["fcn4", "fcn6"])
+@pytest.mark.parametrize("model", ["fcn4", "fcn6", "cnn"])
 def test_tails_get_heavier_with_eta_over_b(demo, model):
     runs = tables.read(demo / "tables/runs.parquet").to_pylist()
     points = [
@@ -51,7 +54,7 @@ def test_jobs_stay_below_two_gibibytes(demo):
     for path in demo.glob("logs/*/*.tsv"):
         with path.open() as file:
             peaks += [float(row["max_rss"]) for row in csv.DictReader(file, delimiter="\t") if row["max_rss"] != "NA"]
-    assert len(peaks) > 32
+    assert len(peaks) > 28
     assert np.max(peaks) < 2048
 
 
