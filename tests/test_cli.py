@@ -182,7 +182,7 @@ def test_status_is_that_of_make_status(tmp_path, monkeypatch, capsys):
     arguments = ["--configfile", "config/demo.yaml", "--results", str(tmp_path)]
     assert cli.main(["status", *arguments]) == status.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Study demo: 29 runs"
+    assert lines[0] == "Study demo: 33 runs"
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
 
 
