@@ -21,7 +21,8 @@ Run = dict[str, Any]
 Layers = dict[str, dict[int, Any]]  # by run, then by layer
 
 # What two runs must share to be compared, unless it is what they are compared by.
-_SETTINGS = ("dataset", "model", "batch_size", "step_size", "momentum", "weight_decay", "noise_scale", "noise_alpha")
+_PLAIN: Run = {"momentum": 0, "weight_decay": 0, "noise_scale": 0, "noise_alpha": 2, "noise_kind": "independent"}
+_SETTINGS = ("dataset", "model", "batch_size", "step_size", *_PLAIN)
 # What changes with a column, and what is held in its place: a wider network is another model of the same kind and depth.
 _CHANGES = {
     "width": ("model",),
@@ -31,7 +32,6 @@ _CHANGES = {
     "train_size": ("dataset",),
 }
 _IN_PLACE = {"width": ("kind", "depth"), "depth": ("kind", "width")}
-_PLAIN = {"momentum": 0, "weight_decay": 0, "noise_scale": 0, "noise_alpha": 2}
 
 
 def held(x: str) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def _title(run: Run, columns: Sequence[str]) -> str:
         elif name in ("batch_size", "step_size"):
             parts.append(f"{'b' if name == 'batch_size' else 'eta'} = {value:g}")
         elif value is not None and value != _PLAIN.get(name):
-            parts.append(f"{name.replace('_', ' ')} {value:g}")
+            parts.append(f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, 'g')}")
     return ", ".join(parts)
 
 
