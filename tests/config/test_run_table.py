@@ -194,6 +194,15 @@ def test_names_cannot_leave_the_results_folder(config, schema, changes):
         ({"pruning": {"exempt": [-1]}}, r"pruning.exempt.0: -1 is less than the minimum of 0"),
         ({"pruning": {"exempt": "head"}}, r"pruning.exempt: 'head' is not of type 'array'"),
         ({"pruning": {"adaptive": {"epsilon": [0]}}}, r"pruning.adaptive.epsilon.0"),
+        ({"pruning": {"attack": {"epsilon": 0.1}}}, "pruning.attack: 'steps' is a required property"),
+        (
+            {"pruning": {"attack": {"epsilon": 25.5, "steps": 10}}},
+            "pruning.attack.epsilon: 25.5 is greater than the max",
+        ),
+        (
+            {"pruning": {"attack": {"epsilon": 0.1, "step": 10}}},
+            "unknown key 'step' in config key pruning.attack: did you",
+        ),
     ],
 )
 def test_wrong_configs(config, schema, change, message):
