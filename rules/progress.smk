@@ -101,6 +101,10 @@ class Screen(logging.Filter):
         lines = plan.lines(jobs.values())
         if any(job.stage in pace.TRAINING for job in jobs.values()):
             lines += plan.time(config)
+        if number := sum(map(copied, workflow.dag.needrun_jobs())):
+            lines.append(
+                f"Simulations that were computed before with the same settings, so that their tables are copied: {number}"
+            )
         self.say("\n".join(lines))
 
     def progress(self, record, now):

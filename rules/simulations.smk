@@ -2,7 +2,8 @@
 
 Outputs: calibration/<structure>_<N>x<d>.parquet; tables/calibration, confusion, labels, kesten, synthetic (figure 8), magnitudes
 (figure 12), theory (figure 11), theorems and verdicts.parquet.
-`snakemake --cores all calibration confusion` makes these two tables alone.
+`snakemake --cores all calibration confusion` makes these two tables alone. A job copies its table where another study has made it
+with the same settings: results/.simulations (sgdtails/io/shared.py).
 """
 
 SAMPLE = f"{STUDY}/calibration/{{structure}}_{{observations}}x{{dimension}}.parquet"
@@ -32,6 +33,18 @@ SIMULATION = {
     ),
 }
 CALIBRATION = ["sgdtails.tail_index.calibration.calibration_rows"]
+
+
+def copied(job):
+    """Tell if a job will copy its table, as far as the driver knows: a container or conda environment has its own libraries."""
+    from sgdtails.io import shared  # imports numpy
+
+    if (
+        job.rule.name not in (*SIMULATION, "calibration_sample")
+        or workflow.deployment_settings.deployment_method
+    ):
+        return False
+    return shared.place(job.output[0], job.params).is_file()
 
 
 for table, (given, functions) in SIMULATION.items():
