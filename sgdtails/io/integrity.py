@@ -216,7 +216,7 @@ def verify(study: Path) -> tuple[int, list[str]]:
 
 def _check(files: Iterable[Path]) -> tuple[int, list[str]]:
     """Read files to their last bit: the number of those that are there, and a sentence for each problem."""
-    read, found = 0, []
+    read, found = 0, list[str]()
     for path in files:
         try:
             if not path.is_file():
