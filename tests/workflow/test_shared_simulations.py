@@ -52,9 +52,8 @@ def test_another_study_copies_what_has_its_settings(others, capsys):
     assert to_copy(result.stdout) == len(COPIED)
     assert copied(others, "second") == COPIED
     before, after = tables(others, "tiny"), tables(others, "second")
-    assert {name for name, data in after.items() if data != before[name]} == {
-        "tables/calibration.parquet"
-    }  # one structure
+    different = {name for name, data in after.items() if data != before[name]}
+    assert different == {"tables/calibration.parquet"}  # which has one structure
     results = others.folder / "results"
     assert manifest.read(results / "second") == set(after) == MADE
 
