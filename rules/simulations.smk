@@ -35,18 +35,6 @@ SIMULATION = {
 CALIBRATION = ["sgdtails.tail_index.calibration.calibration_rows"]
 
 
-def copied(job):
-    """Tell if a job will copy its table, as far as the driver knows: a container or conda environment has its own libraries."""
-    from sgdtails.io import shared  # imports numpy
-
-    if (
-        job.rule.name not in (*SIMULATION, "calibration_sample")
-        or workflow.deployment_settings.deployment_method
-    ):
-        return False
-    return shared.place(job.output[0], job.params).is_file()
-
-
 for table, (given, functions) in SIMULATION.items():
 
     rule:
