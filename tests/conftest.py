@@ -18,7 +18,8 @@ from benchmarks.study_plan import Files, script
 
 __all__ = ["Files", "script"]  # a script of the workflow without Snakemake, and what Snakemake gives to it
 
-PLAIN = {"variant": "", "momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}  # SGD of a run
+_QUIET = {"noise_scale": 0.0, "noise_alpha": 2.0, "noise_kind": "independent"}
+PLAIN = {"variant": "", "momentum": 0.0, "weight_decay": 0.0, **_QUIET}  # SGD of a run
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)  # as a job has: two would change the last digits
 

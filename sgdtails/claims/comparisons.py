@@ -14,7 +14,7 @@ from sgdtails.tail_index.network_index import effective_step_size
 
 Comparison = Mapping[str, Any]
 Points = list[dict[str, Any]]
-_TEXTS = ("dataset", "model", "variant", "kind")
+_TEXTS = ("dataset", "model", "variant", "noise_kind", "kind")
 _COLUMNS = (*definitions.COLUMNS, *_TEXTS)
 
 

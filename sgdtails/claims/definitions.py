@@ -62,6 +62,7 @@ _WORDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _LIMITS: dict[str, dict[str, tuple[float, float]]] = {
     "accuracy_left": {"ratio": (-1, 1)},
+    "robust_accuracy": {"ratio": (-1, 1)},
     "alpha": {"k1": (1, math.inf)},
     **{name: {"layer": (0, math.inf)} for name in ("removable", "dependence", "relative_error")},
 }
@@ -233,6 +234,10 @@ def check_quantity(quantity: Mapping[str, Any], where: str, choices: Choices) ->
     if of in _LIMITS and not all(low <= quantity.get(key, low) <= high for key, (low, high) in _LIMITS[of].items()):
         limits = " and ".join(f"{key} between {low:g} and {high:g}" for key, (low, high) in _LIMITS[of].items())
         raise InputError(f"{where}: give {limits}.")
+    if of == "robust_accuracy" and not choices.get("attack", True):
+        raise InputError(
+            f"{where} is a robust accuracy, but config key pruning.attack is null; give it epsilon and steps."
+        )
     if of == "area" and not quantity["low"] < quantity["high"]:
         raise InputError(f"{where}: low must be below high.")
     if of == "area" and not (quantity["low"] >= -1 and quantity["high"] <= 1):  # below 0: of singular values only

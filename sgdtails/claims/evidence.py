@@ -19,6 +19,7 @@ _MISSING = {
     "alpha": "without a tail index",
     "area": "whose pruned ratios do not cover the range",
     "accuracy_left": "whose pruned ratios do not cover this one",
+    "robust_accuracy": "without a robust accuracy at this pruned ratio",
     "distance": "without a layer in the range of the simulated indices",
     "test_accuracy": "without a test accuracy",
 }

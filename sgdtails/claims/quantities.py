@@ -97,7 +97,15 @@ def area(study: Study, run: Run, *, method: str, low: float, high: float) -> flo
 
 def accuracy_left(study: Study, run: Run, *, method: str, ratio: float) -> float | None:
     """Return the relative test accuracy at one pruned ratio, linear between measured ones; None outside their range."""
-    curve = study.curves.get(method, {}).get(run["run"])
+    return _at(study.curves.get(method, {}).get(run["run"]), ratio)
+
+
+def robust_accuracy(study: Study, run: Run, *, method: str, ratio: float) -> float | None:
+    """Return the test accuracy under attack at one pruned ratio, linear between measured ones; None outside their range."""
+    return _at(study.robust_curves.get(method, {}).get(run["run"]), ratio)
+
+
+def _at(curve: tuple[Reals, Reals] | None, ratio: float) -> float | None:
     if curve is None or not curve[0][0] <= ratio <= curve[0][-1] + 1e-9:
         return None
     return float(np.interp(ratio, *curve))
@@ -196,6 +204,7 @@ QUANTITIES: dict[str, Callable[..., float | None]] = {
     "alpha": alpha,
     "area": area,
     "accuracy_left": accuracy_left,
+    "robust_accuracy": robust_accuracy,
     "removable": removable,
     "dependence": dependence,
     "relative_error": relative_error,

@@ -19,9 +19,11 @@ from sgdtails.tail_index.network_index import Index
 Reals = NDArray[np.float64]
 Run = dict[str, Any]
 Layers = dict[str, dict[int, Any]]  # by run, then by layer
+Curves = dict[str, dict[str, tuple[Reals, Reals]]]  # pruned ratios and accuracies, by method and run
 
 # What two runs must share to be compared, unless it is what they are compared by.
-_SETTINGS = ("dataset", "model", "batch_size", "step_size", "momentum", "weight_decay", "noise_scale", "noise_alpha")
+_PLAIN: Run = {"momentum": 0, "weight_decay": 0, "noise_scale": 0, "noise_alpha": 2, "noise_kind": "independent"}
+_SETTINGS = ("dataset", "model", "batch_size", "step_size", *_PLAIN)
 # What changes with a column, and what is held in its place: a wider network is another model of the same kind and depth.
 _CHANGES = {
     "width": ("model",),
@@ -31,7 +33,6 @@ _CHANGES = {
     "train_size": ("dataset",),
 }
 _IN_PLACE = {"width": ("kind", "depth"), "depth": ("kind", "width")}
-_PLAIN = {"momentum": 0, "weight_decay": 0, "noise_scale": 0, "noise_alpha": 2}
 
 
 def held(x: str) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ def _title(run: Run, columns: Sequence[str]) -> str:
         elif name in ("batch_size", "step_size"):
             parts.append(f"{'b' if name == 'batch_size' else 'eta'} = {value:g}")
         elif value is not None and value != _PLAIN.get(name):
-            parts.append(f"{name.replace('_', ' ')} {value:g}")
+            parts.append(f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, 'g')}")
     return ", ".join(parts)
 
 
@@ -155,15 +156,23 @@ class Study:
         return self.aggregates.get((estimator, weights), {}).get(run, {})
 
     @cached_property
-    def curves(self) -> dict[str, dict[str, tuple[Reals, Reals]]]:
+    def curves(self) -> Curves:
         """By method and run: pruned ratios, ascending, and relative test accuracies of the trained network."""
+        return self._curves("relative_test_accuracy")
+
+    @cached_property
+    def robust_curves(self) -> Curves:
+        """The same with accuracies under attack; empty where no network was attacked."""
+        return self._curves("robust_accuracy") if "robust_accuracy" in self.pruning.column_names else {}
+
+    def _curves(self, accuracy: str) -> Curves:
         rows: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
-        wanted = (pc.field("weights") != "initial") & pc.field("relative_test_accuracy").is_valid()
+        wanted = (pc.field("weights") != "initial") & pc.field(accuracy).is_valid()
         if "epsilon" in self.pruning.column_names:  # tables of earlier versions have ratios only
             wanted &= pc.field("epsilon").is_null()
-        columns = ["method", "run", "pruned_ratio", "relative_test_accuracy"]
+        columns = ["method", "run", "pruned_ratio", accuracy]
         for row in self.pruning.filter(wanted).select(columns).to_pylist():
-            rows[row["method"]][row["run"]].append((row["pruned_ratio"], row["relative_test_accuracy"]))
+            rows[row["method"]][row["run"]].append((row["pruned_ratio"], row[accuracy]))
         return {
             method: {run: tuple(np.array(sorted(points)).T) for run, points in runs.items()}
             for method, runs in rows.items()

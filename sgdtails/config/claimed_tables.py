@@ -13,6 +13,7 @@ _TABLES = {
     "alpha": ("tails",),
     "area": ("pruning",),
     "accuracy_left": ("pruning",),
+    "robust_accuracy": ("pruning",),
     "removable": ("compression",),
     "dependence": ("dependence",),
     "relative_error": ("errors",),

@@ -161,4 +161,5 @@ def computed(config: Config) -> dict[str, list[Any]]:
         "p": config["compression"]["p"],
         "epsilon": config["compression"]["epsilon"],
         "kappa": config["errors"]["kappa"],
+        "attack": list(config["pruning"]["attack"] or ()),
     }

@@ -15,8 +15,10 @@ _LARGEST = 2**63 - 1  # what Parquet and torch have room for
 _FACTORS = (1e-30, 1e30)  # float32 has no room for others
 _NOISE_ALPHA = 0.1  # below, draws of the noise leave the range of float64
 _REQUIRED: dict[str, type] = {"dataset": str, "model": str, "batch_size": int, "step_size": float, "seed": int}
-_PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}  # columns that may be left out
-_COLUMNS = _REQUIRED | dict.fromkeys(_PLAIN, float)
+NOISE_KINDS = ("independent", "neuron", "elliptical")  # what the noise of a neuron's weights shares
+_NUMBERS = {"momentum": 0.0, "weight_decay": 0.0, "noise_scale": 0.0, "noise_alpha": 2.0}
+_PLAIN: dict[str, Any] = {**_NUMBERS, "noise_kind": NOISE_KINDS[0]}  # columns that may be left out
+_COLUMNS = _REQUIRED | dict.fromkeys(_NUMBERS, float) | {"noise_kind": str}
 _KINDS = {int: "a whole number of at most 64 bits", float: "a number", str: "text"}
 Raw = Mapping[str, Any]  # a row as a file or a block has it
 
@@ -133,9 +135,11 @@ def _parsed(raw: Raw, where: str) -> Run:
     for column, (sound, wanted) in _ranges(run).items():
         if not sound:
             raise InputError(f"{where}: {column} is {found[column]:g}; it must be {wanted}.")
+    if run["noise_kind"] not in NOISE_KINDS:
+        raise unknown("noise_kind", run["noise_kind"], where, NOISE_KINDS)
     run["step_size"] = float(f"{run['step_size']:.12g}")  # as in the run's id, from which jobs read it
     if not run["noise_scale"]:  # such runs have one name
-        run["noise_alpha"] = _PLAIN["noise_alpha"]
+        run["noise_alpha"], run["noise_kind"] = _PLAIN["noise_alpha"], _PLAIN["noise_kind"]
     run["variant"] = _variant(run)
     return run
 
@@ -156,8 +160,9 @@ def _ranges(run: Run) -> dict[str, tuple[bool, str]]:
 
 
 def _variant(run: Run) -> str:
-    """In what a run's updates are not those of plain SGD, such as ``m0.9-wd0.0001-n0.01a1.8``; empty where they are."""
-    noise = f"n{run['noise_scale']:.12g}a{run['noise_alpha']:.12g}"
+    """In what a run's updates are not those of plain SGD, such as ``m0.9-wd0.0001-n0.01a1.8-neuron``; empty where they are."""
+    kind = "" if run["noise_kind"] == _PLAIN["noise_kind"] else f"-{run['noise_kind']}"
+    noise = f"n{run['noise_scale']:.12g}a{run['noise_alpha']:.12g}{kind}"
     parts = {
         f"m{run['momentum']:.12g}": run["momentum"],
         f"wd{run['weight_decay']:.12g}": run["weight_decay"],

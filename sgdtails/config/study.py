@@ -197,6 +197,8 @@ class Study:
         how = self.config["pruning"]
         methods = {method: how[method] for method in self.methods[row["model"]]}
         more = {key: how[key] for key in ("evaluate", "own", "adaptive", "centring")}
+        if how["attack"]:  # studies without one keep their settings
+            more["attack"] = how["attack"]
         return self.network(row) | more | {"methods": methods, "exempt": self.exempt[row["model"]]}
 
     def analysis(self, name: str, model: str = "", *, initial: bool = False) -> Settings:

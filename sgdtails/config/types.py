@@ -46,4 +46,5 @@ class Run(TypedDict):
     weight_decay: float
     noise_scale: float
     noise_alpha: float
+    noise_kind: str
     variant: str

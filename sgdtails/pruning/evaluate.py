@@ -8,7 +8,9 @@ from sgdtails import layers
 from sgdtails.arrays import Array, Row
 from sgdtails.config import prunable_layers
 from sgdtails.data.datasets import Split
+from sgdtails.pruning import attack as attacks
 from sgdtails.pruning import methods
+from sgdtails.pruning.attack import Attack
 from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.pruning.plans import Own
 from sgdtails.training import evaluation
@@ -16,9 +18,12 @@ from sgdtails.training import evaluation
 if TYPE_CHECKING:
     from torch import nn
 
-Measured = Mapping[str, tuple[float, float]]  # (NLL, accuracy) by name of the split
+Measured = Mapping[
+    str, tuple[float | None, float]
+]  # (NLL, accuracy) by name of the split; under attack there is no NLL
 Evaluate = Callable[[PrunedNetwork], Measured]
-_MEASURED = ("test_nll", "test_accuracy", "train_nll", "train_accuracy", "relative_test_accuracy")
+_ATTACKED = "test, attacked"
+_MEASURED = ("test_nll", "test_accuracy", "train_nll", "train_accuracy", "relative_test_accuracy", "robust_accuracy")
 _COSTS = (
     "parameters_left",
     "pruned_ratio",
@@ -59,23 +64,29 @@ class Sweep:
         return [*((ratio, None) for ratio in self.ratios), *((None, epsilon) for epsilon in self.epsilons)]
 
 
-def fully_connected(splits: Mapping[str, Split]) -> Evaluate:
+def fully_connected(splits: Mapping[str, Split], attack: Attack | None = None) -> Evaluate:
     """Evaluate networks that are a chain of linear layers and ReLU, each layer in its cheapest form.
 
     Parameters
     ----------
     splits : mapping of str to Split
         Images by name, on the device of the weights.
+    attack : Attack, optional
+        What the accuracy on the split ``test`` is measured under, too; this takes torch.
 
     Returns
     -------
     callable
         Function of a pruned network that returns (NLL, accuracy) by name of the split.
     """
-    return lambda network: {name: evaluation.evaluate(network.chain, split) for name, split in splits.items()}
+
+    def evaluate(network: PrunedNetwork) -> Measured:
+        return _measured(network.chain, splits, attack, lambda: attacks.chain(list(network.weights().values())))
+
+    return evaluate
 
 
-def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
+def module(model: "nn.Module", splits: Mapping[str, Split], attack: Attack | None = None) -> Evaluate:
     """Evaluate any module, into which pruned weights are put; its other parameters and buffers stay as they are.
 
     Parameters
@@ -84,6 +95,8 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
         The network; its weights are overwritten.
     splits : mapping of str to Split
         Images by name, on the device of the model.
+    attack : Attack, optional
+        What the accuracy on the split ``test`` is measured under, too.
 
     Returns
     -------
@@ -99,9 +112,23 @@ def module(model: "nn.Module", splits: Mapping[str, Split]) -> Evaluate:
 
     def evaluate(pruned: PrunedNetwork) -> Measured:
         models.put(model, {name: torch.as_tensor(weight) for name, weight in pruned.weights().items()})
-        return {name: evaluation.evaluate(network, split) for name, split in splits.items()}
+        return _measured(network, splits, attack, lambda: attacks.evaluated(model))
 
     return evaluate
+
+
+def _measured(
+    network: evaluation.Network,
+    splits: Mapping[str, Split],
+    attack: Attack | None,
+    with_gradients: Callable[[], attacks.Network],
+) -> Measured:
+    found = {name: evaluation.per_image(network, split) for name, split in splits.items()}
+    measured: dict[str, tuple[float | None, float]] = {name: evaluation.summary(*each) for name, each in found.items()}
+    if attack:
+        robust = attack.robust_accuracy(with_gradients(), splits["test"], found["test"][1])
+        measured[_ATTACKED] = (None, robust)
+    return measured
 
 
 def pruning_rows(
@@ -116,7 +143,7 @@ def pruning_rows(
 ) -> Iterator[Row]:
     """Prune and evaluate a network at each ratio and relative error of a sweep: the rows of table ``pruning``.
 
-    NLL and accuracy of a split that is not evaluated are None. A method that finds no layer has no rows.
+    NLL and accuracy of a split that is not evaluated, or attacked, are None. A method that finds no layer has no rows.
 
     Parameters
     ----------
@@ -178,6 +205,7 @@ def pruning_rows(
             "train_nll": measured["train"][0] if "train" in measured else None,
             "train_accuracy": measured["train"][1] if "train" in measured else None,
             "relative_test_accuracy": accuracy / whole if whole > 0 else None,
+            "robust_accuracy": measured[_ATTACKED][1] if _ATTACKED in measured else None,
         }
 
 

@@ -32,7 +32,7 @@ PANEL = (
         "variant",
         TEXT,
         "",
-        "what is not plain SGD: m<momentum>, wd<weight decay>, n<noise scale>a<its tail index>; else empty",
+        "what is not plain SGD: m<momentum>, wd<weight decay>, n<noise scale>a<its tail index>[-<its kind>]; else empty",
     ),
 )
 STATUS = (
@@ -55,6 +55,13 @@ SETTINGS = (
     ("weight_decay", REAL, "1", "lambda: g + lambda w in place of the gradient g"),
     ("noise_scale", REAL, "1", "sigma: g + sigma Z in place of it, Z of stable entries with scale 1"),
     ("noise_alpha", REAL, "1", "tail index of Z; 2 where there is no noise"),
+    (
+        "noise_kind",
+        TEXT,
+        "",
+        "what the entries of a row of Z share: independent (nothing), neuron (one draw) or elliptical (the scale of a Gaussian row); "
+        "independent where there is no noise",
+    ),
     ("seed", COUNT, "", "seed of initialisation, permutations and noise"),
 )
 TRAINED = (

@@ -62,6 +62,12 @@ _PRUNED = (
     ),
     ("train_accuracy", REAL, "1", "share of the training set classified correctly; null likewise"),
     ("relative_test_accuracy", REAL, "1", "test accuracy / that of the same weights before pruning"),
+    (
+        "robust_accuracy",
+        REAL,
+        "1",
+        "share of the test set classified correctly before and under the attack of config key pruning.attack; null without one",
+    ),
     ("reason", TEXT, "", "why nothing was pruned; else null"),
 )
 

@@ -24,6 +24,8 @@ class SGDSettings:
         Scale sigma of the noise that is added to each gradient.
     noise_alpha : float
         Tail index of that noise, in (0, 2].
+    noise_kind : {"independent", "neuron", "elliptical"}
+        What the entries of a neuron share (``engines.noise``).
 
     Examples
     --------
@@ -35,6 +37,7 @@ class SGDSettings:
     weight_decay: float = 0.0
     noise_scale: float = 0.0
     noise_alpha: float = 2.0
+    noise_kind: str = "independent"
 
     @property
     def plain(self) -> bool:

@@ -422,6 +422,7 @@ OF_LAYERS = {
     "p": 2,
     "epsilon": 0.1,
 }
+ROBUST = {"of": "robust_accuracy", "method": "node", "ratio": 0.5}
 HALVES = {"statement": "s", "where": "w", "kind": "histogram_distance", "supports": "within", "margin": 0.05}
 
 
@@ -449,6 +450,10 @@ HALVES = {"statement": "s", "where": "w", "kind": "histogram_distance", "support
             "unknown series 'half_c' in first of claim 'a' of f: did you mean",
         ),
         (HALVES | {"first": "all", "second": "stable", "margin": 1.5}, "it must be above 0 and below 1"),
+        (
+            ENTRY | {"y": ROBUST},
+            "y of claim 'a' of f is a robust accuracy, but config key pruning.attack is null; give it",
+        ),
     ],
 )
 def test_claims_of_what_the_study_does_not_compute(config, entry, message):
@@ -463,8 +468,9 @@ def test_claims_of_what_the_config_adds(config):
     config["tails"]["own"] = {"mine": "a.b"}
     config["pruning"]["own"] = {"random": {"function": "a.b", "ratios": [0.5]}}
     config["compression"]["p"] = [2.0, 3.0]
+    config["pruning"]["attack"] = {"epsilon": 0.1, "steps": 10}
     entry = ENTRY | {"x": {"of": "alpha", "estimator": "mine"}, "y": CURVE | {"method": "random"}}
-    content = {"a": entry, "b": OF_LAYERS | {"p": 3, "supports": "above", "margin": -0.5}}
+    content = {"a": entry, "b": OF_LAYERS | {"p": 3, "supports": "above", "margin": -0.5}, "c": ENTRY | {"y": ROBUST}}
     assert definitions.checked(content, "f", config_schema.computed(config)) == content
 
 

@@ -154,6 +154,11 @@ def test_accuracy_left_and_the_removable_share(tmp_path):
     )
     assert quantities.accuracy_left(found, run, method="node", ratio=0.9) == pytest.approx(0.1)
     assert quantities.accuracy_left(found, run, method="node", ratio=-0.1) is None
+    assert quantities.robust_accuracy(found, run, method="node", ratio=0.9) is None  # nothing was attacked
+    attacked = [row | {"robust_accuracy": 0.5 * row["relative_test_accuracy"]} for row in curve]
+    other = replace(found, pruning=table("pruning", [row | {"run": run["run"]} for row in attacked]))
+    assert quantities.robust_accuracy(other, run, method="node", ratio=0.9) == pytest.approx(0.05)
+    assert quantities.accuracy_left(other, run, method="node", ratio=0.9) == pytest.approx(0.1)
     assert quantities.removable(found, run, p=2.0, epsilon=0.1) == pytest.approx(0.15)
     assert quantities.removable(found, run, p=2.0, epsilon=0.1, layer=2) == pytest.approx(0.3)
     assert quantities.removable(found, run, p=1.0, epsilon=0.1) is None

@@ -20,6 +20,7 @@ def test_what_an_id_says_is_what_it_was_made_of():
         "weight_decay": [0, 1e-4],
         "noise_scale": [0, 1e-3],
         "noise_alpha": 1.5,
+        "noise_kind": "elliptical",
         "seed": [0, 12],
     }
     table = runs([block])

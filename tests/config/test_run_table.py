@@ -65,7 +65,17 @@ def test_columns_that_change_sgd_can_be_left_out():
     changed = {"momentum": [0, 0.9], "weight_decay": 1e-4, "noise_scale": 0.01, "noise_alpha": 1.8}
     ids = list(runs([block | changed]))
     assert ids == ["fcn4-mnist-b50-lr0.1-wd0.0001-n0.01a1.8-s0", "fcn4-mnist-b50-lr0.1-m0.9-wd0.0001-n0.01a1.8-s0"]
-    assert list(runs([block | {"noise_alpha": 1.5}])) == list(runs([block]))  # there is no noise
+    assert runs([block | {"noise_alpha": 1.5, "noise_kind": "neuron"}]) == runs([block])  # there is no noise
+
+
+def test_the_kind_of_noise_is_in_a_runs_id_unless_it_is_independent():
+    block = {"dataset": "mnist", "model": "fcn4", "batch_size": 50, "step_size": 0.1, "seed": 0}
+    noisy = block | {"noise_scale": 0.01, "noise_alpha": 1.8}
+    kinds = runs([noisy | {"noise_kind": list(run_table.NOISE_KINDS)}])
+    start = "fcn4-mnist-b50-lr0.1-n0.01a1.8"
+    assert list(kinds) == [f"{start}-s0", f"{start}-neuron-s0", f"{start}-elliptical-s0"]
+    assert [run["noise_kind"] for run in kinds.values()] == list(run_table.NOISE_KINDS)
+    assert runs([noisy]) == runs([noisy | {"noise_kind": "independent"}])
 
 
 def test_empty_cells_of_columns_that_can_be_left_out(tmp_path):
@@ -101,6 +111,10 @@ def test_names_that_differ_in_case_only():
         ("weight_decay," + HEADER + "1e39,mnist,fcn4,50,0.1,0\n", r"weight_decay is 1e\+39"),
         ("noise_alpha," + HEADER + "1e-3,mnist,fcn4,50,0.1,0\n", "noise_alpha is 0.001; it must be at least 0.1"),
         ("noise_scale," + HEADER + "inf,mnist,fcn4,50,0.1,0\n", "noise_scale is inf"),
+        (
+            "noise_kind," + HEADER + "neurons,mnist,fcn4,50,0.1,0\n",
+            "unknown noise_kind 'neurons' in .*did you mean 'neuron'",
+        ),
         (
             "noise_alpha," + HEADER + "2.1,mnist,fcn4,50,0.1,0\n",
             "noise_alpha is 2.1; it must be at least 0.1 and at most 2",
@@ -180,6 +194,15 @@ def test_names_cannot_leave_the_results_folder(config, schema, changes):
         ({"pruning": {"exempt": [-1]}}, r"pruning.exempt.0: -1 is less than the minimum of 0"),
         ({"pruning": {"exempt": "head"}}, r"pruning.exempt: 'head' is not of type 'array'"),
         ({"pruning": {"adaptive": {"epsilon": [0]}}}, r"pruning.adaptive.epsilon.0"),
+        ({"pruning": {"attack": {"epsilon": 0.1}}}, "pruning.attack: 'steps' is a required property"),
+        (
+            {"pruning": {"attack": {"epsilon": 25.5, "steps": 10}}},
+            "pruning.attack.epsilon: 25.5 is greater than the max",
+        ),
+        (
+            {"pruning": {"attack": {"epsilon": 0.1, "step": 10}}},
+            "unknown key 'step' in config key pruning.attack: did you",
+        ),
     ],
 )
 def test_wrong_configs(config, schema, change, message):

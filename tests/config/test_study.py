@@ -1,5 +1,7 @@
 """What rules hand to scripts, from the config and the run table."""
 
+from dataclasses import replace
+
 import pytest
 
 from sgdtails.config.study import Study, read_config
@@ -35,6 +37,14 @@ def test_averaging_depends_on_the_stop_rule_too(study):
     train, average = study.steps(row, "train"), study.steps(row, "average")
     assert train.pop("snapshots") == study.config["snapshots"]
     assert average == train | {"average": study.config["average"]}
+
+
+def test_an_attack_counts_where_there_is_one(study):
+    row = next(iter(study.runs.values()))
+    assert "attack" not in study.pruning(row)
+    attack = {"epsilon": 0.1, "steps": 10}
+    attacked = replace(study, config={**study.config, "pruning": {**study.config["pruning"], "attack": attack}})
+    assert attacked.pruning(row) == study.pruning(row) | {"attack": attack}
 
 
 def test_only_methods_that_have_ratios_count(study):

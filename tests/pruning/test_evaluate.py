@@ -169,6 +169,12 @@ def test_the_job_prunes_by_what_the_config_says(digits, tmp_path):
     entries = next(row for row in found if row["method"] == "layer_magnitude" and row["ratio"])
     assert entries["parameters_left"] == (16 * 64 + 16 * 10) / 2
     assert entries["stored_parameters"] == 2 * entries["parameters_left"]  # no medians
+    assert {row["robust_accuracy"] for row in found} == {None}
+    smk.params.settings = json.dumps(settings | {"attack": {"epsilon": 0.1, "steps": 3}})
+    script("prune").main(smk)
+    attacked = tables.read(smk.output.pruned).to_pylist()
+    assert [row | {"robust_accuracy": None} for row in attacked] == found
+    assert all(0 <= row["robust_accuracy"] <= row["test_accuracy"] for row in attacked)
     state["fc1.weight"][0, 0] = np.nan
     storage.save_arrays(tmp_path / "last", state, {"run": "a", "status": "averaged"})
     script("prune").main(smk)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sgdtails.config.run_table import NOISE_KINDS
 from sgdtails.errors import Interrupted
 from sgdtails.schemas import run_schemas
 from sgdtails.training import evaluation
@@ -56,7 +57,10 @@ class Scaled(torch.nn.Module):
         return self.scale * self.head(images.flatten(1))
 
 
-@pytest.mark.parametrize("sgd", [PLAIN_SGD, SGDSettings(noise_scale=1e-3, noise_alpha=1.8)])
+NOISY = {kind: SGDSettings(noise_scale=1e-3, noise_alpha=1.8, noise_kind=kind) for kind in NOISE_KINDS}
+
+
+@pytest.mark.parametrize("sgd", [PLAIN_SGD, *NOISY.values()])
 def test_a_parameter_of_one_number(digits, monkeypatch, sgd):
     monkeypatch.setitem(SPECS, "scaled", {"factory": f"{__name__}.Scaled"})
     result = average_runs(digits, averages(digits, "scaled"), model="scaled", sgd=sgd)["3"]
@@ -79,8 +83,9 @@ def test_weights_stay_in_their_replicas_while_they_are_averaged(digits, monkeypa
     assert sorted(calls) == ["get"] * 5 + ["put"] * 10 + ["sum_of"] * 5
 
 
-def test_velocities_and_noise_stay_with_runs_as_others_end(digits):
-    sgd = SGDSettings(momentum=0.5, noise_scale=1e-3, noise_alpha=1.8)
+@pytest.mark.parametrize("kind", NOISE_KINDS)
+def test_velocities_and_noise_stay_with_runs_as_others_end(digits, kind):
+    sgd = dataclasses.replace(NOISY[kind], momentum=0.5)
     runs = [dataclasses.replace(one, step_size=0.03 * (3 - int(one.name))) for one in averages(digits, "fcn", range(3))]
     stop = dataclasses.replace(STOP, train_nll=0.3, train_accuracy=0.9, gate=10, budget=30 + 300)
     more = {"sgd": sgd, "stop": stop, **GOES_ON}

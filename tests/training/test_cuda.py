@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import gpu_bench, gpu_check
+from sgdtails.config.run_table import NOISE_KINDS
 from sgdtails.data import datasets as data
 from sgdtails.models import building as models
 from sgdtails.runtime import devices
@@ -98,9 +99,13 @@ def test_replayed_momentum_and_weight_decay_are_torchs_optimiser(images):
         assert apart(weights_only(state), expected) < tolerance
 
 
-def test_noise_goes_on_where_it_was(images):
+@pytest.mark.parametrize("kind", NOISE_KINDS)
+def test_noise_goes_on_where_it_was(images, kind):
     """Each step draws anew, which a graph would not, and a generator's state comes back from a checkpoint."""
-    order, sgd = batch_indices(STEPS, [0]), SGDSettings(momentum=0.5, noise_scale=0.01, noise_alpha=1.8)
+    order, sgd = (
+        batch_indices(STEPS, [0]),
+        SGDSettings(momentum=0.5, noise_scale=0.01, noise_alpha=1.8, noise_kind=kind),
+    )
     whole, first, second = (stack(images, 2, sgd=sgd) for _ in range(3))
     for engine in (whole, first):
         engine.put(0, models.state(build("fcn")), 0.02, seed=1)

@@ -124,6 +124,7 @@ def test_edits_of_code(finished, file, old, new, jobs):
         (("pruning", "exempt"), ["head", "fc2"], RATIOS),
         (("pruning", "adaptive"), {"epsilon": [0.1]}, PRUNED),
         (("pruning", "scheme"), "error", {"figure": 3}),
+        (("pruning", "attack"), {"epsilon": 0.1, "steps": 2}, PRUNED),
         (("models", "fcn4"), TINY["models"]["fcn4"] | {"label": "a small network"}, LABELLED),
         (("datasets", "sources"), {"digits": {"label": "digits of 8 × 8 pixels"}}, LABELLED),
         (("latency", "ratios"), [0.5], {"latency": 1}),

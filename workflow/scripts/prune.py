@@ -12,6 +12,7 @@ from sgdtails.data import datasets as data
 from sgdtails.errors import InputError
 from sgdtails.io import storage, tables
 from sgdtails.pruning import evaluate, methods
+from sgdtails.pruning.attack import Attack
 from sgdtails.pruning.evaluate import Sweep
 from sgdtails.pruning.forms import PrunedNetwork
 from sgdtails.runtime import devices, jobs, placing
@@ -88,6 +89,8 @@ def _sweeps(settings: Settings, own: dict[str, Any]) -> list[Sweep]:
 def _device(settings: Settings) -> Any:
     """Return a torch device, or None to work in numpy: on a CPU a fully connected network needs no torch, which is slow to start."""
     if "fcn" in settings["model"]:
+        if "attack" in settings:  # whose gradients are torch's everywhere: with its threads, and deterministic
+            devices.select(settings["device"], settings["precision"], settings["threads"])
         return placing.device(settings["device"], settings["threads"], settings["precision"])
     return devices.select(settings["device"], settings["precision"], settings["threads"])
 
@@ -102,12 +105,14 @@ def _set_up(
         "train": (dataset.train_images, dataset.train_labels),
     }
     splits = {name: data.Split(*arrays[name], dataset, device) for name in arrays if name in settings["evaluate"]}
+    how = settings.get("attack")
+    attack = Attack(dataset.mean, dataset.std, **how) if how else None
     if "fcn" in settings["model"]:
         shapes = architectures.fully_connected_shapes(
             math.prod(dataset.shape), settings["model"]["fcn"], len(dataset.classes)
         )
         layers.check(weights, shapes, path)
-        return evaluate.fully_connected(splits), layers.placed(weights, device), {}
+        return evaluate.fully_connected(splits, attack), layers.placed(weights, device), {}
     from sgdtails.models import building as models
 
     name, spec, classes = settings["run"]["model"], settings["model"], len(dataset.classes)
@@ -118,7 +123,7 @@ def _set_up(
     positions = evaluate.output_positions(model.to(device), dataset.shape)
     # On a CPU numpy sorts many times faster than torch.
     weights = layers.placed(weights, None if device.type == "cpu" else device)
-    return evaluate.module(model, splits), weights, positions
+    return evaluate.module(model, splits, attack), weights, positions
 
 
 if "snakemake" in globals():

@@ -1,10 +1,9 @@
 """SGD with momentum, weight decay or injected noise: updates beyond w <- w - eta g, g the mean gradient over a batch.
 
-v <- mu v - eta (g + lambda w + sigma Z), w <- w + v, where Z has independent entries of a symmetric alpha-stable law with
-scale 1 (alpha = 2 is N(0, 2)). Without noise these are the iterates of torch.optim.SGD.
+v <- mu v - eta (g + lambda w + sigma Z), w <- w + v, where each entry of Z has a symmetric alpha-stable law with scale 1
+(alpha = 2 is N(0, 2)); ``noise`` says what the entries share. Without noise these are the iterates of torch.optim.SGD.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sgdtails.training.engines.base import Array, State
+from sgdtails.training.engines.noise import draw_noise
 from sgdtails.training.settings import SGDSettings
 
 _VELOCITY = "velocity/"  # no name of a parameter of torch has a slash
@@ -96,7 +96,8 @@ class SGDUpdate:
             change = torch.addcmul(change, weight, rates, value=-sgd.weight_decay)
         if sgd.noise_scale:
             noise = [
-                stable_noise(weight.shape[1:], sgd.noise_alpha, generator) for generator in self._generators[:used]
+                draw_noise(sgd.noise_kind, weight.shape[1:], sgd.noise_alpha, generator)
+                for generator in self._generators[:used]
             ]
             change = torch.addcmul(change, torch.stack(noise).to(weight.dtype), rates, value=-sgd.noise_scale)
         if sgd.momentum:
@@ -123,44 +124,3 @@ def weights_only(state: Mapping[str, Array]) -> State:
     {'w': array([0.])}
     """
     return {name: array for name, array in state.items() if not name.startswith((_VELOCITY, _NOISE))}
-
-
-def stable_noise(shape: Sequence[int], alpha: float, generator: torch.Generator) -> Tensor:
-    """Draw from a symmetric alpha-stable law with scale 1.
-
-    It is the law of ``sgdtails.stable.sample``, implemented again so that edits of analysis code do not retrain.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Shape of the sample.
-    alpha : float
-        Tail index, in (0, 2]; 2 is N(0, 2).
-    generator : torch.Generator
-        Source of randomness; its device is the sample's.
-
-    Returns
-    -------
-    Tensor, shape ``shape``, float64
-        Independent draws.
-
-    References
-    ----------
-    Chambers, Mallows and Stuck (1976), A method for simulating stable random variables.
-
-    Examples
-    --------
-    >>> draws = stable_noise((1000,), 1.5, torch.Generator().manual_seed(0))
-    >>> bool(draws.abs().median() < 2 < draws.abs().max())
-    True
-    """
-    like = torch.empty(tuple(shape), dtype=torch.float64, device=generator.device)
-    if alpha == 2:
-        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device).mul_(math.sqrt(2))
-    angle = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    angle = angle.sub_(0.5).mul_(math.pi)
-    if alpha == 1:
-        return angle.tan_()
-    exponential = like.exponential_(generator=generator).clamp_min_(torch.finfo(torch.float64).tiny)
-    stretch = torch.cos((1 - alpha) * angle).div_(exponential).pow_((1 - alpha) / alpha)
-    return torch.sin(alpha * angle).div_(torch.cos(angle).pow_(1 / alpha)).mul_(stretch)
