@@ -187,7 +187,9 @@ def test_the_site_needs_no_network_and_fits_the_window(tmp_path, width):
                     too_wide.append(file.name)
                 if file == site / "index.html":  # its table of verdicts is seen whole
                     cut = "table => table.getBoundingClientRect().right > innerWidth"
-                    too_wide += ["table"] * page.evaluate(f"[...document.querySelectorAll('table')].filter({cut}).length")
+                    too_wide += ["table"] * page.evaluate(
+                        f"[...document.querySelectorAll('table')].filter({cut}).length"
+                    )
     assert (complaints, too_wide) == ([], [])
     assert not [url for url in asked if url.startswith("http")]
     assert len(asked) > 100

@@ -49,8 +49,15 @@ class Audit:
         return self._page()
 
     def _page(self, figure: str | None = None, *, with_files: bool = False) -> Page:
-        about = {"arrays": self.arrays, "read_as": self.read_as, "figure": figure, "with_files": with_files}
-        return sections.page(self.name, self.source, self.rows, **about)
+        return sections.page(
+            self.name,
+            self.source,
+            self.rows,
+            arrays=self.arrays,
+            read_as=self.read_as,
+            figure=figure,
+            with_files=with_files,
+        )
 
     def markdown(self, *, with_files: bool = False) -> str:
         """Write the page as Markdown.
