@@ -14,6 +14,8 @@ _TABLES = {
     "area": ("pruning",),
     "accuracy_left": ("pruning",),
     "removable": ("compression",),
+    "stable_rank": ("compression",),
+    "pq_index": ("compression",),
     "dependence": ("dependence",),
     "relative_error": ("errors",),
     "distance": ("tails", "compression", "synthetic"),
