@@ -129,7 +129,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "as published: the median over random orders of the median over K1, clipped at 2; aggregates only",
         ),
         ("skewed", FLAG, "", "whether alpha_published lies outside the interval, as where weights are not symmetric"),
-        ("observations", COUNT, "observations", "N"),
+        ("observations", COUNT, "observations", "N; of spectrum the eigenvalues above 1e-5"),
         ("dimension", COUNT, "1", "d, numbers in one observation"),
         ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the observations; mmo only"),
         ("reason", TEXT, "", "why there is no estimate; else null"),
