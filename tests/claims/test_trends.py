@@ -115,7 +115,9 @@ def test_stable_rank_and_pq_index():
     study = width_study(0, noise=0)
     run = study.runs.to_pylist()[0]
     common = {"run": run["run"], "structure": "entries", "p": 2.0, "epsilon": 0.1, "kappa": 0.7}
-    trained = [{"weights": "last", "layer": n, "stable_rank": 10.0 * (n + 1), "pq_index": 0.1 * (n + 1)} for n in range(3)]
+    trained = [
+        {"weights": "last", "layer": n, "stable_rank": 10.0 * (n + 1), "pq_index": 0.1 * (n + 1)} for n in range(3)
+    ]
     initial = {"weights": "initial", "layer": 0, "stable_rank": 99.0, "pq_index": 0.9}
     compression = table("compression", [common | row for row in (*trained, initial)])
     found = replace(study, compression=compression)

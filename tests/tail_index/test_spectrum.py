@@ -139,7 +139,10 @@ def test_a_layer_without_an_exponent_has_the_reason(weight, reason):
 def test_it_is_a_row_of_table_tails_and_can_be_a_networks_index():
     weights = {"fc": LAYERS["gaussian"], "head": LAYERS["head"]}
     rows = [row for row in layer_tails.per_layer(weights, seed=0) if row["estimator"] == "spectrum"]
-    assert [(row["layer_name"], row["k1"], row["observations"]) for row in rows] == [("fc", None, 128), ("head", None, 10)]
+    assert [(row["layer_name"], row["k1"], row["observations"]) for row in rows] == [
+        ("fc", None, 128),
+        ("head", None, 10),
+    ]
     exponents = [spectrum.row(weight)["alpha"] for weight in weights.values()]
     assert min(exponents) > 2
     for index in (Index("spectrum"), Index("spectrum", clip=True), Index("spectrum", value="alpha")):
