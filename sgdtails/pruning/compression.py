@@ -14,7 +14,7 @@ from sgdtails import layers
 from sgdtails.arrays import Array, Row, array_namespace
 from sgdtails.errors import InputError
 from sgdtails.layers import ascending
-from sgdtails.pruning import sparsity
+from sgdtails.pruning.sparsity import pq_index, stable_rank
 
 
 def removed(ratio: float, n: int) -> int:
@@ -334,7 +334,7 @@ def per_layer(
             found = list(_kappas(weight, p, epsilon, centring))
         except InputError as error:
             raise InputError(f"layer {name!r}: {error}") from error
-        common |= {"stable_rank": sparsity.stable_rank(weight), "pq_index": sparsity.pq_index(weight)}
+        common |= {"stable_rank": stable_rank(weight), "pq_index": pq_index(weight)}
         yield from (common | row for row in found)
 
 
