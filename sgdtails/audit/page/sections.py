@@ -112,7 +112,7 @@ def law(row: Mapping[str, Any]) -> str:
     if row["law"] == "undecided":
         return f"{row['law_best']} or {row['law_rival']}"
     index = row["law_tail_index"]
-    return row["law"] + (f" ({number(index)})" if math.isfinite(index) else "")
+    return f"{row['law']} ({number(index)})" if math.isfinite(index) else f"{row['law']}"
 
 
 def interval(row: Mapping[str, Any], prefix: str = "") -> str:
