@@ -64,7 +64,10 @@ _LIMITS: dict[str, dict[str, tuple[float, float]]] = {
     "accuracy_left": {"ratio": (-1, 1)},
     "robust_accuracy": {"ratio": (-1, 1)},
     "alpha": {"k1": (1, math.inf)},
-    **{name: {"layer": (0, math.inf)} for name in ("removable", "dependence", "relative_error")},
+    **{
+        name: {"layer": (0, math.inf)}
+        for name in ("removable", "stable_rank", "pq_index", "dependence", "relative_error")
+    },
 }
 _KEYS = {"kappa": "errors"}  # sections of the config that list numbers, if it is not compression
 _SERIES = ("half_a", "half_b", "all", "stable")  # of a layer's histogram

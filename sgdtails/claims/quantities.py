@@ -116,6 +116,16 @@ def removable(study: Study, run: Run, *, p: float, epsilon: float, layer: int = 
     return _over_layers(study.pruned.get((p, epsilon), {}).get(run["run"], {}), layer)
 
 
+def stable_rank(study: Study, run: Run, *, layer: int = HIDDEN) -> float | None:
+    """Return the stable rank of a layer of the network that is pruned; without ``layer`` the mean over all layers but the head."""
+    return _over_layers(study.sparsity["stable_rank"].get(run["run"], {}), layer)
+
+
+def pq_index(study: Study, run: Run, *, layer: int = HIDDEN) -> float | None:
+    """Return the PQ index of a layer of the network that is pruned; without ``layer`` the mean over all layers but the head."""
+    return _over_layers(study.sparsity["pq_index"].get(run["run"], {}), layer)
+
+
 def dependence(study: Study, run: Run, *, measure: str, weights: str = "average", layer: int = HIDDEN) -> float | None:
     """Return a value of table ``dependence``; without ``layer`` the mean over all layers but the head."""
     return _over_layers(study.dependences.get((measure, weights), {}).get(run["run"], {}), layer)
@@ -206,6 +216,8 @@ QUANTITIES: dict[str, Callable[..., float | None]] = {
     "accuracy_left": accuracy_left,
     "robust_accuracy": robust_accuracy,
     "removable": removable,
+    "stable_rank": stable_rank,
+    "pq_index": pq_index,
     "dependence": dependence,
     "relative_error": relative_error,
     "distance": distance,
@@ -218,13 +230,16 @@ def measure(study: Study, run: Run, quantity: Mapping[str, Any]) -> float | None
     return QUANTITIES[quantity["of"]](study, run, **settings)
 
 
+_PROPER = {"eta_over_b": "eta/b", "pq_index": "PQ index"}
+
+
 def words(study: Study, quantity: Mapping[str, Any]) -> str:
     """Put a quantity into words; a tail index with what it is the index of, and how it is defined."""
     of = quantity["of"]
     if of == "column":
         return str(quantity["column"]).replace("_", " ")
     if of != "alpha":
-        name = {"eta_over_b": "eta/b", "test_accuracy": "test accuracy"}.get(of, of.replace("_", " "))
+        name = _PROPER.get(of, of.replace("_", " "))
         detail = ", ".join(_detail(key, quantity[key]) for key in _DETAILS if key in quantity)
         return f"{name} ({detail})" if detail else name
     index, weights = index_of(study, quantity), quantity.get("weights", "average")

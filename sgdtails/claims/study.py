@@ -189,6 +189,17 @@ class Study:
         return found
 
     @cached_property
+    def sparsity(self) -> dict[str, Layers]:
+        """Stable rank and PQ index of each trained layer, by column, run and layer; tables of earlier versions have none."""
+        found: dict[str, Layers] = defaultdict(lambda: defaultdict(dict))
+        columns = [name for name in ("stable_rank", "pq_index") if name in self.compression.column_names]
+        trained = self.compression.filter(pc.field("weights") != "initial")
+        for row in trained.select(["run", "layer", *columns]).to_pylist() if columns else ():
+            for name in columns:
+                found[name][row["run"]][row["layer"]] = row[name]
+        return found
+
+    @cached_property
     def curve(self) -> Callable[[str, int], tuple[Reals, Reals]]:
         """The curve of simulated matrices of a structure, given with its number of groups."""
         return cache(lambda structure, bins: curves.of_matrices(self.simulated[structure], bins=bins))

@@ -15,6 +15,8 @@ _TABLES = {
     "accuracy_left": ("pruning",),
     "robust_accuracy": ("pruning",),
     "removable": ("compression",),
+    "stable_rank": ("compression",),
+    "pq_index": ("compression",),
     "dependence": ("dependence",),
     "relative_error": ("errors",),
     "distance": ("tails", "compression", "synthetic"),
