@@ -63,10 +63,9 @@ def generalisation_gap(study: Study, run: Run, *, value: str = "accuracy", weigh
     0.5
     """
     prefix = {"converged": "", "last": "last_"}.get(weights or study.weights)
-    ends = [None if prefix is None else run.get(f"{prefix}{split}_{value}") for split in ("train", "test")]
-    if None in ends:
+    train, test = (None if prefix is None else run.get(f"{prefix}{split}_{value}") for split in ("train", "test"))
+    if train is None or test is None:
         return None
-    train, test = ends
     return float(train - test if value == "accuracy" else test - train)
 
 

@@ -124,7 +124,8 @@ def _cuts(x: Reals, fewest: int) -> NDArray[np.intp]:
     """Return the numbers of points before a turning point that can be, of ascending x."""
     places = np.arange(fewest, len(x) - fewest + 1)
     last, next_one = x[places - 1], x[places]
-    return places[(x[0] < last) & (last < next_one) & (next_one < x[-1])]
+    found: NDArray[np.intp] = places[(x[0] < last) & (last < next_one) & (next_one < x[-1])]
+    return found
 
 
 def _flat(x: Reals, y: Reals, first: int, last: int) -> Reals:
