@@ -29,6 +29,8 @@ CLAIMS = {
     "... global magnitude pruning": "prunable_global_magnitude",
     "... singular-value pruning": "prunable_singular_value",
     "heavier-tailed networks have a higher test accuracy": "generalises",
+    "... up to a point only": "up_to_a_point",
+    "heavier-tailed networks have a smaller generalisation gap": "smaller_gap",
 }
 
 
@@ -41,7 +43,7 @@ WIDEST = {"studies/mnist-width": "2048"}  # the panel that stands in the table
 
 def matrix():
     """Return the columns of README's table: the folder of a study, and its verdicts by claim."""
-    head, _, *lines = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("|")][:8]
+    head, _, *lines = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("|")][:10]
     studies = [re.search(r"\((studies/[\w-]+)/README\.md\)", cell)[1] for cell in head[1:]]
     return {study: {line[0]: line[column] for line in lines} for column, study in enumerate(studies, 1)}
 
