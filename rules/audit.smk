@@ -27,6 +27,7 @@ rule audit_checkpoint:
         checkpoint_files,
     output:
         **{table: f"{AUDIT}/{table}.parquet" for table in AUDIT_TABLES},
+        laws=f"{AUDIT}/laws.parquet",
         skipped=f"{AUDIT}/skipped.parquet",
         text=f"{AUDIT}/audit.md",
         html=f"{AUDIT}/audit.html",

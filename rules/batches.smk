@@ -10,7 +10,10 @@ DONE = batches.Done(Path(STUDY))
 OF_RUNS = ("train", "average", *batches.ANALYSES)
 OF_INITIALS = (
     "initial",
-    *(f"initial_{stage}" for stage in ("tails", "laws", "compression", "prune")),
+    *(
+        f"initial_{stage}"
+        for stage in ("tails", "laws", "compression", "prune", "dependence")
+    ),
 )
 # Environment variable: 1 if the driver has found a GPU. The jobs of a cluster read this file on other machines.
 ON_GPUS = "SGDTAILS_ON_GPUS"

@@ -59,6 +59,18 @@ def shared_text(stage, network):
     return "_".join([row["model"], row["dataset"], *filter(None, trained)])
 
 
+def copied(job):
+    """Tell if a job will copy its table, as far as the driver knows: a container or conda environment has its own libraries."""
+    from sgdtails.io import shared  # imports numpy
+
+    if (
+        job.rule.name not in (*SIMULATION, "calibration_sample")
+        or workflow.deployment_settings.deployment_method
+    ):
+        return False
+    return shared.place(job.output[0], job.params).is_file()
+
+
 class Screen(logging.Filter):
     """Says on the terminal what Snakemake says of jobs, in fewer words; Snakemake's log file stays as it is."""
 
@@ -101,6 +113,10 @@ class Screen(logging.Filter):
         lines = plan.lines(jobs.values())
         if any(job.stage in pace.TRAINING for job in jobs.values()):
             lines += plan.time(config)
+        if number := sum(map(copied, workflow.dag.needrun_jobs())):
+            lines.append(
+                f"Simulations that were computed before with the same settings, so that their tables are copied: {number}"
+            )
         self.say("\n".join(lines))
 
     def progress(self, record, now):

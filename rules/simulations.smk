@@ -2,7 +2,8 @@
 
 Outputs: calibration/<structure>_<N>x<d>.parquet; tables/calibration, confusion, labels, kesten, synthetic (figure 8), magnitudes
 (figure 12), theory (figure 11), theorems and verdicts.parquet.
-`snakemake --cores all calibration confusion` makes these two tables alone.
+`snakemake --cores all calibration confusion` makes these two tables alone. A job copies its table where another study has made it
+with the same settings: results/.simulations (sgdtails/io/shared.py).
 """
 
 SAMPLE = f"{STUDY}/calibration/{{structure}}_{{observations}}x{{dimension}}.parquet"

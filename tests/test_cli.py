@@ -37,7 +37,7 @@ def run_script(checkpoint, folder) -> None:
     settings = validation.read_yaml(ROOT / "config/config.yaml", "config")["audit"] | {"source": checkpoint}
     output = {
         name: str(folder / f"{name}.parquet")
-        for name in ("audit", "profiles", "curves", "compression", "skipped", "accuracy")
+        for name in ("audit", "profiles", "curves", "compression", "laws", "skipped", "accuracy")
     }
 
     class Output(dict):

@@ -1,5 +1,6 @@
 """Studies in the repository: their configs are sound, and the verdicts of those with results follow from their tables."""
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -98,3 +99,25 @@ def test_what_distances_say_of_independent_entries(name):
     start = "independent_entries_"
     said = {row["claim"].removeprefix(start): row["verdict"] for row in rows if row["claim"].startswith(start)}
     assert said == DISTANCES[name]
+
+
+def test_the_laws_of_trained_layers_are_those_of_the_page():
+    """docs/trust.md: 231 hidden layers and 77 heads of the three controls."""
+    page = (ROOT / "docs/trust.md").read_text(encoding="utf-8").partition("### What a trained layer looks like")[2]
+    paths = sorted(ROOT.glob("studies/control-*/tables/laws.parquet"))
+    each = [pd.read_parquet(path).assign(study=path.parts[-3]) for path in paths]
+    laws = pd.concat(each)
+    layers = laws.drop_duplicates(["study", "run", "weights", "layer"])
+    initial, trained = (layers[layers.weights == kind] for kind in ("initial", "average"))
+    assert f"all {len(initial)} initial layers are labelled `uniform`" in page
+    assert set(initial.label) == {"uniform"}
+    for head, cell in ((False, "231 hidden ones"), (True, "77 heads")):
+        counted = trained[(trained.layer_name == "head") == head].label.value_counts()
+        line = next(line for line in page.splitlines() if line.startswith(f"| {cell} |"))
+        assert counted.sum() == int(cell.split()[0])
+        assert f"{counted.pop('undecided')} undecided" in line
+        for label, number in counted.items():
+            assert f"{number} `{label}`" in line
+    rows = laws[(laws.weights == "average") & (laws.layer_name != "head")].set_index(["study", "run", "layer"])
+    stable, t = (rows[rows.law == law].log_likelihood for law in ("elliptical_stable", "multivariate_t"))
+    assert f"in {(t > stable).sum()} of {len(t)} hidden layers" in page.replace("\n  ", " ")

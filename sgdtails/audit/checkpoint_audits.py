@@ -9,7 +9,7 @@ from sgdtails.audit import audit_inputs, checkpoints, layers
 from sgdtails.audit.result import Audit, settings
 from sgdtails.io import tables
 
-TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_skipped", "audit_accuracy")
+TABLES = (*layers.TABLES, "audit_skipped", "audit_accuracy")
 
 
 def sources(given: Iterable[str]) -> dict[str, str]:
@@ -79,7 +79,7 @@ def _write(found: Audit, folder: Path, provenance: dict[str, Any]) -> None:
         file = folder / f"{short}.parquet"
         rows = [{"checkpoint": found.name} | row for row in found.rows[table]]
         tables.write(table, rows, file, provenance=provenance)
-        if table != "audit_skipped":  # nothing is drawn of it
+        if table not in ("audit_skipped", "audit_laws"):  # nothing is drawn of them
             written[short] = tables.read(file)
     registry.save("audit", written, [str(folder / f"audit.{kind}") for kind in ("pdf", "png")])
     found.write(text=folder / "audit.md", html=folder / "audit.html", plan=folder / "plan.json")

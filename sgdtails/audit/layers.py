@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sgdtails.audit.checkpoint import Skipped
-from sgdtails.audit.layer import bands, compressibility, estimates
+from sgdtails.audit.layer import bands, compressibility, estimates, laws
 from sgdtails.audit.page.blocks import Name
 from sgdtails.audit.weights.matrices import Matrix, matrices
 from sgdtails.errors import InputError
@@ -22,7 +22,7 @@ from sgdtails.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression")
+TABLES = ("audit", "audit_profiles", "audit_curves", "audit_compression", "audit_laws")
 _REASONS = 3  # that a sentence gives for arrays that are left out
 _THREADS = 2  # more would hold more layers in memory at a time
 _MEASURED = (
@@ -31,6 +31,7 @@ _MEASURED = (
     *("why", "decides", "votes", "log_norm_dispersion", "below_gaussian", "below_shuffled", "entries_below_gaussian"),
     *("gap_gaussian", "gap_shuffled", "block_lengths"),
     *("rank_90", "rank_90_share", "effective_rank", "effective_rank_share", "spectrum_rows", "reason"),
+    *laws.COLUMNS,
 )
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -80,8 +81,8 @@ def audit(
     Returns
     -------
     dict of str to list of dict
-        Rows of the tables ``audit``, ``audit_profiles``, ``audit_curves``, ``audit_compression`` and ``audit_skipped``, less the
-        checkpoint.
+        Rows of the tables ``audit``, ``audit_profiles``, ``audit_curves``, ``audit_compression``, ``audit_laws`` and
+        ``audit_skipped``, less the checkpoint.
 
     Raises
     ------
@@ -171,7 +172,14 @@ def _layer(matrix: Matrix, index: int, settings: _Settings) -> Rows:
     row |= compressibility.spectrum(values, used)
     matrix_shape = (used, math.prod(shape[1:]))
     curves, kappas = compressibility.compressibility(sample, values, matrix_shape, settings.epsilon)
-    return {"audit": [row], "audit_profiles": profiles, "audit_curves": curves, "audit_compression": kappas}
+    fitted: list[dict[str, Any]] = []
+    if known:
+        columns, fitted = laws.of_layer(found.cleaned, [*seed, 9])
+        row |= columns
+    return {
+        **{"audit": [row], "audit_profiles": profiles, "audit_curves": curves, "audit_compression": kappas},
+        "audit_laws": fitted,
+    }
 
 
 def _profiles(cleaned: estimates.Cleaned, settings: _Settings, seed: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -17,11 +17,11 @@ SMALL = 400_000  # weights between hidden layers that one job takes on: about a 
 MOST = 8  # runs of a job on a CPU: the others are for the other cores
 MOST_TRAINED = 4  # of those that train side by side there
 ON_A_GPU = 64  # runs of a training job: a GPU steps a dozen in the time of one
-ANALYSES = ("tails", "laws", "compression", "prune", "perturbation", "bounds")
+ANALYSES = ("tails", "laws", "compression", "prune", "perturbation", "bounds", "dependence", "errors")
 AFTER = {
     "train": ("average", *ANALYSES),
     "average": ANALYSES,
-    "tails": ("bounds",),
+    "tails": ("bounds", "errors"),
 }  # what is made from a stage's files
 
 

@@ -16,6 +16,7 @@ LEFT_OUT = frozenset(
         "sgdtails.audit",  # its __init__ only, which makes the package a function too; what that calls counts by itself
         "sgdtails.config.batches",  # says which networks share a job, and which of its files are whose
         "sgdtails.errors",  # kinds of exceptions, sentences, and recognising that memory ran out
+        "sgdtails.io.shared",  # copies a table that another study has, byte for byte
         "sgdtails.runtime.container",  # says which container a job runs in, and keeps the host's packages out of it
         "sgdtails.runtime.jobs",  # sends output to logs, ends a job with a sentence, refuses edited code
         "sgdtails.runtime.gpu_locks",  # waits for a GPU that no other job has

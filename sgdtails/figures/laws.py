@@ -210,7 +210,10 @@ def _tail(axes: Axes, *, bins: Rows, laws: Rows) -> None:
 
 def _name(row: Row) -> str:
     name = BY_NAME["entries", row["law"]].label
-    return f"{name} ({row['shape']:.3g})" if row["shape"] is not None else name
+    shape = row["shape"]
+    if shape is None:
+        return name
+    return f"{name} ({shape:.3g})" if shape < 1000 else f"{name} ({shape:,.0f})"
 
 
 def _pairs(plot: Plot) -> Figure:

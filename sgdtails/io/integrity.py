@@ -15,7 +15,7 @@ from typing import Any
 
 from sgdtails.config.study_size import KINDS
 from sgdtails.errors import InputError
-from sgdtails.io import manifest, storage
+from sgdtails.io import manifest, shared, storage
 
 _REDRAWN = (".pdf", ".png", ".md", ".html")
 
@@ -210,8 +210,14 @@ def verify(study: Path) -> tuple[int, list[str]]:
     """
     listed, found = manifest.wanted(study)
     there, unseen = manifest.walk(study)
-    read = 0
-    for path in _ours(listed, there):
+    read, problems = _check(_ours(listed, there))
+    return read, found + problems + unseen
+
+
+def _check(files: Iterable[Path]) -> tuple[int, list[str]]:
+    """Read files to their last bit: the number of those that are there, and a sentence for each problem."""
+    read, found = 0, list[str]()
+    for path in files:
         try:
             if not path.is_file():
                 found.append(f"{path} is missing; name it as the target of a start, and it is made again.")
@@ -221,7 +227,14 @@ def verify(study: Path) -> tuple[int, list[str]]:
                 found.append(f"{error}")
         except OSError as error:
             found.append(manifest.unseen(path, error))
-    return read, found + unseen
+    return read, found
+
+
+def _check_shared(results: Path) -> tuple[int, list[str]]:
+    try:
+        return _check(shared.files(results))
+    except OSError as error:
+        return 0, [manifest.unseen(results / shared.FOLDER, error)]
 
 
 def written(study: Path) -> list[Path]:
@@ -251,7 +264,7 @@ def _is_result(path: Path) -> bool:
 
 
 def main(results: Path) -> int:
-    """Check every study below ``results``, and print a sentence for each problem.
+    """Check every study below ``results`` and the tables that they share, and print a sentence for each problem.
 
     Returns
     -------
@@ -260,8 +273,7 @@ def main(results: Path) -> int:
     """
     studies, found = manifest.studies(results)
     files = 0
-    for study in studies:
-        read, more = verify(study)
+    for read, more in (*map(verify, studies), _check_shared(results)):
         files, found = files + read, found + more
     if not files and not found:
         found = [f"{results} holds no results; is it the right folder?"]

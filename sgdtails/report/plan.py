@@ -23,6 +23,7 @@ _STAGES = {
     "simulations": (
         "calibration_sample",
         "confusion",
+        "labels",
         "kesten",
         "synthetic",
         "magnitudes",

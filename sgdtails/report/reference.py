@@ -71,7 +71,7 @@ These need no training:
 | [theorems](#theorems) | theorem × α × κ × size | simulated errors |
 | [verdicts](#verdicts) | rule × design × truth | how often the rule of verdicts is wrong |
 
-`audit` writes [audit](#audit), [audit_profiles](#audit_profiles), [audit_curves](#audit_curves), [audit_compression](#audit_compression),
+`audit` writes [audit](#audit), [audit_profiles](#audit_profiles), [audit_curves](#audit_curves), [audit_compression](#audit_compression), [audit_laws](#audit_laws),
 [audit_skipped](#audit_skipped), [audit_accuracy](#audit_accuracy), [audit_comparison](#audit_comparison) and [audit_series](#audit_series), without
 `audit_` in the names of files ([audit.md](audit.md)). [training](#training), [averaging](#averaging) and [pruned](#pruned) are parts of a run's folder,
 `results/<study>/runs/<run>/`, from which `runs` and `pruning` are made.

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from sgdtails.schemas.law_schemas import FITTED
 from sgdtails.schemas.run_schemas import COUNT, EPSILON, FLAG, LAYER, REAL, TEXT, schema
 
 _CHECKPOINT = ("checkpoint", TEXT, "", "name of the folder of results: that of the file or of the torchvision model")
@@ -68,6 +69,11 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
         ("why", TEXT, "", "why the layer has this reading"),
         ("decides", TEXT, "", "what would decide; null for a reading other than undecided"),
+        ("law", TEXT, "", "that entries or rows follow: label of table laws; null where there are no laws"),
+        ("law_best", TEXT, "", "the law of the lowest BIC; null likewise"),
+        ("law_rival", TEXT, "", "the next best that does not contain it as a special or limiting case; null likewise"),
+        ("law_margin", REAL, "nat", "half the difference of both BIC, per weight; null likewise"),
+        ("law_tail_index", REAL, "1", "that the best law implies, as in table laws; null likewise"),
         ("block_lengths", COUNT, "1", "K1s of the profile of rows"),
         ("below_gaussian", COUNT, "1", "K1s at which that profile lies below the band of Gaussian layers"),
         ("below_shuffled", COUNT, "1", "K1s at which it lies below the band of the layer's entries in random order"),
@@ -110,6 +116,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             *("kappa", REAL, "1"),
             "smallest kept fraction of parameters with at most that relative l2 error; of singular values r*(m+n+1)/(m*n), m x n of spectrum_rows rows",
         ),
+    ),
+    "audit_laws": schema(
+        _CHECKPOINT,
+        *LAYER,
+        *FITTED,
+        ("reason", TEXT, "", "why there are no laws, or what was left out; else null"),
     ),
     "audit_skipped": schema(
         _CHECKPOINT,

@@ -35,7 +35,7 @@ def as_tables(found):
             [{"checkpoint": "x"} | row for row in found.get(name, [])], schema=schema
         )
         for name, schema in audit_schemas.SCHEMAS.items()
-        if name not in ("audit_comparison", "audit_series", "audit_skipped")
+        if name not in ("audit_comparison", "audit_series", "audit_skipped", "audit_laws")
     }
 
 
@@ -143,6 +143,31 @@ def test_stable_and_gaussian_layers_are_read_as_what_they_are(known):
     assert 1 - kappa["gaussian", "entries"] == pytest.approx(theme.GAUSSIAN, abs=0.005)
     assert 1 - kappa["stable", "entries"] > 0.6
     assert ("stable_conv", "kernels") in kappa
+
+
+def test_laws_are_those_the_layers_were_drawn_from(known):
+    rows = {row["layer_name"]: row for row in known[1]["audit"]}
+    assert [rows[name]["law"] for name in ("stable", "stable_conv", "gaussian")] == ["stable", "stable", "gaussian"]
+    assert rows["stable"]["law_tail_index"] == pytest.approx(1.5, abs=0.02)
+    assert rows["gaussian"]["law_tail_index"] == math.inf
+    assert rows["gaussian"]["law_margin"] > 1e-4
+    assert {rows[name]["law"] for name in ("zero", "broken")} == {None}
+    fitted = [row for row in known[1]["audit_laws"] if row["layer_name"] == "stable"]
+    assert {row["observed"] for row in fitted} == {"entries", "rows"}
+    assert max(fitted, key=lambda row: row["log_likelihood"])["law"] == "stable"
+
+
+def test_laws_leave_dead_rows_and_zeros_out():
+    weights = rng().laplace(size=(256, 128)).astype(np.float32)
+    weights[:64] *= 1e-6
+    sparse = np.where(rng(1).random((256, 128)) < 0.3, 0, weights)
+    rows = audit.audit(
+        {"dead.weight": tensor(weights[:, :64]), "sparse.weight": tensor(sparse)}, where="laws", **SETTINGS
+    )
+    assert [row["law"] for row in rows["audit"]] == ["laplace", "laplace"]
+    observations = {(row["layer_name"], row["observed"]): row["observations"] for row in rows["audit_laws"]}
+    assert observations["dead", "rows"] == 192
+    assert ("sparse", "rows") not in observations
 
 
 def test_layers_without_estimates_say_why(known):
@@ -261,7 +286,7 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
         "exclude": [],
         "ratios": [0],
     }
-    names = ("audit", "profiles", "curves", "compression", "skipped", "accuracy")
+    names = ("audit", "profiles", "curves", "compression", "laws", "skipped", "accuracy")
     files = {name: tmp_path / f"{name}.parquet" for name in names}
     output = type("Output", (dict,), {})(files)
     output.text, output.html, output.plan = (tmp_path / name for name in ("audit.md", "audit.html", "plan.json"))
@@ -276,6 +301,7 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     assert "the weights are not all finite" in text
     assert '<img src="audit.png"' in (tmp_path / "audit.html").read_text()
     assert json.loads((tmp_path / "plan.json").read_text())["by_error"]["0.1"]
+    assert "stable" in written.pop("laws").column("law").to_pylist()
     assert written.pop("skipped").column("reason").to_pylist() == ["a vector"]
     assert "read as a safetensors file: 5 layers" in text
     assert "Left out: 1 as a vector;" in text

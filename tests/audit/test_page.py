@@ -40,6 +40,34 @@ def audited():
     return sgdtails.audit(state | {"bias": np.zeros(3, np.float32), "step": 3}, name="mine", nulls=NULLS)
 
 
+@pytest.mark.parametrize(
+    ("laws", "said"),
+    [
+        ([None], []),
+        (["laplace", None], [" The likeliest law of the weights is laplace in 1 layer."]),
+        (
+            ["stable", "laplace", "stable", "undecided"],
+            [
+                " The likeliest law of the weights is stable in 2 layers, laplace in 1; two laws are too close to call in 1."
+            ],
+        ),
+        (["undecided", "undecided"], [" Two laws are too close to call in 2 layers."]),
+    ],
+)
+def test_the_laws_of_layers_are_one_sentence(laws, said):
+    assert answer.laws([{"law": law} for law in laws]) == said
+
+
+def test_the_table_names_the_law_its_index_or_both_that_are_close(audited):
+    (table,) = (section.table for section in audited.page.sections if section.title == "Layers")
+    column = [title for title, _ in table.columns].index("best law")
+    shown = ["".join(map(str, line[column].text)) for line in table.rows]
+    index = next(row["law_tail_index"] for row in audited.rows["audit"] if row["layer_name"] == "heavy")
+    assert shown[:2] == ["gaussian", f"stable ({index:.2f})"]
+    close = {"law": "undecided", "law_best": "stable", "law_rival": "student-t", "law_tail_index": 1.9}
+    assert sections.law(close) == "stable or student-t"
+
+
 class Reader(HTMLParser):
     """The cells of every table, and tags that are open at the end."""
 

@@ -151,6 +151,9 @@ def test_make_figures_redraws_and_touches_nothing_else(finished):
 def test_make_figures_without_a_table_draws_the_others(finished, tmp_path):
     """A table that is damaged is moved away, and is missing the next time."""
     spoilt = finished.copied(tmp_path / "spoilt")
+    for table in (results(spoilt) / "tables").glob("*.parquet"):
+        if table.stem not in ("tails", "synthetic"):  # of figure 8
+            table.unlink()
     (results(spoilt) / "tables/tails.parquet").write_bytes(b"damaged")
     figures = {file: file.stat().st_mtime_ns for file in results(spoilt).rglob("figures/*")}
     for moved in (True, False):
@@ -161,8 +164,7 @@ def test_make_figures_without_a_table_draws_the_others(finished, tmp_path):
         assert "Traceback" not in result.stdout
         assert ("is moved to results/tiny/.damaged/tables/tails.parquet" in result.stdout) == moved
         drawn = {file for file, time in figures.items() if file.stat().st_mtime_ns != time}
-        assert {file.stem.strip(".") for file in drawn}.isdisjoint({"fig01", "fig03"})
-        assert any(file.stem == "fig04" for file in drawn)
+        assert {file.stem.strip(".").partition(".")[0] for file in drawn} == {"fig08"}
 
 
 def test_weights_of_another_model_name_file_and_layer(finished, tmp_path):
@@ -295,10 +297,12 @@ def test_a_wrong_config_is_one_sentence_before_anything_starts(planned, config, 
 
 
 def test_a_batch_larger_than_the_data(fresh):
-    result = fresh.run(changed(runs=[TINY["runs"][0] | {"batch_size": 5000, "step_size": 0.1}]))
+    run = "fcn4-digits-b5000-lr0.1-s0"
+    config = changed(runs=[TINY["runs"][0] | {"batch_size": 5000, "step_size": 0.1}])
+    result = fresh.run(config, "--", f"results/tiny/runs/{run}/tails.parquet")
     assert result.returncode != 0
     assert "batch_size 5000 is larger than the training set of 1438 images" in result.stdout
-    assert "Traceback" not in (results(fresh) / "logs/train/fcn4-digits-b5000-lr0.1-s0.log").read_text()
+    assert "Traceback" not in (results(fresh) / f"logs/train/{run}.log").read_text()
     assert not list(results(fresh).glob("runs/*/*"))
 
 

@@ -21,6 +21,7 @@ def main(smk: Any) -> None:
             rows = [{"run": network.name, "weights": kind} | row for row in found]
         provenance = {"run": network.name, "code": smk.params.code, "settings": settings}
         tables.write("dependence", rows, network.output.dependence, provenance=provenance)
+    batches.finish(smk, "dependence")
 
 
 if "snakemake" in globals():

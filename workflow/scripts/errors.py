@@ -27,6 +27,7 @@ def main(smk: Any) -> None:
             rows = [{"run": network.name, "weights": kind} | row for row in found]
         provenance = {"run": network.name, "code": smk.params.code, "settings": settings}
         tables.write("errors", rows, network.output.errors, provenance=provenance)
+    batches.finish(smk, "errors")
 
 
 if "snakemake" in globals():

@@ -33,7 +33,7 @@ def sentences(rows: Rows, *, arrays: int) -> list[Text]:
     Examples
     --------
     >>> row = {"layer": 0, "layer_name": "a", "reading": "undecided", "parameters": 4, "below_gaussian": None, "below_shuffled": None,
-    ...        "block_lengths": None, "driven_by": None, "zero_share": 1.0, "dead": 2, "observations": 0, "observations_left_out": 0}
+    ...        "block_lengths": None, "driven_by": None, "zero_share": 1.0, "dead": 2, "observations": 0, "observations_left_out": 0, "law": None}
     >>> ["".join(each) for each in sentences({"audit": [row], "audit_compression": []}, arrays=3)][0]
     '1 layer with 4 weights, of 3 arrays: 1 undecided.'
     """
@@ -42,7 +42,24 @@ def sentences(rows: Rows, *, arrays: int) -> list[Text]:
     counted = ", ".join(f"{labels[word]} {word}" for word in classify.LABELS if labels[word])
     weights = sum(row["parameters"] for row in layers)
     first = f"{_count(len(layers), 'layer')} with {weights:,} weights, of {_count(arrays, 'array')}: {counted}."
-    return [[first], _heavier(layers), [*_removable(rows), *_dead(layers)]]
+    return [[first, *laws(layers)], _heavier(layers), [*_removable(rows), *_dead(layers)]]
+
+
+def laws(layers: Sequence[Row]) -> Text:
+    """Say which laws describe the layers best; nothing if none was fitted.
+
+    >>> laws([{"law": "laplace"}, {"law": "undecided"}, {"law": None}])
+    [' The likeliest law of the weights is laplace in 1 layer; two laws are too close to call in 1.']
+    """
+    found = Counter(row["law"] for row in layers if row["law"])
+    close = found.pop("undecided", 0)
+    said = [
+        f"{law} in {_count(count, 'layer') if not n else count}" for n, (law, count) in enumerate(found.most_common())
+    ]
+    parts = [f"the likeliest law of the weights is {', '.join(said)}"] if said else []
+    parts += [f"two laws are too close to call in {close if said else _count(close, 'layer')}"] if close else []
+    sentence = "; ".join(parts)
+    return [f" {sentence[0].upper()}{sentence[1:]}."] if sentence else []
 
 
 def heavier(row: Row, null: str) -> bool:

@@ -1,5 +1,6 @@
 """The page of an audit: the answer, a narrow table of layers, zeros and dead rows, accuracy, and how to read it."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ LEGEND = (
     ("finite-variance-like", "Over long blocks the index is 2: a light tail, or one that ends."),
     ("scale-mixture-like", "Rows of different size, each with a light tail: heavy as a layer, not as single weights."),
     ("undecided", "The data allow more than one of these. The row says why, and what would decide."),
+    ("best law", "Of eleven laws of single weights and of rows, the likeliest. In brackets: its tail index, where that is finite. Two laws where they are too close to call. The label goes by sums of rows, the law by every weight."),
     ("removable", "Share of the smallest weights that can be set to zero at that relative ℓ2 error of the layer. An error of weights is not one of outputs: measure accuracy (plan.json has the shares)."),
     ("dead", "Rows or kernels that are zero, or lie below a gap of a factor of ten and more in the sorted norms. They are left out of α̂."),
     ("driven by small norms", "α̂ is low since some rows are unusually small, not since some are large: no heavy tail."),
@@ -54,7 +56,7 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, read_as: str = "", 
     >>> nulls = {"replicates": 2, "entries": 2**10}
     >>> rows = layers.audit(state, where="mine", seed=0, entries=2**20, nulls=nulls, epsilon=[0.1])
     >>> print(markdown.write(page("mine", "mine.pt", rows, arrays=1)).splitlines()[2])
-    `mine.pt`: 1 layer with 2,048 weights, of 1 array: 1 undecided.
+    `mine.pt`: 1 layer with 2,048 weights, of 1 array: 1 undecided. The likeliest law of the weights is gaussian in 1 layer.
     """
     first, *others = answer.sentences(rows, arrays=arrays)
     sentences = [[Name(source), f", read as {read_as}: " if read_as else ": ", *first], *others]
@@ -78,7 +80,7 @@ def _layers(rows: Rows) -> Table:
     shares = answer.removable(rows, SHOWN)
     columns = (
         *(("layer", True), ("name", False), ("shape", False), ("tail index α̂ of rows", True)),
-        *(("label, and why", False), (f"removable at {percent(SHOWN)}", True)),
+        *(("label, and why", False), ("best law", False), (f"removable at {percent(SHOWN)}", True)),
     )
     lines, intervals = [], []
     for row in rows["audit"]:
@@ -90,12 +92,27 @@ def _layers(rows: Rows) -> Table:
                 Cell([row["shape"].replace(" x ", " × ")], row["parameters"]),
                 Cell([interval(row)], row["alpha"]),
                 Cell([row["reading"], *_why(row)], mark=row["reading"].removesuffix("-like")),
+                Cell([law(row)]),
                 Cell([percent(share)], share),
             ]
         )
         known = row["alpha"] is not None
         intervals.append(Interval(row["alpha_low"], row["alpha"], row["alpha_high"]) if known else None)
     return Table("layers", "One line per layer; the Parquet file has the rest", columns, lines, intervals)
+
+
+def law(row: Mapping[str, Any]) -> str:
+    """Write the best law with its tail index, or the two that are too close; nothing where there are no laws.
+
+    >>> law({"law": "student-t", "law_tail_index": 3.931})
+    'student-t (3.93)'
+    """
+    if row["law"] is None:
+        return ""
+    if row["law"] == "undecided":
+        return f"{row['law_best']} or {row['law_rival']}"
+    index = row["law_tail_index"]
+    return f"{row['law']} ({number(index)})" if math.isfinite(index) else f"{row['law']}"
 
 
 def interval(row: Mapping[str, Any], prefix: str = "") -> str:
