@@ -74,6 +74,13 @@ def test_what_readme_says_of_width():
     ).groups()
 
 
+def test_what_the_page_of_claims_says_of_laws():
+    found = {row["claim"]: row for row in rows("studies/control-full-batch", "claims")}
+    entries, of_rows = (found[f"nearer_to_stable_{name}"] for name in ("entries", "rows"))
+    assert (entries["verdict"], of_rows["verdict"]) == ("supported", "contradicted")
+    assert 4e-4 < entries["effect"] < 6e-4
+
+
 def test_what_readme_says_of_labels():
     labels = [row["reading"] for row in rows("studies/mnist-narrow", "readings") if row["weights"] == "average"]
     counts = [labels.count(label) for label in ("scale-mixture-like", "stable-like", "undecided")]
