@@ -37,6 +37,38 @@ def test_accuracy(study: Study, run: Run) -> float | None:
     return accuracy
 
 
+def generalisation_gap(study: Study, run: Run, *, value: str = "accuracy", weights: str = "") -> float | None:
+    """Return how much worse a network is on the test set than on the training set.
+
+    Parameters
+    ----------
+    study : Study
+        Tables of the study.
+    run : dict
+        Row of table ``runs``.
+    value : {"accuracy", "nll"}
+        Training less test accuracy, or test less training NLL (nats).
+    weights : {"converged", "last", "average"}
+        Which of the run's networks; empty: the one that is pruned.
+
+    Returns
+    -------
+    float or None
+        None without one of the two, and of averaged weights, which are evaluated on the test set only.
+
+    Examples
+    --------
+    >>> run = {"last_train_nll": 0.25, "last_test_nll": 0.75}
+    >>> generalisation_gap(None, run, value="nll", weights="last")
+    0.5
+    """
+    prefix = {"converged": "", "last": "last_"}.get(weights or study.weights)
+    train, test = (None if prefix is None else run.get(f"{prefix}{split}_{value}") for split in ("train", "test"))
+    if train is None or test is None:
+        return None
+    return float(train - test if value == "accuracy" else test - train)
+
+
 def alpha(
     study: Study,
     run: Run,
@@ -143,6 +175,14 @@ def relative_error(
     return _over_layers({number: _error(row, value) for number, row in rows.items()}, layer)
 
 
+def log_likelihood(study: Study, run: Run, *, law: str, observed: str = "entries", layer: int = HIDDEN) -> float | None:
+    """Return the log-likelihood (nats per weight) of a law fitted to the averaged weights, from table ``laws``.
+
+    ``observed`` says whether the law is of ``entries`` or ``rows``. Without ``layer`` it is the mean over all layers but the head.
+    """
+    return _over_layers(study.log_likelihoods.get((observed, law), {}).get(run["run"], {}), layer)
+
+
 def _error(row: Mapping[str, Any], value: str) -> float | None:
     if value != "excess":
         found: float | None = row[value]
@@ -211,6 +251,7 @@ QUANTITIES: dict[str, Callable[..., float | None]] = {
     "column": column,
     "eta_over_b": eta_over_b,
     "test_accuracy": test_accuracy,
+    "generalisation_gap": generalisation_gap,
     "alpha": alpha,
     "area": area,
     "accuracy_left": accuracy_left,
@@ -221,6 +262,7 @@ QUANTITIES: dict[str, Callable[..., float | None]] = {
     "dependence": dependence,
     "relative_error": relative_error,
     "distance": distance,
+    "log_likelihood": log_likelihood,
 }
 
 
@@ -247,12 +289,24 @@ def words(study: Study, quantity: Mapping[str, Any]) -> str:
     return f"{index.label} ({index.estimator}{block}{'' if weights == 'average' else ', ' + weights + ' weights'})"
 
 
-_DETAILS = ("method", "structure", "measure", "ratio", "kappa", "epsilon", "value", "layer")
+_DETAILS = (
+    "law",
+    "observed",
+    "method",
+    "structure",
+    "measure",
+    "ratio",
+    "kappa",
+    "epsilon",
+    "value",
+    "weights",
+    "layer",
+)
 
 
 def _detail(key: str, value: Any) -> str:
     if isinstance(value, str):
-        return value.replace("_", " ") if key == "measure" else value
+        return value.replace("_", " ") if key in ("measure", "law") else value
     return f"{key} {value:g}"
 
 
