@@ -22,6 +22,7 @@ PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 .PHONY: help docs docs-site fuzz demo plan gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
 demo: .venv/ready            ## the embedded study: results/demo/figures and results/demo/tables
+	@echo "This takes some minutes; make status, in another terminal, shows the progress."
 	snakemake --cores all --configfile config/demo.yaml
 	@echo "Figures are in results/demo/figures, tables in results/demo/tables."
 

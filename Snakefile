@@ -5,10 +5,17 @@ audit (of given checkpoints).
 """
 
 import sys
+from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
+if not (Path(str(workflow.basedir)) / "sgdtails").is_dir():
+    raise WorkflowError(
+        f"{workflow.basedir} has no folder sgdtails: as a module this workflow lacks its library; clone it whole, "
+        "and start it with snakemake -s PATH/Snakefile (config/README.md)."
+    )
 sys.path.insert(0, str(workflow.basedir))
 
 

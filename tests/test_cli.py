@@ -61,6 +61,9 @@ def test_an_audit_is_that_of_the_workflow(checkpoint, tmp_path, capsys):
     run_script(checkpoint, tmp_path / "workflow")
     assert said.out == (tmp_path / "workflow/audit.md").read_text() + "\n"
     assert (tmp_path / "audits/my/audit.md").read_text() + "\n" == said.out
+    named = re.findall(r"\w+\.(?:json|parquet)", said.out)
+    assert named
+    assert all((tmp_path / "audits/my" / file).is_file() for file in named)
     for file in sorted((tmp_path / "workflow").glob("*.parquet")):
         found = tables.read(tmp_path / "audits/my" / file.name)
         assert found.equals(tables.read(file))
@@ -179,7 +182,7 @@ def test_status_is_that_of_make_status(tmp_path, monkeypatch, capsys):
     arguments = ["--configfile", "config/demo.yaml", "--results", str(tmp_path)]
     assert cli.main(["status", *arguments]) == status.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Study demo: 32 runs"
+    assert lines[0] == "Study demo: 33 runs"
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
 
 

@@ -11,7 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "studies/*/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md", "docs/*.md", "studies/*/README.md")
 EXTRA = ("docs/site/extra.css", "docs/site/iframe-worker.js")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 

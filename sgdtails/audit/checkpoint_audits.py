@@ -67,7 +67,7 @@ def audit(
     found = Audit(name, source, rows, len(state), state.read_as)
     if output is not None:
         _write(found, output / name, {"settings": chosen, "version": sgdtails.__version__})
-    return found.markdown()
+    return found.markdown(with_files=output is not None)
 
 
 def _write(found: Audit, folder: Path, provenance: dict[str, Any]) -> None:

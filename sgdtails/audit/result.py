@@ -46,32 +46,50 @@ class Audit:
     @cached_property
     def page(self) -> Page:
         """The page."""
-        return sections.page(self.name, self.source, self.rows, arrays=self.arrays, read_as=self.read_as)
+        return self._page()
 
-    def markdown(self) -> str:
+    def _page(self, figure: str | None = None, *, with_files: bool = False) -> Page:
+        return sections.page(
+            self.name,
+            self.source,
+            self.rows,
+            arrays=self.arrays,
+            read_as=self.read_as,
+            figure=figure,
+            with_files=with_files,
+        )
+
+    def markdown(self, *, with_files: bool = False) -> str:
         """Write the page as Markdown.
+
+        Parameters
+        ----------
+        with_files : bool
+            True if tables and plan lie beside the page, which then names them.
 
         Returns
         -------
         str
             Text that ends with a new line.
         """
-        return markdown.write(self.page)
+        return markdown.write(self._page(with_files=with_files))
 
-    def html(self, figure: str | None = None) -> str:
+    def html(self, figure: str | None = None, *, with_files: bool = False) -> str:
         """Write the page as HTML.
 
         Parameters
         ----------
         figure : str, optional
             Name of the figure's file beside the page.
+        with_files : bool
+            True if tables and plan lie beside the page, which then names them.
 
         Returns
         -------
         str
             A whole document.
         """
-        return html.write(Page(self.page.title, self.page.answer, self.page.sections, figure))
+        return html.write(self._page(figure, with_files=with_files))
 
     def plan(self) -> dict[str, Any]:
         """Say which share of each parameter can go, for ``torch.nn.utils.prune``: see ``sgdtails.audit.plan``.
@@ -104,14 +122,15 @@ class Audit:
         return pa.Table.from_pylist(rows, schema=audit_schemas.SCHEMAS[name])
 
     def write(self, *, text: str | Path, html: str | Path, plan: str | Path) -> None:
-        """Write the page, as Markdown and as HTML with ``audit.png`` beside it, and the plan.
+        """Write the page, as Markdown and as HTML with ``audit.png`` and tables beside it, and the plan.
 
         Parameters
         ----------
         text, html, plan : str or pathlib.Path
             Where to.
         """
-        contents = {text: self.markdown(), html: self.html("audit.png"), plan: plans.write(self.plan())}
+        page = self.html("audit.png", with_files=True)
+        contents = {text: self.markdown(with_files=True), html: page, plan: plans.write(self.plan())}
         for path, content in contents.items():
             with storage.atomic(path) as temporary:
                 temporary.write_text(content, encoding="utf-8")

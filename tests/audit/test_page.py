@@ -126,7 +126,20 @@ def test_what_was_left_out_is_one_line():
         {"name": name, "shape": "3", "dtype": "float32", "reason": why}
         for name, why in (("m", "a mask"), ("n", "a mask"), ("c", "a cache"))
     ]
-    assert "".join(sections._skipped(skipped)) == "Left out: 2 as a mask, 1 as a cache; table skipped names them."
+    said = "Left out: 2 as a mask, 1 as a cache"
+    assert "".join(sections._skipped(skipped, with_files=True)) == f"{said}; table skipped names them."
+    assert "".join(sections._skipped(skipped, with_files=False)) == f"{said}."
+
+
+def test_a_page_names_files_only_where_they_are_written(audited, tmp_path):
+    words = ("plan.json", "parquet", "table skipped")
+    for page in (audited.markdown(), audited.html(), audited._repr_html_(), audited._repr_markdown_()):
+        assert not any(word in page for word in words)
+    paths = {kind: tmp_path / kind for kind in ("text", "html", "plan")}
+    audited.write(**paths)
+    for kind, named in (("text", ("plan.json", "table skipped")), ("html", words)):
+        text = paths[kind].read_text()
+        assert all(word in text for word in named), kind
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ def test_a_new_study_is_sound_and_small(tmp_path):
     config, demo = read_config(path), read_config(ROOT / "config/demo.yaml")
     assert config["study"] == "mine"
     assert len(Study.read(config, ROOT).runs) == 8
-    assert config["average"]["burn_in"] == demo["average"]["burn_in"] == 599
+    assert config["average"]["burn_in"] == demo["average"]["burn_in"] == 199
     assert config["stop"]["budget"] == demo["stop"]["budget"]
     for key in ("layers", "shapes"):
         assert config["calibration"][key] <= demo["calibration"][key]

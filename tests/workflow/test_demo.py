@@ -24,26 +24,30 @@ def demo(tmp_path_factory):
     return workflow.folder / "results/demo"
 
 
-def test_every_run_is_a_row_and_some_diverged(demo):
+def test_every_run_is_a_row_and_nine_of_ten_converge(demo):
+    """Step sizes keep away from divergence, so this holds on every processor; the run with 0.6 is there to diverge."""
     runs = tables.read(demo / "tables/runs.parquet").to_pylist()
     with (ROOT / "config/runs/demo.csv").open() as file:
         assert len(runs) == len(list(csv.DictReader(file))) >= 32
     assert {row["model"] for row in runs} == {"fcn4", "fcn6", "cnn"}
-    assert sum(row["status"] == "diverged" for row in runs) >= 1
+    assert {row["seed"] for row in runs} == {0, 1}
+    assert {row["status"] for row in runs if row["step_size"] == 0.6} == {"diverged"}
+    assert sum(row["status"] == "converged" for row in runs) >= 0.9 * len(runs)
     for row in runs:
         if row["status"] == "converged":
             assert row["train_nll"] < 5e-5
             assert row["train_accuracy"] == 1
 
 
-@pytest.mark.parametrize("model", ["fcn4", "fcn6"])
-def test_tails_get_heavier_with_eta_over_b(demo, model):
+@pytest.mark.parametrize(("model", "below"), [("fcn4", -0.7), ("fcn6", -0.4), ("cnn", -0.4)])
+def test_tails_get_heavier_with_eta_over_b(demo, model, below):
+    """The last two panels have eta/b over a factor of 2.5, where seeds of one setting differ as much as the ends."""
     runs = tables.read(demo / "tables/runs.parquet").to_pylist()
     points = [
         (row["eta_over_b"], row["alpha"]) for row in runs if row["model"] == model and row["status"] == "converged"
     ]
     assert len(points) >= 7
-    assert spearmanr(*zip(*points, strict=True)).statistic < -0.7
+    assert spearmanr(*zip(*points, strict=True)).statistic < below
 
 
 def test_jobs_stay_below_two_gibibytes(demo):

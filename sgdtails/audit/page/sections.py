@@ -20,13 +20,23 @@ LEGEND = (
     ("scale-mixture-like", "Rows of different size, each with a light tail: heavy as a layer, not as single weights."),
     ("undecided", "The data allow more than one of these. The row says why, and what would decide."),
     ("best law", "Of eleven laws of single weights and of rows, the likeliest. In brackets: its tail index, where that is finite. Two laws where they are too close to call. The label goes by sums of rows, the law by every weight."),
-    ("removable", "Share of the smallest weights that can be set to zero at that relative ℓ2 error of the layer. An error of weights is not one of outputs: measure accuracy (plan.json has the shares)."),
+    ("removable", "Share of the smallest weights that can be set to zero at that relative ℓ2 error of the layer. An error of weights is not one of outputs: measure accuracy."),
     ("dead", "Rows or kernels that are zero, or lie below a gap of a factor of ten and more in the sorted norms. They are left out of α̂."),
     ("driven by small norms", "α̂ is low since some rows are unusually small, not since some are large: no heavy tail."),
 )  # fmt: skip
+FILES = (("plan.json", "The file beside this page with the removable shares of each layer, for torch.nn.utils.prune."),)
 
 
-def page(name: str, source: str, rows: Rows, *, arrays: int, read_as: str = "", figure: str | None = None) -> Page:
+def page(
+    name: str,
+    source: str,
+    rows: Rows,
+    *,
+    arrays: int,
+    read_as: str = "",
+    figure: str | None = None,
+    with_files: bool = False,
+) -> Page:
     """Put together the page of an audit.
 
     Parameters
@@ -41,6 +51,8 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, read_as: str = "", 
         What the file was read as.
     figure : str, optional
         Name of the figure's file beside the page.
+    with_files : bool
+        True if tables and plan are written beside the page, which then names them.
 
     Returns
     -------
@@ -61,22 +73,23 @@ def page(name: str, source: str, rows: Rows, *, arrays: int, read_as: str = "", 
     first, *others = answer.sentences(rows, arrays=arrays)
     sentences = [[Name(source), f", read as {read_as}: " if read_as else ": ", *first], *others]
     if rows.get("audit_skipped"):
-        sentences.append(_skipped(rows["audit_skipped"]))
-    sections = [Section("Layers", table=_layers(rows)), _zeros(rows["audit"])]
+        sentences.append(_skipped(rows["audit_skipped"], with_files=with_files))
+    sections = [Section("Layers", table=_layers(rows, with_files=with_files)), _zeros(rows["audit"])]
     if rows.get("audit_accuracy"):
         sections.append(Section("Pruned by magnitude, layer by layer", table=_accuracy(rows["audit_accuracy"])))
-    sections.append(Section("How to read this page", terms=LEGEND))
+    sections.append(Section("How to read this page", terms=(*LEGEND, *(FILES if with_files else ()))))
     return Page(["Audit of ", Name(name)], sentences, [each for each in sections if each], figure)
 
 
-def _skipped(rows: Sequence[Mapping[str, Any]]) -> Text:
+def _skipped(rows: Sequence[Mapping[str, Any]], *, with_files: bool) -> Text:
     reasons = Counter(row["reason"] for row in rows).most_common()
     shown = [f"{count} as {reason}" for reason, count in reasons[:_REASONS]]
     more = f" and {sum(count for _, count in reasons[_REASONS:])} more" if len(reasons) > _REASONS else ""
-    return [f"Left out: {', '.join(shown)}{more}; table skipped names them."]
+    named = "; table skipped names them" if with_files else ""
+    return [f"Left out: {', '.join(shown)}{more}{named}."]
 
 
-def _layers(rows: Rows) -> Table:
+def _layers(rows: Rows, *, with_files: bool) -> Table:
     shares = answer.removable(rows, SHOWN)
     columns = (
         *(("layer", True), ("name", False), ("shape", False), ("tail index α̂ of rows", True)),
@@ -98,7 +111,8 @@ def _layers(rows: Rows) -> Table:
         )
         known = row["alpha"] is not None
         intervals.append(Interval(row["alpha_low"], row["alpha"], row["alpha_high"]) if known else None)
-    return Table("layers", "One line per layer; the Parquet file has the rest", columns, lines, intervals)
+    caption = "One line per layer; audit.parquet has the rest" if with_files else "One line per layer"
+    return Table("layers", caption, columns, lines, intervals)
 
 
 def law(row: Mapping[str, Any]) -> str:
