@@ -55,7 +55,7 @@ for figure, method in PRUNED_BY.items():
         del FIGURE_TABLES[figure]
 if not config["snapshots"]:
     del FIGURE_TABLES["trajectory"]
-# Tables of ON_DEMAND that claims name, and those that comparisons name.
+# Tables that only claims that name them read, and those that comparisons name.
 CLAIMED = claimed_tables.of_files(CLAIMS)
 ASKED = CLAIMED | claimed_tables.of_content(config["compare"])
 if not config["compare"]:

@@ -29,6 +29,8 @@ CLAIMS = {
     "... global magnitude pruning": "prunable_global_magnitude",
     "... singular-value pruning": "prunable_singular_value",
     "heavier-tailed networks have a higher test accuracy": "generalises",
+    "... up to a point only": "up_to_a_point",
+    "heavier-tailed networks have a smaller generalisation gap": "smaller_gap",
 }
 
 
@@ -41,7 +43,7 @@ WIDEST = {"studies/mnist-width": "2048"}  # the panel that stands in the table
 
 def matrix():
     """Return the columns of README's table: the folder of a study, and its verdicts by claim."""
-    head, _, *lines = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("|")][:8]
+    head, _, *lines = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("|")][:10]
     studies = [re.search(r"\((studies/[\w-]+)/README\.md\)", cell)[1] for cell in head[1:]]
     return {study: {line[0]: line[column] for line in lines} for column, study in enumerate(studies, 1)}
 
@@ -70,6 +72,13 @@ def test_what_readme_says_of_width():
     assert (f"{min(means):.2f}", f"{max(means):.2f}") == re.search(
         r"between\s+(1\.\d\d) and (1\.\d\d)", README
     ).groups()
+
+
+def test_what_the_page_of_claims_says_of_laws():
+    found = {row["claim"]: row for row in rows("studies/control-full-batch", "claims")}
+    entries, of_rows = (found[f"nearer_to_stable_{name}"] for name in ("entries", "rows"))
+    assert (entries["verdict"], of_rows["verdict"]) == ("supported", "contradicted")
+    assert 4e-4 < entries["effect"] < 6e-4
 
 
 def test_what_readme_says_of_labels():

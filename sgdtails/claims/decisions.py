@@ -12,6 +12,7 @@ from sgdtails.claims.kinds import KINDS
 from sgdtails.claims.quantities import described
 from sgdtails.claims.study import Run, Study, families
 from sgdtails.claims.verdicts import SIGNS, decide, for_panels
+from sgdtails.config import claimed_tables
 
 Claim = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def claim_rows(claims: Mapping[str, Claim], study: Study, settings: Settings) ->
             if (found := KINDS[claim["kind"]](claim, study, runs, settings)) is not None
         }
         if not measured:
-            nothing = Evidence("none", why_not="No panel has the quantities that this claim is about.")
+            nothing = Evidence("none", why_not=_absent(claim, study))
             measured = {"all": nothing}
         tested = [found for found in measured.values() if not found.why_not and not math.isnan(found.p)]
         adjusted = statistics.holm(np.array([found.p for found in tested], dtype=float)).tolist()
@@ -52,10 +53,24 @@ def claim_rows(claims: Mapping[str, Claim], study: Study, settings: Settings) ->
 
 
 def _panels(claim: Claim, study: Study) -> Mapping[str, Sequence[Run]]:
-    """Group the runs that are tested together: of a panel, or, for a trend, those that differ by its column alone."""
+    """Group the runs that are tested together: of a panel; for a trend, those that differ by its column alone.
+
+    One setting at a time can change between panels, too, such as the width: there a kind of model is tested as a whole.
+    """
     if claim["kind"] == "trend":
         return families(study.runs.to_pylist(), claim["x"])
-    return study.panels
+    return study.kinds if claim.get("statistic") == "granulated_kendall" else study.panels
+
+
+def _absent(claim: Claim, study: Study) -> str:
+    """Say why no panel has what a claim is about."""
+    missing = sorted(name for name in claimed_tables.of_content(claim) if not getattr(study, name).num_rows)
+    if missing:
+        return f"Not computed: the study has no table {' and no table '.join(missing)}."
+    gaps = [part for part in claim.values() if isinstance(part, dict) and part.get("of") == "generalisation_gap"]
+    if any(part.get("weights", study.weights) == "average" for part in gaps):
+        return "The averaged networks were evaluated on the test set only."
+    return "No panel has the quantities that this claim is about."
 
 
 def _row(
@@ -107,4 +122,4 @@ def _decided(claim: Claim, found: Evidence, p_holm: float, level: float, panels:
         reason += f" {found.n} points can give no p-value below {found.smallest_p:.2g}."
     if panels > 1 and supports not in SIGNS:
         reason += f" It is widened for {panels} panels."
-    return verdict, reason
+    return verdict, f"{reason} {found.remark}".rstrip()

@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from sgdtails.claims.kinds import KINDS
 from sgdtails.claims.quantities import QUANTITIES
+from sgdtails.claims.relations.two_lines import SHAPES
 from sgdtails.claims.verdicts import SIGNS, SUPPORTS
 from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 from sgdtails.schemas.study_schemas import SCHEMAS
 from sgdtails.tail_index import layer_tails
+from sgdtails.tail_index.laws.families import LAWS
 from sgdtails.tail_index.network_index import LAYERS, VALUES
 from sgdtails.theory.independence import MEASURES
 from sgdtails.theory.layer_errors import STRUCTURES
@@ -33,9 +35,10 @@ _PARAMETERS: dict[str, dict[str, type]] = {
     "sweep_change": {},
     "histogram_distance": {"first": str, "second": str},
     "trend": {"x": str, "y": dict},
+    "two_lines": {"x": dict, "y": dict, "shape": str},
 }
 _OPTIONAL: dict[str, dict[str, type]] = {
-    "rank_correlation": {"control": dict},
+    "rank_correlation": {"control": dict, "statistic": str},
     "layer_correlation": {"value": str},
     "initial_index": {"value": str},
     "sweep_change": {"value": str},
@@ -59,13 +62,19 @@ _WORDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
     "alpha": {"value": VALUES},
     "distance": {"structure": ("independent", "columns", "layer")},
     "relative_error": {"structure": STRUCTURES, "value": ("measured", "simulated", "excess")},
+    "generalisation_gap": {"value": ("accuracy", "nll"), "weights": ("converged", "last", "average")},
+    "log_likelihood": {"observed": tuple(LAWS)},
 }
 _LIMITS: dict[str, dict[str, tuple[float, float]]] = {
     "accuracy_left": {"ratio": (-1, 1)},
     "robust_accuracy": {"ratio": (-1, 1)},
     "alpha": {"k1": (1, math.inf)},
-    **{name: {"layer": (0, math.inf)} for name in ("removable", "dependence", "relative_error")},
+    **{
+        name: {"layer": (0, math.inf)}
+        for name in ("removable", "stable_rank", "pq_index", "dependence", "relative_error", "log_likelihood")
+    },
 }
+_STATISTICS = ("spearman", "kendall", "granulated_kendall")  # of rank correlations
 _KEYS = {"kappa": "errors"}  # sections of the config that list numbers, if it is not compression
 _SERIES = ("half_a", "half_b", "all", "stable")  # of a layer's histogram
 Choices = Mapping[str, Collection[Any]]
@@ -197,6 +206,9 @@ def _check(claim: Mapping[str, Any], where: str, choices: Choices) -> None:
     if "margin" in claim:
         _check_margin(claim, where)
     check_names(claim, where, {**choices, "value": VALUES})
+    check_names(claim, where, {"statistic": _STATISTICS, "shape": tuple(SHAPES)})
+    if claim.get("statistic", "spearman") != "spearman" and "control" in claim:
+        raise InputError(f"{where}: only statistic: spearman has a control; leave one of them out.")
     if kind == "trend" and claim["x"] not in COLUMNS:
         raise unknown("column", claim["x"], f"x of {where}", COLUMNS)
     for key in {**needed, **optional}:
@@ -244,6 +256,8 @@ def check_quantity(quantity: Mapping[str, Any], where: str, choices: Choices) ->
         raise InputError(f"{where}: low and high are pruned ratios; they lie between -1 and 1.")
     if of == "distance" and quantity["bins"] < 1:
         raise InputError(f"{where}: bins must be at least 1.")
+    if of == "log_likelihood":
+        check_names(quantity, where, {"law": [law.name for law in LAWS[quantity.get("observed", "entries")]]})
 
 
 def _keys(entry: Mapping[str, Any], needed: Mapping[str, type], optional: Mapping[str, type], where: str) -> None:

@@ -22,6 +22,8 @@ _MISSING = {
     "robust_accuracy": "without a robust accuracy at this pruned ratio",
     "distance": "without a layer in the range of the simulated indices",
     "test_accuracy": "without a test accuracy",
+    "generalisation_gap": "whose training or test set was not evaluated",
+    "log_likelihood": "with a hidden layer without laws",
 }
 
 
@@ -60,7 +62,7 @@ class Settings:
 
 @dataclass
 class Evidence:
-    """Hold what one panel says on one claim; NaN where undefined, and then ``why_not`` says why."""
+    """Hold what one panel says on one claim; NaN where undefined, and then ``why_not`` says why. ``remark`` ends the reason."""
 
     effect_name: str
     effect: float = math.nan
@@ -73,6 +75,7 @@ class Evidence:
     smallest_p: float = 0.0
     excluded: Counter[str] = field(default_factory=Counter)
     why_not: str = ""
+    remark: str = ""
     interval: Callable[[float], tuple[float, float]] = lambda _: (math.nan, math.nan)  # at a level, such as 0.95
 
     def bound(self, interval: Callable[[float], tuple[float, float]]) -> None:

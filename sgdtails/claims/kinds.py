@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.claims import quantities, standard_errors, statistics, trends
-from sgdtails.claims.evidence import Evidence, Settings, sample_of
+from sgdtails.claims.evidence import Evidence, Sample, Settings, sample_of
+from sgdtails.claims.relations import kendall
+from sgdtails.claims.relations import two_lines as lines
 from sgdtails.claims.study import Run, Study, bin_counts
 from sgdtails.tail_index.mmo import CLIP
 
@@ -20,12 +22,17 @@ _AGREEING = 8
 def rank_correlation(
     claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings
 ) -> Evidence | None:
-    """Measure Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``."""
+    """Measure Spearman's rho of two quantities over runs, or their partial rank correlation given ``control``.
+
+    With ``statistic: kendall`` it is Kendall's tau; with ``granulated_kendall`` that of runs that differ in one setting alone.
+    """
     wanted = [claim["x"], claim["y"], *([claim["control"]] if "control" in claim else [])]
     sample = sample_of(study, runs, *wanted, finite=False)
     if sample is None:
         return None
     names = [quantities.words(study, quantity) for quantity in wanted]
+    if (statistic := claim.get("statistic", "spearman")) != "spearman":
+        return _agreement(sample, statistic, names, settings)
     found = sample.evidence("partial_spearman_rho" if len(wanted) == 3 else "spearman_rho", settings, variables=names)
     if found.why_not:
         return found
@@ -44,12 +51,41 @@ def _correlate(found: Evidence, x: Reals, y: Reals, settings: Settings, control:
     found.effect, null = statistics.rank_correlation(x, y, draws.orders, control)
     if math.isnan(found.effect):
         return
-    resampled = statistics.resampled_rank_correlation(x, y, draws.counts, control)
+    _bounded(found, null, statistics.resampled_rank_correlation(x, y, draws.counts, control), settings)
+
+
+def _bounded(found: Evidence, null: Reals, resampled: Reals, settings: Settings) -> None:
+    """Fill in the interval and the p-value of a rank correlation, from its permutations and resamples."""
     found.bound(lambda level: statistics.percentile_interval(resampled, found.n, level))
-    found.p = statistics.p_value(null, found.effect, exact=draws.exact_orders)
+    found.p = statistics.p_value(null, found.effect, exact=settings.draws(found.n).exact_orders)
     found.smallest_p = statistics.smallest_p(found.n)
     if found.low == found.high and found.n < _AGREEING:
         found.why_not = f"All {found.n} points agree, as so few can by chance: the interval is a point."
+
+
+def _agreement(sample: Sample, statistic: str, names: Sequence[str], settings: Settings) -> Evidence:
+    """Measure Kendall's tau over the runs of a sample, or, granulated, over those that differ from another in one setting alone."""
+    alike: kendall.Groups = {}
+    if statistic == "granulated_kendall":
+        groups = kendall.groups(sample.runs)
+        compared = sorted({int(place) for found in groups.values() for group in found for place in group})
+        if alone := len(sample.runs) - len(compared):
+            sample.excluded["that differ from no other run in one setting alone"] += alone
+        sample.runs, sample.values = [sample.runs[place] for place in compared], sample.values[:, compared]
+        alike = kendall.groups(sample.runs)
+    found = sample.evidence(f"{statistic}_tau", settings, variables=names)
+    if found.why_not:
+        return found
+    draws, (x, y) = settings.draws(found.n), sample.values
+    if statistic == "granulated_kendall":
+        found.effect, null = kendall.granulated(x, y, draws.orders, alike)
+        resampled = kendall.resampled_granulated(x, y, draws.counts, alike)
+        found.remark = f"Settings that change: {', '.join(alike).replace('_', ' ')}."
+    else:
+        found.effect, null = kendall.tau(x, y, draws.orders)
+        resampled = kendall.resampled_tau(x, y, draws.counts)
+    _bounded(found, null, resampled, settings)
+    return found
 
 
 def layer_correlation(
@@ -149,6 +185,27 @@ def _differ(found: Evidence, differences: Reals, settings: Settings, shifts: Rea
     return found
 
 
+def two_lines(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
+    """Measure the smaller of two slopes, before and beyond a turning point, each with the sign that ``shape`` gives it."""
+    sample = sample_of(study, runs, claim["x"], claim["y"], finite=True)
+    if sample is None:
+        return None
+    names = [quantities.words(study, claim[part]) for part in ("x", "y")]
+    found = sample.evidence("smaller_slope", settings, variables=names)
+    if found.why_not:
+        return found
+    fewest = max(settings.fewest, 3)
+    both = lines.fit(*sample.values, shape=claim["shape"], fewest=fewest)
+    if both is None:
+        found.why_not = f"No turning point has {fewest} runs, of two values of {names[0]}, on either side of it."
+        return found
+    found.effect, found.p = both.effect, both.p
+    found.bound(both.interval)
+    first, second = lines.SHAPES[claim["shape"]]
+    found.remark = f"The slope is {first * both.before.slope:.2g} up to {both.turn:.3g}, and {second * both.beyond.slope:.2g} beyond."
+    return found
+
+
 def initial_index(claim: Mapping[str, Any], study: Study, runs: Sequence[Run], settings: Settings) -> Evidence | None:
     """Measure the mean tail index of initial networks less 2: over seeds if there are enough, else with the estimator's own error.
 
@@ -235,4 +292,5 @@ KINDS: dict[str, Callable[..., Evidence | None]] = {
     "sweep_change": sweep_change,
     "histogram_distance": histogram_distance,
     "trend": trends.trend,
+    "two_lines": two_lines,
 }

@@ -16,6 +16,7 @@ def text_of(rows: Iterable[Mapping[str, Any]], *, level: float) -> str:
         "# Claims",
         "",
         "Intervals are 95% bootstrap intervals; p is two-sided, from permutations, and adjusted over panels (Holm).",
+        "Those of two lines (smaller slope) are Student's.",
         "Verdicts by a margin are by intervals that hold for all panels of a claim together (Bonferroni).",
         f"Undecided: p is not below {level:g}, or the interval does not settle it. docs/claims.md gives the rule.",
         "",

@@ -37,6 +37,38 @@ def test_accuracy(study: Study, run: Run) -> float | None:
     return accuracy
 
 
+def generalisation_gap(study: Study, run: Run, *, value: str = "accuracy", weights: str = "") -> float | None:
+    """Return how much worse a network is on the test set than on the training set.
+
+    Parameters
+    ----------
+    study : Study
+        Tables of the study.
+    run : dict
+        Row of table ``runs``.
+    value : {"accuracy", "nll"}
+        Training less test accuracy, or test less training NLL (nats).
+    weights : {"converged", "last", "average"}
+        Which of the run's networks; empty: the one that is pruned.
+
+    Returns
+    -------
+    float or None
+        None without one of the two, and of averaged weights, which are evaluated on the test set only.
+
+    Examples
+    --------
+    >>> run = {"last_train_nll": 0.25, "last_test_nll": 0.75}
+    >>> generalisation_gap(None, run, value="nll", weights="last")
+    0.5
+    """
+    prefix = {"converged": "", "last": "last_"}.get(weights or study.weights)
+    train, test = (None if prefix is None else run.get(f"{prefix}{split}_{value}") for split in ("train", "test"))
+    if train is None or test is None:
+        return None
+    return float(train - test if value == "accuracy" else test - train)
+
+
 def alpha(
     study: Study,
     run: Run,
@@ -116,6 +148,16 @@ def removable(study: Study, run: Run, *, p: float, epsilon: float, layer: int = 
     return _over_layers(study.pruned.get((p, epsilon), {}).get(run["run"], {}), layer)
 
 
+def stable_rank(study: Study, run: Run, *, layer: int = HIDDEN) -> float | None:
+    """Return the stable rank of a layer of the network that is pruned; without ``layer`` the mean over all layers but the head."""
+    return _over_layers(study.sparsity["stable_rank"].get(run["run"], {}), layer)
+
+
+def pq_index(study: Study, run: Run, *, layer: int = HIDDEN) -> float | None:
+    """Return the PQ index of a layer of the network that is pruned; without ``layer`` the mean over all layers but the head."""
+    return _over_layers(study.sparsity["pq_index"].get(run["run"], {}), layer)
+
+
 def dependence(study: Study, run: Run, *, measure: str, weights: str = "average", layer: int = HIDDEN) -> float | None:
     """Return a value of table ``dependence``; without ``layer`` the mean over all layers but the head."""
     return _over_layers(study.dependences.get((measure, weights), {}).get(run["run"], {}), layer)
@@ -131,6 +173,14 @@ def relative_error(
     """
     rows = study.kept_errors.get((structure, kappa), {}).get(run["run"], {})
     return _over_layers({number: _error(row, value) for number, row in rows.items()}, layer)
+
+
+def log_likelihood(study: Study, run: Run, *, law: str, observed: str = "entries", layer: int = HIDDEN) -> float | None:
+    """Return the log-likelihood (nats per weight) of a law fitted to the averaged weights, from table ``laws``.
+
+    ``observed`` says whether the law is of ``entries`` or ``rows``. Without ``layer`` it is the mean over all layers but the head.
+    """
+    return _over_layers(study.log_likelihoods.get((observed, law), {}).get(run["run"], {}), layer)
 
 
 def _error(row: Mapping[str, Any], value: str) -> float | None:
@@ -201,14 +251,18 @@ QUANTITIES: dict[str, Callable[..., float | None]] = {
     "column": column,
     "eta_over_b": eta_over_b,
     "test_accuracy": test_accuracy,
+    "generalisation_gap": generalisation_gap,
     "alpha": alpha,
     "area": area,
     "accuracy_left": accuracy_left,
     "robust_accuracy": robust_accuracy,
     "removable": removable,
+    "stable_rank": stable_rank,
+    "pq_index": pq_index,
     "dependence": dependence,
     "relative_error": relative_error,
     "distance": distance,
+    "log_likelihood": log_likelihood,
 }
 
 
@@ -218,13 +272,16 @@ def measure(study: Study, run: Run, quantity: Mapping[str, Any]) -> float | None
     return QUANTITIES[quantity["of"]](study, run, **settings)
 
 
+_PROPER = {"eta_over_b": "eta/b", "pq_index": "PQ index"}
+
+
 def words(study: Study, quantity: Mapping[str, Any]) -> str:
     """Put a quantity into words; a tail index with what it is the index of, and how it is defined."""
     of = quantity["of"]
     if of == "column":
         return str(quantity["column"]).replace("_", " ")
     if of != "alpha":
-        name = {"eta_over_b": "eta/b", "test_accuracy": "test accuracy"}.get(of, of.replace("_", " "))
+        name = _PROPER.get(of, of.replace("_", " "))
         detail = ", ".join(_detail(key, quantity[key]) for key in _DETAILS if key in quantity)
         return f"{name} ({detail})" if detail else name
     index, weights = index_of(study, quantity), quantity.get("weights", "average")
@@ -232,12 +289,24 @@ def words(study: Study, quantity: Mapping[str, Any]) -> str:
     return f"{index.label} ({index.estimator}{block}{'' if weights == 'average' else ', ' + weights + ' weights'})"
 
 
-_DETAILS = ("method", "structure", "measure", "ratio", "kappa", "epsilon", "value", "layer")
+_DETAILS = (
+    "law",
+    "observed",
+    "method",
+    "structure",
+    "measure",
+    "ratio",
+    "kappa",
+    "epsilon",
+    "value",
+    "weights",
+    "layer",
+)
 
 
 def _detail(key: str, value: Any) -> str:
     if isinstance(value, str):
-        return value.replace("_", " ") if key == "measure" else value
+        return value.replace("_", " ") if key in ("measure", "law") else value
     return f"{key} {value:g}"
 
 

@@ -6,7 +6,6 @@ Each kind of claim has one or more. Tables of runs, tails and whatever else the 
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,131 +14,87 @@ import pyarrow as pa
 from sgdtails.claims import decisions
 from sgdtails.claims.curves import gaussian_pruned
 from sgdtails.claims.evidence import Settings
+from sgdtails.claims.relations import simulated
+from sgdtails.claims.simulated_panels import (
+    ACCURACY,
+    ALPHA,
+    ENTRIES,
+    LAYERS,
+    MARGIN,
+    RATIO,
+    TABLES,
+    Null,
+    Panel,
+    claim,
+    networks,
+)
 from sgdtails.claims.study import Study
-from sgdtails.claims.verdicts import DESIGNS, SIGNS, holds, shares
+from sgdtails.claims.verdicts import DESIGNS, holds, shares
 from sgdtails.schemas.study_schemas import SCHEMAS
 
-TABLES = ("runs", "tails", "compression", "pruning", "synthetic", "histograms")
-_LAYERS = 4  # of each network, the head included
 _MATRICES = 100  # behind the curves of figure 8
 _WEIGHTS = 4000  # in each histogram
 _SEEDS = 6
 _SHARING = 20  # studies with the same permutations: of all of them one set's own error would be seen
-_MARGIN = 0.05  # of claims within or above one; where it is another, the claim says so
-_ALPHA = {"of": "alpha"}
-_ENTRIES: dict[str, Any] = {"p": 2.0, "epsilon": 0.1}
-
-
-@dataclass
-class Panel:
-    """Hold one panel's runs, and the generator of its data; what is put into tables is added to ``rows``."""
-
-    runs: list[dict[str, Any]]
-    rng: np.random.Generator
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
-
-    def noise(self, *shape: int) -> np.ndarray:
-        """Draw standard normal numbers for each run, (runs, *shape)."""
-        return self.rng.standard_normal((len(self.runs), *shape))
-
-    def tails(
-        self, alphas: np.ndarray, estimator: str = "mmo_multivariate", *, errors: Any = None, **more: Any
-    ) -> None:
-        """Add tail indices (runs, layers), and their 95% intervals from standard errors of that shape."""
-        errors = None if errors is None else np.broadcast_to(errors, alphas.shape)
-        for run, row in enumerate(alphas):
-            for layer, alpha in enumerate(row.tolist()):
-                half = None if errors is None else 1.96 * float(errors[run, layer])
-                ends = {} if half is None else {"alpha_low": alpha - half, "alpha_high": alpha + half}
-                common = {"run": self.runs[run]["run"], "weights": "average", "estimator": estimator}
-                known = {"layer": layer, "layer_name": f"fc{layer}", "alpha": alpha, "alpha_published": min(alpha, 2)}
-                self.rows["tails"].append(common | known | ends | more)
-
-    def pruned(self, ratios: np.ndarray) -> None:
-        """Add 1 - kappa of layers' entries (runs, layers)."""
-        for run, row in zip(self.runs, ratios.tolist(), strict=True):
-            for layer, ratio in enumerate(row):
-                known = {"run": run["run"], "weights": "last", "layer": layer, "structure": "entries"}
-                self.rows["compression"].append(known | _ENTRIES | {"kappa": 1 - ratio})
-
-
-@dataclass(frozen=True)
-class Null:
-    """Hold a claim, a panel's data of which it is not true, and the true effect, which is 0 or exactly the claim's margin."""
-
-    claim: Mapping[str, Any]
-    make: Callable[[Panel], None]
-    effect: float = 0.0
-
-    @property
-    def truth(self) -> str:
-        """Name the truth: ``null``, or ``at the margin``."""
-        return "null" if self.claim["supports"] in SIGNS else "at the margin"
-
-
-def _networks(panel: Panel, centre: float = 1.97) -> np.ndarray:
-    """Draw tail indices (runs, layers) of layers that differ, of networks that differ; at 1.97 a fourth of them is above 2."""
-    levels = np.linspace(-0.03, 0.03, _LAYERS)
-    return centre + levels + 0.03 * panel.noise(1) + 0.02 * panel.noise(_LAYERS)
 
 
 def _independent(panel: Panel) -> None:
-    panel.tails(_networks(panel))
+    panel.tails(networks(panel))
 
 
 def _confounded(panel: Panel) -> None:
     """Make tail index and accuracy follow eta/b, and nothing else of each other."""
     ratio = np.log10([run["eta_over_b"] for run in panel.runs])[:, None] + 2
-    panel.tails(1.8 - 0.05 * ratio + 0.03 * panel.noise(1) + 0.01 * panel.noise(_LAYERS))
+    panel.tails(1.8 - 0.05 * ratio + 0.03 * panel.noise(1) + 0.01 * panel.noise(LAYERS))
     for run, value in zip(panel.runs, (0.9 + 0.01 * ratio + 0.006 * panel.noise(1))[:, 0].tolist(), strict=True):
         run["last_test_accuracy"] = value
 
 
 def _layers(panel: Panel) -> None:
-    panel.tails(_networks(panel))
-    panel.pruned(0.3 + 0.02 * np.arange(_LAYERS) + 0.02 * panel.noise(1) + 0.01 * panel.noise(_LAYERS))
+    panel.tails(networks(panel))
+    panel.pruned(0.3 + 0.02 * np.arange(LAYERS) + 0.02 * panel.noise(1) + 0.01 * panel.noise(LAYERS))
 
 
 def _estimators(shift: float) -> Callable[[Panel], None]:
     """Make two estimators of the same networks, unclipped, that differ by ``shift`` on average, and by chance."""
 
     def make(panel: Panel) -> None:
-        alphas = _networks(panel, 1.8)
+        alphas = networks(panel, 1.8)
         panel.tails(alphas, "mmo_univariate")
-        panel.tails(alphas - shift + 0.04 * panel.noise(1) + 0.02 * panel.noise(_LAYERS))
+        panel.tails(alphas - shift + 0.04 * panel.noise(1) + 0.02 * panel.noise(LAYERS))
 
     return make
 
 
 def _untrained(panel: Panel) -> None:
     """Make networks of one seed whose law is that of the initial one: all are compared with one estimate of it."""
-    errors = np.linspace(0.005, 0.05, _LAYERS)
-    initial = 1.9 + errors * panel.rng.standard_normal(_LAYERS)
+    errors = np.linspace(0.005, 0.05, LAYERS)
+    initial = 1.9 + errors * panel.rng.standard_normal(LAYERS)
     panel.tails(np.tile(initial, (len(panel.runs), 1)), errors=errors, weights="initial")
-    panel.tails(1.9 + errors * panel.noise(_LAYERS), errors=errors)
+    panel.tails(1.9 + errors * panel.noise(LAYERS), errors=errors)
 
 
 def _distances(slope: float, scatter: float, structure: str) -> Callable[[Panel], None]:
     """Make layers that lie around the middle between the curves of independent entries and of another structure."""
 
     def make(panel: Panel) -> None:
-        draw, end, (independent, spread) = panel.rng, gaussian_pruned(**_ENTRIES), (0.7, 0.1)
+        draw, end, (independent, spread) = panel.rng, gaussian_pruned(**ENTRIES), (0.7, 0.1)
         below = 2 - draw.uniform(1.75, 2, _MATRICES)
         for name, steep, wide in (("independent", independent, spread), (structure, slope, scatter)):
             values = end + below * (steep + wide * draw.standard_t(3, _MATRICES))
             for number, (index, value) in enumerate(zip((2 - below).tolist(), values.tolist(), strict=True)):
                 row = {"draw": number, "structure": name, "alpha": index, "kappa": 1 - value}
-                panel.rows["synthetic"].append(row | _ENTRIES)
+                panel.rows["synthetic"].append(row | ENTRIES)
         _beside_the_curves(panel, (independent + slope) / 2)
 
     return make
 
 
 def _beside_the_curves(panel: Panel, slope: float) -> None:
-    alphas = panel.rng.uniform(1.8, 2.05, (len(panel.runs), _LAYERS))
-    middle = gaussian_pruned(**_ENTRIES) + slope * np.maximum(2 - alphas, 0)
+    alphas = panel.rng.uniform(1.8, 2.05, (len(panel.runs), LAYERS))
+    middle = gaussian_pruned(**ENTRIES) + slope * np.maximum(2 - alphas, 0)
     panel.tails(alphas)
-    panel.pruned(middle + 0.004 * panel.noise(1) + 0.008 * panel.noise(_LAYERS))
+    panel.pruned(middle + 0.004 * panel.noise(1) + 0.008 * panel.noise(LAYERS))
 
 
 def _batch_sizes(shift: float) -> Callable[[Panel], None]:
@@ -147,7 +102,7 @@ def _batch_sizes(shift: float) -> Callable[[Panel], None]:
 
     def make(panel: Panel) -> None:
         larger = np.array([[run["batch_size"] > 50] for run in panel.runs])
-        panel.tails(_networks(panel, 1.8) + shift * larger)
+        panel.tails(networks(panel, 1.8) + shift * larger)
 
     return make
 
@@ -156,8 +111,8 @@ def _initial(seeds: int) -> Callable[[Panel], None]:
     """Make initial networks of ``seeds`` seeds whose mean index is 2 less the margin."""
 
     def make(panel: Panel) -> None:
-        errors = np.linspace(0.005, 0.05, _LAYERS)
-        estimates = 2 - _MARGIN + errors * panel.rng.standard_normal((seeds, _LAYERS))
+        errors = np.linspace(0.005, 0.05, LAYERS)
+        estimates = 2 - MARGIN + errors * panel.rng.standard_normal((seeds, LAYERS))
         for number, run in enumerate(panel.runs):
             run["seed"] = number % seeds
         panel.tails(estimates[[run["seed"] for run in panel.runs]], errors=errors, weights="initial")
@@ -168,9 +123,9 @@ def _initial(seeds: int) -> Callable[[Panel], None]:
 def _sweep(panel: Panel) -> None:
     """Networks known with errors of their own, whose index falls over the sweep by twice the standard error of a difference."""
     x = np.log10([run["eta_over_b"] for run in panel.runs])[:, None]
-    errors = np.linspace(0.005, 0.05, _LAYERS)
-    change = -2 * math.sqrt(2) * math.hypot(*errors) / _LAYERS
-    panel.tails(1.8 + change * (x - x.min()) / np.ptp(x) + errors * panel.noise(_LAYERS), errors=errors)
+    errors = np.linspace(0.005, 0.05, LAYERS)
+    change = -2 * math.sqrt(2) * math.hypot(*errors) / LAYERS
+    panel.tails(1.8 + change * (x - x.min()) / np.ptp(x) + errors * panel.noise(LAYERS), errors=errors)
 
 
 def _widths(slope: float) -> Callable[[Panel], None]:
@@ -188,7 +143,7 @@ def _widths(slope: float) -> Callable[[Panel], None]:
         shared = panel.rng.standard_normal(seeds)
         of_seed = np.array([[shared[run["seed"]]] for run in panel.runs])
         doublings = np.log2([[run["width"] / 64] for run in panel.runs])
-        panel.tails(_networks(panel, 1.8) + 0.02 * of_seed + slope * doublings)
+        panel.tails(networks(panel, 1.8) + 0.02 * of_seed + slope * doublings)
 
     return make
 
@@ -197,7 +152,7 @@ def _histograms(shift: float) -> Callable[[Panel], None]:
     """Weights uniform over [0, 1) in 20 bins, and the same but for ``shift`` of them, which went from the lower half to the upper."""
 
     def make(panel: Panel) -> None:
-        panel.tails(_networks(panel)[:1, :1], "mmo_univariate", observations=_WEIGHTS)
+        panel.tails(networks(panel)[:1, :1], "mmo_univariate", observations=_WEIGHTS)
         moved = np.repeat([1 - 2 * shift, 1 + 2 * shift], 10) / 20
         for series, law in (("all", np.full(20, 1 / 20)), ("stable", moved)):
             counts = panel.rng.multinomial(_WEIGHTS, law)
@@ -209,43 +164,35 @@ def _histograms(shift: float) -> Callable[[Panel], None]:
     return make
 
 
-def _claim(kind: str, supports: str = "positive", **rest: Any) -> dict[str, Any]:
-    margin = {} if supports in SIGNS else {"margin": rest.pop("margin", _MARGIN)}
-    return {"statement": "", "where": "", "kind": kind, "supports": supports} | margin | rest
-
-
 def _distance(structure: str) -> dict[str, Any]:
     first, second = ({"of": "distance", "structure": name, "bins": 10} for name in (structure, "independent"))
-    return _claim("paired_difference", first=first, second=second)
+    return claim("paired_difference", first=first, second=second)
 
 
-_RATIO, _ACCURACY, _VALUE = {"of": "eta_over_b"}, {"of": "test_accuracy"}, {"of": "alpha", "value": "alpha"}
+_VALUE = {"of": "alpha", "value": "alpha"}
 _PAIR: dict[str, Any] = {"first": _VALUE | {"estimator": "mmo_univariate"}, "second": _VALUE}
 _SERIES: dict[str, Any] = {"first": "all", "second": "stable"}
 NULLS: dict[str, Null] = {
-    "rank_correlation": Null(_claim("rank_correlation", x=_RATIO, y=_ALPHA), _independent),
-    "rank_correlation, control": Null(_claim("rank_correlation", x=_ALPHA, y=_ACCURACY, control=_RATIO), _confounded),
-    "layer_correlation": Null(_claim("layer_correlation", **_ENTRIES), _layers),
-    "paired_difference": Null(_claim("paired_difference", **_PAIR), _estimators(0)),
-    "paired_difference, margin": Null(_claim("paired_difference", "within", **_PAIR), _estimators(_MARGIN), _MARGIN),
+    "rank_correlation": Null(claim("rank_correlation", x=RATIO, y=ALPHA), _independent),
+    "rank_correlation, control": Null(claim("rank_correlation", x=ALPHA, y=ACCURACY, control=RATIO), _confounded),
+    "layer_correlation": Null(claim("layer_correlation", **ENTRIES), _layers),
+    "paired_difference": Null(claim("paired_difference", **_PAIR), _estimators(0)),
+    "paired_difference, margin": Null(claim("paired_difference", "within", **_PAIR), _estimators(MARGIN), MARGIN),
     "paired_difference, one initial network": Null(
-        _claim("paired_difference", first=_VALUE, second=_VALUE | {"weights": "initial"}), _untrained
+        claim("paired_difference", first=_VALUE, second=_VALUE | {"weights": "initial"}), _untrained
     ),
     "paired_difference of distances, columns": Null(_distance("columns"), _distances(0.35, 0.2, "columns")),
     "paired_difference of distances, layer": Null(_distance("layer"), _distances(0.0, 0.005, "layer")),
-    "matched_difference": Null(_claim("matched_difference", y=_ALPHA), _batch_sizes(0)),
-    "matched_difference, margin": Null(
-        _claim("matched_difference", "within", y=_ALPHA), _batch_sizes(_MARGIN), _MARGIN
-    ),
-    "initial_index, one seed": Null(_claim("initial_index", "within", value="alpha"), _initial(1), -_MARGIN),
-    "initial_index, seeds": Null(_claim("initial_index", "within", value="alpha"), _initial(_SEEDS), -_MARGIN),
-    "sweep_change": Null(_claim("sweep_change", "below", margin=-2.0), _sweep, -2.0),
-    "histogram_distance": Null(_claim("histogram_distance", **_SERIES), _histograms(0)),
-    "histogram_distance, margin": Null(
-        _claim("histogram_distance", "within", **_SERIES), _histograms(_MARGIN), _MARGIN
-    ),
-    "trend": Null(_claim("trend", x="width", y=_ALPHA), _widths(0)),
-    "trend, margin": Null(_claim("trend", "within", x="width", y=_VALUE, margin=0.01), _widths(0.01), 0.01),
+    "matched_difference": Null(claim("matched_difference", y=ALPHA), _batch_sizes(0)),
+    "matched_difference, margin": Null(claim("matched_difference", "within", y=ALPHA), _batch_sizes(MARGIN), MARGIN),
+    "initial_index, one seed": Null(claim("initial_index", "within", value="alpha"), _initial(1), -MARGIN),
+    "initial_index, seeds": Null(claim("initial_index", "within", value="alpha"), _initial(_SEEDS), -MARGIN),
+    "sweep_change": Null(claim("sweep_change", "below", margin=-2.0), _sweep, -2.0),
+    "histogram_distance": Null(claim("histogram_distance", **_SERIES), _histograms(0)),
+    "histogram_distance, margin": Null(claim("histogram_distance", "within", **_SERIES), _histograms(MARGIN), MARGIN),
+    "trend": Null(claim("trend", x="width", y=ALPHA), _widths(0)),
+    "trend, margin": Null(claim("trend", "within", x="width", y=_VALUE, margin=0.01), _widths(0.01), 0.01),
+    **simulated.NULLS,
 }
 
 
@@ -262,8 +209,8 @@ def simulate(
         for name, design in found:
             for index in range(first, min(first + _SHARING, studies)):
                 rng = np.random.default_rng([seed, list(NULLS).index(name), list(DESIGNS).index(design), index, 1])
-                simulated = study(nulls[name], DESIGNS[design], rng)
-                found[name, design].append(list(decisions.claim_rows({name: nulls[name].claim}, simulated, settings)))
+                made = study(nulls[name], DESIGNS[design], rng)
+                found[name, design].append(list(decisions.claim_rows({name: nulls[name].claim}, made, settings)))
     for (name, design), rows in found.items():
         yield from _shares(name, design, nulls[name], rows)
 

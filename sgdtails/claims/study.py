@@ -105,7 +105,7 @@ class Study:
         What a network's tail index is, as in figure 1.
     weights : str
         Which of a run's networks is pruned, whose accuracy counts.
-    dependence, errors : pyarrow.Table
+    dependence, errors, laws : pyarrow.Table
         Further tables, empty unless a claim is about them.
     """
 
@@ -119,12 +119,25 @@ class Study:
     weights: str = "last"
     dependence: pa.Table = field(default_factory=lambda: SCHEMAS["dependence"].empty_table())
     errors: pa.Table = field(default_factory=lambda: SCHEMAS["errors"].empty_table())
+    laws: pa.Table = field(default_factory=lambda: SCHEMAS["laws"].empty_table())
 
     @cached_property
     def panels(self) -> dict[str, list[Run]]:
         """Every run by panel title, such as FCN4, DIGITS."""
         groups = tables.panels(self.runs.to_pylist()).values()
         return {tables.panel_title(rows[0]): rows for rows in groups}
+
+    @cached_property
+    def kinds(self) -> dict[str, list[Run]]:
+        """Runs of one dataset and one kind of model, whatever their widths, depths and variants of SGD, by title.
+
+        Runs of a single panel have its title.
+        """
+        groups: dict[str, list[Run]] = {}
+        for run in self.runs.to_pylist():
+            groups.setdefault(f"{run.get('kind') or run['model']}, {run['dataset']}".upper(), []).append(run)
+        titles = {title: {tables.panel_title(run) for run in rows} for title, rows in groups.items()}
+        return {min(titles[title]) if len(titles[title]) == 1 else title: rows for title, rows in groups.items()}
 
     @cached_property
     def aggregates(self) -> dict[tuple[str, str], Layers]:
@@ -189,6 +202,17 @@ class Study:
         return found
 
     @cached_property
+    def sparsity(self) -> dict[str, Layers]:
+        """Stable rank and PQ index of each trained layer, by column, run and layer; tables of earlier versions have none."""
+        found: dict[str, Layers] = defaultdict(lambda: defaultdict(dict))
+        columns = [name for name in ("stable_rank", "pq_index") if name in self.compression.column_names]
+        trained = self.compression.filter(pc.field("weights") != "initial")
+        for row in trained.select(["run", "layer", *columns]).to_pylist() if columns else ():
+            for name in columns:
+                found[name][row["run"]][row["layer"]] = row[name]
+        return found
+
+    @cached_property
     def curve(self) -> Callable[[str, int], tuple[Reals, Reals]]:
         """The curve of simulated matrices of a structure, given with its number of groups."""
         return cache(lambda structure, bins: curves.of_matrices(self.simulated[structure], bins=bins))
@@ -219,6 +243,21 @@ class Study:
         for row in self.errors.to_pylist():
             found[row["structure"], row["kappa"]][row["run"]][row["layer"]] = row
         return found
+
+    @cached_property
+    def log_likelihoods(self) -> dict[tuple[str, str], Layers]:
+        """Log-likelihoods per weight of laws of the averaged weights, by (entries or rows, law), run and layer; None for a layer without laws."""
+        layers: Layers = defaultdict(dict)
+        found: dict[tuple[str, str], Layers] = defaultdict(lambda: defaultdict(dict))
+        columns = ["run", "layer", "observed", "law", "log_likelihood"]
+        for row in self.laws.filter(pc.field("weights") == "average").select(columns).to_pylist():
+            layers[row["run"]][row["layer"]] = None
+            if row["law"] is not None:
+                found[row["observed"], row["law"]][row["run"]][row["layer"]] = row["log_likelihood"]
+        return {
+            law: {run: {layer: of_law.get(layer) for layer in layers[run]} for run, of_law in runs.items()}
+            for law, runs in found.items()
+        }
 
     @cached_property
     def simulated(self) -> dict[str, list[dict[str, Any]]]:

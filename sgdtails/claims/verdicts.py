@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.claims import statistics
+from sgdtails.claims.relations import two_lines
 from sgdtails.claims.statistics import Draws
 
 Reals = NDArray[np.float64]
@@ -143,6 +144,15 @@ def _difference(mean: float, draws: Draws, rng: np.random.Generator) -> Measured
     return effect, interval, statistics.p_value(null, effect, exact=draws.exact_signs)
 
 
+def _turn(beyond: float, draws: Draws, rng: np.random.Generator) -> Measured:
+    """Measure y that rises at a slope of 2 up to the middle of x, and falls at ``beyond`` from there on, with noise of 0.5."""
+    x, noise = rng.uniform(-1, 1, len(draws.counts)), rng.standard_normal(len(draws.counts))
+    found = two_lines.fit(x, 2 * np.minimum(x, 0) - beyond * np.maximum(x, 0) + 0.5 * noise, shape="peak", fewest=5)
+    if found is None:
+        return math.nan, lambda _: (math.nan, math.nan), math.nan
+    return found.effect, found.interval, found.p
+
+
 _STRENGTHS = {"positive": 0.6, "weakly positive": 0.3, "null": 0.0, "weakly negative": -0.3, "negative": -0.6}
 _THREE = {"positive": 0.6, "null": 0.0, "negative": -0.6}
 RULES: dict[str, Rule] = {
@@ -152,6 +162,7 @@ RULES: dict[str, Rule] = {
     "paired difference": Rule("positive", {"positive": 1.0, "null": 0.0, "negative": -1.0}, _difference),
     "equivalence": Rule("within", {"inside": 0.0, "at the margin": 1.0, "outside": 2.0}, _difference, margin=1.0),
     "threshold": Rule("above", {"above": 0.95, "at the margin": 0.8, "below": 0.3}, _correlation, margin=0.8),
+    "two lines": Rule("positive", {"falls beyond": 2.0, "flat beyond": 0.0, "rises on": -2.0}, _turn),
 }
 _RIGHT = {
     "positive": "supported",
@@ -162,6 +173,9 @@ _RIGHT = {
     "weakly negative": "contradicted",
     "outside": "contradicted",
     "below": "contradicted",
+    "falls beyond": "supported",
+    "rises on": "contradicted",
+    "flat beyond": "undecided",
     "null": "undecided",
     "at the margin": "undecided",
 }

@@ -9,14 +9,19 @@ from sgdtails.errors import InputError
 
 # Tables that a study has only where they are asked for.
 ON_DEMAND = ("dependence", "errors")
+# Those, and a table that every study has but only claims that name it read.
+IF_NAMED = (*ON_DEMAND, "laws")
 _TABLES = {
     "alpha": ("tails",),
     "area": ("pruning",),
     "accuracy_left": ("pruning",),
     "robust_accuracy": ("pruning",),
     "removable": ("compression",),
+    "stable_rank": ("compression",),
+    "pq_index": ("compression",),
     "dependence": ("dependence",),
     "relative_error": ("errors",),
+    "log_likelihood": ("laws",),
     "distance": ("tails", "compression", "synthetic"),
 }
 
@@ -38,14 +43,14 @@ def of_content(content: Any) -> set[str]:
 
 
 def of_files(files: Iterable[str | Path]) -> set[str]:
-    """Return the tables of ``ON_DEMAND`` that files of claims name; none of a file that cannot be read."""
+    """Return the tables of ``IF_NAMED`` that files of claims name; none of a file that cannot be read."""
     found = set()
     for file in files:
         try:
             found |= of_content(validation.read_yaml(file, "config key claims.path"))
         except InputError:
             continue  # the check of claims says why
-    return found & set(ON_DEMAND)
+    return found & set(IF_NAMED)
 
 
 def _quantities(content: Any) -> Iterator[str]:

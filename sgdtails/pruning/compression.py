@@ -14,6 +14,7 @@ from sgdtails import layers
 from sgdtails.arrays import Array, Row, array_namespace
 from sgdtails.errors import InputError
 from sgdtails.layers import ascending
+from sgdtails.pruning.sparsity import pq_index, stable_rank
 
 
 def removed(ratio: float, n: int) -> int:
@@ -295,6 +296,8 @@ def per_layer(
 ) -> Iterator[Row]:
     """Make the rows of table ``compression``: kappa of each layer's centred entries, columns or kernels, and singular values.
 
+    Each row also has the layer's stable rank and PQ index, of its weights as they are.
+
     Singular values are compressed in the Frobenius norm, p = 2, only. A structure that is its own median, such as the row of a
     layer with one output, has no rows.
 
@@ -328,9 +331,11 @@ def per_layer(
     for index, (name, weight) in enumerate(weights.items()):
         common = {"layer": index, "layer_name": name}
         try:
-            yield from (common | row for row in _kappas(weight, p, epsilon, centring))
+            found = list(_kappas(weight, p, epsilon, centring))
         except InputError as error:
             raise InputError(f"layer {name!r}: {error}") from error
+        common |= {"stable_rank": stable_rank(weight), "pq_index": pq_index(weight)}
+        yield from (common | row for row in found)
 
 
 def _kappas(weight: Array, p: Sequence[float], epsilon: Sequence[float], centring: str) -> Iterator[Row]:

@@ -40,12 +40,12 @@ A file's metadata names the config, the code digest and the library versions tha
 | [runs](#runs) | run | settings, status (`converged`, `diverged`, `budget`), accuracies, NLLs, tail index, seconds |
 | [history](#history) | run × gate, every 50th | NLL and accuracy on training and test set |
 | [trajectory](#trajectory) | run × iteration × layer × K1 | α̂ with an interval, the published value and κ of weights while they are trained |
-| [tails](#tails) | run × weights × layer × estimator × K1 | α̂ with an interval, the published value, other estimators |
+| [tails](#tails) | run × weights × layer × estimator × K1 | α̂ with an interval, the published value, other estimators; exponent of the spectrum |
 | [readings](#readings) | run × weights × layer | label of the profile, and the slopes behind it |
 | [laws](#laws) | run × weights × layer × law | laws of entries and rows by maximum likelihood, and the layer's law |
 | [profiles](#profiles) | layer × K1 × null | α̂ against K1 beside three nulls, one run per panel |
 | [histograms](#histograms) | bin | densities of figure 2 |
-| [compression](#compression) | run × weights × layer × structure × p × ε | κ, the smallest kept fraction at relative error ε |
+| [compression](#compression) | run × weights × layer × structure × p × ε | κ, the smallest kept fraction at relative error ε; stable rank and PQ index |
 | [pruning](#pruning) | run × weights × method × ratio or ε | parameters left, multiply-adds, relative errors, NLL and accuracy |
 | [latency](#latency) | run × ratio | time that node pruning saves when its columns are removed |
 | [dependence](#dependence) | run × weights × layer × measure | how far weights are from independent; made if a claim or comparison names it |

@@ -107,7 +107,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             TEXT,
             "",
             "mmo_multivariate (MMO15, Corollary 2.4), mmo_univariate (Corollary 2.2), one of sgdtails.estimators, or "
-            "published_...: the published values of other samples and estimators (docs/science.md)",
+            "published_...: the published values of other samples and estimators (docs/science.md); spectrum: the exponent of "
+            "the density of the eigenvalues of W^T W, as WeightWatcher fits it (docs/trust.md), not a tail index",
         ),
         ("k1", COUNT, "observations", "block length; null: the aggregate over all of them, or an estimator without"),
         ("k1_targets", TEXT, "", "the block lengths asked for that were lowered to k1, the nearest divisor of N"),
@@ -118,7 +119,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "unclipped; mmo: from the mean of 1/alpha over random orders with random signs, the aggregate from its median "
             "over K1; infinite where 1/alpha <= 0; published_...: the published value before clipping",
         ),
-        ("alpha_low", REAL, "1", "lower end of a 95% interval for the tail index; null where the estimator has none"),
+        ("alpha_low", REAL, "1", "lower end of a 95% interval for it; null where the estimator has none"),
         ("alpha_high", REAL, "1", "upper end"),
         (
             "interval_holds",
@@ -134,7 +135,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "as published: the median over random orders of the median over K1, clipped at 2; aggregates only",
         ),
         ("skewed", FLAG, "", "whether alpha_published lies outside the interval, as where weights are not symmetric"),
-        ("observations", COUNT, "observations", "N"),
+        ("observations", COUNT, "observations", "N; of spectrum the eigenvalues above 1e-5"),
         ("dimension", COUNT, "1", "d, numbers in one observation"),
         ("log_norm_dispersion", REAL, "1", "standard deviation of the log norms of the observations; mmo only"),
         ("reason", TEXT, "", "why there is no estimate; else null"),
@@ -162,6 +163,19 @@ SCHEMAS: dict[str, pa.Schema] = {
         P,
         EPSILON,
         KAPPA,
+        (
+            "stable_rank",
+            REAL,
+            "1",
+            "squared Frobenius norm / squared spectral norm of the layer's matrix, (out, in * kernel size), not centred; "
+            "the same in all rows of a layer",
+        ),
+        (
+            "pq_index",
+            REAL,
+            "1",
+            "1 - (sum sqrt|w|)^2 / (d sum |w|) over its d entries, not centred (Diao et al. 2023: p = 0.5, q = 1); likewise",
+        ),
     ),
     "pruned": schema(RUN, *_PRUNED),
     "pruning": schema(RUN, STATUS, *_PRUNED),

@@ -69,7 +69,7 @@ def calibration_rows(
     Examples
     --------
     >>> rows = list(calibration_rows(structure="independent", shape=[64, 4], alpha=[1.8], layers=2, seed=0))
-    >>> {row["estimator"] for row in rows} == set(layer_tails.NAMES)
+    >>> {row["estimator"] for row in rows} == set(layer_tails.TAIL_INDICES)
     True
     """
     number = list(STRUCTURES).index(structure)

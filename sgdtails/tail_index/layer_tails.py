@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sgdtails import arrays, layers
 from sgdtails.arrays import AnyArray, Array, Row, array_namespace, is_torch_array
 from sgdtails.errors import InputError
-from sgdtails.tail_index import block_estimates, classify, estimators, published_estimators
+from sgdtails.tail_index import block_estimates, classify, estimators, published_estimators, spectrum
 from sgdtails.tail_index.block_estimates import Sample
 from sgdtails.tail_index.block_estimates import Settings as Settings
 from sgdtails.tail_index.permutations import index_of, taken
@@ -19,7 +19,8 @@ ESTIMATORS = {"mmo_multivariate": "multivariate", "mmo_univariate": "univariate"
 # Estimators that give the published value of rows centred otherwise; they have no intervals.
 CENTRINGS = {"published_mean_centred": "mean", "published_uncentred": "none"}
 UNIVARIATE = "published_univariate"
-NAMES = (*ESTIMATORS, *estimators.ESTIMATORS, *CENTRINGS, UNIVARIATE, *published_estimators.NAMES)
+TAIL_INDICES = (*ESTIMATORS, *estimators.ESTIMATORS, *CENTRINGS, UNIVARIATE, *published_estimators.NAMES)
+NAMES = (*TAIL_INDICES, spectrum.NAME)  # in table tails
 AS_PUBLISHED = Settings()
 _COLUMNS = ("k1", "k1_targets", "alpha", "alpha_low", "alpha_high", "interval_holds", "alpha_published", "skewed")
 _NOTHING: dict[str, Any] = dict.fromkeys((*_COLUMNS, "log_norm_dispersion", "reason"))
@@ -34,7 +35,7 @@ def per_layer(
 ) -> Rows:
     """Make the rows of table ``tails`` for a network's layers.
 
-    Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
+    After the tail indices of a layer (``of_layer``) comes the exponent of its spectrum, a rival of theirs. Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
     cannot take (a prime number of observations, equal weights) has a row with the reason and no values.
 
     With torch tensors, samples, their orders and signs, block sums and sorted magnitudes stay on their device, and values are
@@ -72,7 +73,7 @@ def per_layer(
     for index, (name, weight) in enumerate(weights.items()):
         head = index == len(weights) - 1
         rows = of_layer(weight, seed=[seed, index], head=head, settings=settings, own=own)
-        yield from ({"layer": index, "layer_name": name} | row for row in rows)
+        yield from ({"layer": index, "layer_name": name} | row for row in (*rows, _NOTHING | spectrum.row(weight)))
 
 
 def of_layer(
@@ -83,7 +84,7 @@ def of_layer(
     settings: Settings = AS_PUBLISHED,
     own: Own = MappingProxyType({}),
 ) -> Rows:
-    """Make the rows of one layer.
+    """Make the rows of one layer's tail indices.
 
     First come the two estimators of block sums, then their rivals on single entries, the published variants, and ``own`` last.
 
@@ -114,7 +115,7 @@ def of_layer(
     --------
     >>> layer = np.random.default_rng(0).standard_normal((64, 32))
     >>> rows = list(of_layer(layer))
-    >>> {row["estimator"] for row in rows} == set(NAMES)
+    >>> {row["estimator"] for row in rows} == set(TAIL_INDICES)
     True
     """
     matrix = layers.observations(weight, "multivariate", head=head)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from sgdtails.arrays import Row
 from sgdtails.io import parquet
+from sgdtails.tail_index import spectrum
 from sgdtails.tail_index.mmo import CLIP
 
 VALUES = ("alpha_published", "alpha")
@@ -43,7 +44,7 @@ class Index:
     Parameters
     ----------
     estimator : str
-        Estimator, as in table ``tails``.
+        Estimator, as in table ``tails``. Exponents of a ``spectrum`` are on another scale than tail indices: never clipped.
     value : {"alpha_published", "alpha"}
         Column of table ``tails``; ``alpha_published`` is clipped at 2.
     clip : bool
@@ -63,7 +64,7 @@ class Index:
     @property
     def clipped(self) -> bool:
         """True if no layer counts as more than 2."""
-        return self.clip or self.value == "alpha_published"
+        return self.estimator != spectrum.NAME and (self.clip or self.value == "alpha_published")
 
     @property
     def label(self) -> str:
@@ -73,6 +74,8 @@ class Index:
     @property
     def axis(self) -> str:
         """The label of an axis on which networks lie."""
+        if self.estimator == spectrum.NAME:
+            return rf"{self._over} exponent $\hat\alpha$ of the spectrum" + self._details
         by = "" if self.estimator == "mmo_multivariate" else f" ({self.estimator})"
         return rf"{self._over} tail index $\hat\alpha$" + by + self._details
 

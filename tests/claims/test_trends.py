@@ -110,6 +110,25 @@ def test_the_slope_is_that_of_least_squares_also_of_resamples():
     assert np.isnan(trends.resampled_slope(x, y, np.eye(16) * 16)).all()
 
 
+def test_stable_rank_and_pq_index():
+    """Means over the layers but the head, of trained weights; tables of earlier versions have neither."""
+    study = width_study(0, noise=0)
+    run = study.runs.to_pylist()[0]
+    common = {"run": run["run"], "structure": "entries", "p": 2.0, "epsilon": 0.1, "kappa": 0.7}
+    trained = [
+        {"weights": "last", "layer": n, "stable_rank": 10.0 * (n + 1), "pq_index": 0.1 * (n + 1)} for n in range(3)
+    ]
+    initial = {"weights": "initial", "layer": 0, "stable_rank": 99.0, "pq_index": 0.9}
+    compression = table("compression", [common | row for row in (*trained, initial)])
+    found = replace(study, compression=compression)
+    assert quantities.measure(found, run, {"of": "stable_rank"}) == pytest.approx(15)
+    assert quantities.measure(found, run, {"of": "pq_index"}) == pytest.approx(0.15)
+    assert quantities.measure(found, run, {"of": "pq_index", "layer": 2}) == pytest.approx(0.3)
+    assert quantities.words(found, {"of": "pq_index", "layer": 2}) == "PQ index (layer 2)"
+    older = replace(study, compression=compression.drop_columns(["stable_rank", "pq_index"]))
+    assert quantities.measure(older, run, {"of": "stable_rank"}) is None
+
+
 def test_quantities_of_single_layers_and_block_lengths():
     study = width_study(0, noise=0)
     run = study.runs.to_pylist()[0]

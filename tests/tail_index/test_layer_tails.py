@@ -23,6 +23,7 @@ def test_rows_of_a_network():
     rows = list(layer_tails.per_layer(WEIGHTS, seed=0))
     assert {(row["layer"], row["layer_name"], row["observations"], row["dimension"]) for row in rows} == {
         (0, "fc1", 64, 12), (0, "fc1", 768, 1), (1, "head", 64, 10), (1, "head", 640, 1),
+        (0, "fc1", 12, 1), (1, "head", 10, 1),  # eigenvalues
     }  # fmt: skip
     for layer in (0, 1):
         aggregates = [row for row in rows if row["layer"] == layer and row["k1"] is None]

@@ -65,7 +65,9 @@ def assert_close(found, expected):
 def test_tails_are_those_of_numpy(device):
     found = rows(placed(WEIGHTS, device))
     assert_close(found, rows(WEIGHTS))
-    assert {row["layer_name"] for row in found if row["reason"]} == {"prime", "equal"}
+    without = {(row["layer_name"], row["estimator"] == "spectrum") for row in found if row["reason"]}
+    # Eigenvalues of tiny weights are below WeightWatcher's threshold; a matrix of three columns has too few.
+    assert without == {("prime", False), ("equal", False), ("prime", True), ("equal", True), ("tiny", True)}
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -38,7 +38,7 @@ AVERAGE = AFTER_TRAINING | several("laws", "average") | {"collect": 4}
 TRAIN = AVERAGE | several("train") | {"collect": 6}
 INITIAL = TRAIN | {"initial": 1, "initial_tails": 1, "initial_laws": 1, "initial_compression": 1, "initial_prune": 1}
 SIMULATED = {"calibration_sample": 2, "calibration": 1, "confusion": 1, "labels": 1, "kesten": 1}
-LAWS = several("laws") | {"initial_laws": 1, "collect": 1, "figure": 2}
+LAWS = several("laws") | {"initial_laws": 1, "collect": 1, "claims": 1, "figure": 2}
 COMPRESSION = several("compression") | {"initial_compression": 1, "collect": 1, "claims": 1, "figure": 1}
 PRUNE = several("prune", "bounds", "perturbation") | {
     **{"initial_prune": 1, "pruning": 1, "latency": 1, "claims": 1},

@@ -6,7 +6,7 @@ from typing import Any
 from sgdtails.claims import decisions, definitions, markdown
 from sgdtails.claims.evidence import Settings
 from sgdtails.claims.study import Study
-from sgdtails.config.claimed_tables import ON_DEMAND
+from sgdtails.config.claimed_tables import IF_NAMED
 from sgdtails.io import storage, tables
 from sgdtails.runtime import jobs
 from sgdtails.tail_index.network_index import Index
@@ -20,7 +20,7 @@ def main(smk: Any) -> None:
     computed, weights = values.pop("computed"), values.pop("weights")
     index = Index(**values.pop("index"))
     settings = Settings(**values)
-    given = {name: tables.read(path) for name, path in smk.input.items() if name in (*TABLES, *ON_DEMAND)}
+    given = {name: tables.read(path) for name, path in smk.input.items() if name in (*TABLES, *IF_NAMED)}
     study = Study(**given, index=index, weights=weights)
     rows = list(decisions.claim_rows(definitions.read(smk.input.claims, computed), study, settings))
     provenance = {"code": smk.params.code, "settings": json.loads(smk.params.settings)}

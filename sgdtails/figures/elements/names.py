@@ -21,6 +21,7 @@ _ESTIMATORS = {
     "published_dekkers": "published Dekkers\u2013Einmahl\u2013de Haan",
     "published_dehaan1998": "published de Haan 1998",
     "published_paulauskas": "published Paulauskas",
+    "spectrum": "spectrum (WeightWatcher)",
 }
 
 
