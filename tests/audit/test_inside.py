@@ -44,6 +44,7 @@ def packages(tmp_path_factory):
     return install(PACKAGES, tmp_path_factory.mktemp("packages"))
 
 
+@pytest.mark.slow("packages are installed, and their networks have up to 60 layers")
 @pytest.mark.parametrize("file", PACKAGES.values(), ids=lambda file: Path(file).name)
 def test_every_table_of_an_audit(packages, file):
     state = audit_inputs.read(str(packages / file), weights=None, seed=0)

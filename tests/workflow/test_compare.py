@@ -1,13 +1,12 @@
-"""Widths compared through the real Snakemake: tables that only claims ask for, and the figure of config key compare.
-
-It trains twelve small networks, to see that rules, scripts and config fit: a minute or two on two idle cores.
-"""
+"""Widths compared through the real Snakemake: tables that only claims ask for, and the figure of config key compare."""
 
 import pandas as pd
 import pytest
 import yaml
 
 from tests.workflow.conftest import TINY
+
+pytestmark = pytest.mark.slow("a study of twelve networks")
 
 CLAIMS = {
     "width_independence": {"y": {"of": "dependence", "measure": "next_layer"}},

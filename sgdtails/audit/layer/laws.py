@@ -6,7 +6,9 @@ from typing import Any
 from sgdtails.audit.layer.estimates import Cleaned
 from sgdtails.tail_index.laws import layer_laws
 
-_SETTINGS = layer_laws.Settings(replicates=0)  # a test of each law's fit would take ten times as long
+_SETTINGS = layer_laws.Settings(
+    replicates=0, intervals=False
+)  # tests of fit and intervals take most of the time of a small layer
 COLUMNS = ("law", "law_best", "law_rival", "law_margin", "law_tail_index")
 """Columns of table ``audit``."""
 _OF_LAYER = ("label", "best", "rival", "margin")

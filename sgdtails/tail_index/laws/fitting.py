@@ -15,6 +15,7 @@ DROP = 1.9207294  # half the 95% quantile of chi-squared with one degree of free
 NORMAL = 1.959964  # 97.5% quantile of the normal law
 _QUADRATIC = 0.1  # standard error of log shape up to which its interval needs no profile
 _STARTS = 6  # shapes from which the search starts
+_EXACT_DROP = 1e-3  # nats by which a drop of the profile may err
 _FAR = 30.0  # of the log scale, from a first guess
 _CHUNK = 2**18  # norms at a time
 
@@ -218,8 +219,10 @@ def _search(law: Law, norms: Norms, start: tuple[float, float] | None, precise: 
     middle = float(np.interp(norms.rows / 2, np.cumsum(norms.counts), norms.values))
     unit = math.log(middle / math.sqrt(norms.dimension)) if middle > 0 else unit
     if start is None:
-        inner = np.linspace(law.low, law.high, _STARTS + 2)[1:-1]
-        firsts = [(_scale(law, norms, unit, law.outer(each)), each) for each in inner]
+        firsts, scale = [], unit
+        for each in np.linspace(law.low, law.high, _STARTS + 2)[1:-1]:
+            scale = _scale(law, norms, scale, law.outer(each))
+            firsts.append((scale, each))
         first = min(firsts, key=lambda each: loss(np.array([each[0] - unit, each[1]])))
     else:
         first = math.log(start[0]), law.inner(start[1])
@@ -228,12 +231,12 @@ def _search(law: Law, norms: Norms, start: tuple[float, float] | None, precise: 
     return unit + float(found[0]), float(found[1])
 
 
-def _scale(law: Law, norms: Norms, start: float, shape: float, precise: float = 0.02) -> float:
-    """Find the best log scale at a shape."""
+def _scale(law: Law, norms: Norms, start: float, shape: float) -> float:
+    """Find about the best log scale at a shape."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
-        lambda log_scale: -_mean(law, norms, log_scale, shape), bracket=(start, start + 0.3), tol=precise
+        lambda log_scale: -_mean(law, norms, log_scale, shape), bracket=(start, start + 0.3), tol=0.02
     )
     return float(found.x)
 
@@ -279,12 +282,16 @@ def _profile_end(law: Law, norms: Norms, log_scale: float, inner: float, side: i
     from scipy.optimize import brentq
 
     best = _mean(law, norms, log_scale, law.outer(inner)) * norms.weights
-    start = log_scale
+    start, enough = log_scale, _EXACT_DROP / norms.weights
 
     def excess(at: float) -> float:
         nonlocal start
-        start = _scale(law, norms, start, law.outer(at), 1e-6)
-        return best - _mean(law, norms, start, law.outer(at)) * norms.weights - DROP
+        shape, far = law.outer(at), np.array([_FAR])
+        found = newton.minimise(
+            lambda point: -_mean(law, norms, point[0], shape), np.array([start]), start - far, start + far, enough
+        )
+        start = float(found[0])
+        return best - _mean(law, norms, start, shape) * norms.weights - DROP
 
     limit = law.low if side < 0 else law.high
     step = min(max(error if math.isfinite(error) else 0.5, 1e-4), 0.5)

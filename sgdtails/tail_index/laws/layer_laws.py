@@ -31,12 +31,15 @@ class Settings:
         The most entries, or rows, in the test of each law's fit.
     replicates : int
         Samples of its bootstrap; 0: no test.
+    intervals : bool
+        Whether parameters have intervals, which take half the time of a small layer.
     """
 
     margin: float = labels.MARGIN
     evidence: float = labels.EVIDENCE
     sample: int = 1024
     replicates: int = 99
+    intervals: bool = True
 
 
 def per_layer(
@@ -124,7 +127,10 @@ def of_layer(
     samples, reason = _samples(weight, head, centring, how, np.random.default_rng([*seed, 0]))
     if not samples:
         return [NOTHING | {"reason": reason}]
-    found = {of: [fit(law, norms) for law in families.LAWS[of]] for of, (norms, _) in samples.items()}
+    found = {
+        of: [fit(law, norms, intervals=how.intervals) for law in families.LAWS[of]]
+        for of, (norms, _) in samples.items()
+    }
     every = [each for fits in found.values() for each in fits]
     number = samples["entries"][0].weights
     dimension = samples["rows"][0].dimension if "rows" in samples else 1
@@ -191,9 +197,10 @@ def _rows(of: str, fits: list[Fit], norms: Norms, part: Norms, how: Settings, se
             "law": each.law.name,
             "observations": norms.rows,
             "dimension": norms.dimension,
-            **dict(zip(("scale", "scale_low", "scale_high"), each.scale, strict=True)),
             **{
-                key: _number(value) for key, value in zip(("shape", "shape_low", "shape_high"), each.shape, strict=True)
+                f"{name}{end}": _number(value)
+                for name, values in (("scale", each.scale), ("shape", each.shape))
+                for end, value in zip(("", "_low", "_high"), values, strict=True)
             },
             "tail_index": each.law.tail_index(each.shape[0]),
             "log_likelihood": each.log_likelihood,
