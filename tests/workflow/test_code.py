@@ -6,6 +6,8 @@ from sgdtails import layers
 from sgdtails.digests import code_digest
 from tests.workflow.conftest import TINY
 
+pytestmark = pytest.mark.slow("studies whose code is edited while they run")
+
 MODEL = """
 from pathlib import Path
 

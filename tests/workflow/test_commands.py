@@ -102,6 +102,7 @@ def test_a_job_that_fails_says_so_once(planned):
     assert "CalledProcessError" not in result.stdout
 
 
+@pytest.mark.slow("a study of its own in another folder")
 def test_own_code_beside_the_config_and_a_start_from_there(planned, tmp_path):
     """Another folder than the Snakefile's: Snakemake plans with the function, and again after an edit of it."""
     config = TINY | {"tails": {"own": {"mine": "beside_it.constant"}}}

@@ -3,7 +3,11 @@
 import copy
 import json
 
+import pytest
+
 from tests.workflow.conftest import TINY
+
+pytestmark = pytest.mark.slow("studies whose records are damaged")
 
 TARGET = "results/tiny/data/digits.safetensors"
 DAMAGE = (b'{"rule": "dat', b'{"rule": "\xff"}', b"3")  # cut off, no text, no note

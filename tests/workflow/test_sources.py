@@ -8,6 +8,8 @@ from PIL import Image
 
 from tests.workflow.conftest import TINY, Workflow
 
+pytestmark = pytest.mark.slow("a study of its own, whose data come and go")
+
 ROW = {"model": "fcn4", "batch_size": 4, "step_size": 0.1, "seed": 0}
 BRIEF = {"train_nll": 0.05, "gate": 5, "budget": 10, "chance_after": 500, "history": 5}
 SOURCES = {"pets": {"kind": "folder", "path": "pets"}, "cells": {"kind": "npz", "path": "cells.npz"}}

@@ -2,9 +2,13 @@ import os
 import signal
 import time
 
+import pytest
+
 from sgdtails.config.study import read_config
 from sgdtails.report import status
 from tests.workflow.conftest import TINY
+
+pytestmark = pytest.mark.slow("studies that are interrupted")
 
 SLOW = TINY | {
     "runs_per_job": 1,
