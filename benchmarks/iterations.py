@@ -19,9 +19,8 @@ from scipy import stats
 from sgdtails.errors import InputError
 
 BASE = Path(__file__).parent.parent
-TABLES = tuple(
-    sorted(BASE.glob("studies/mnist-narrow*/tables/runs.parquet"))
-)  # the other studies have one batch size, or few images
+# The other studies have one batch size, or few images.
+TABLES = tuple(sorted(BASE.glob("studies/mnist-narrow*/tables/runs.parquet")))
 COLUMNS = ["model", "dataset", "batch_size", "step_size", "status", "iterations"]
 # Exponent below the smallest fitted step size: there SGD follows the gradient flow, and eta times iterations is constant.
 SMALL_STEPS = -1.0

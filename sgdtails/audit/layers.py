@@ -176,10 +176,7 @@ def _layer(matrix: Matrix, index: int, settings: _Settings) -> Rows:
     if known:
         columns, fitted = laws.of_layer(found.cleaned, [*seed, 9])
         row |= columns
-    return {
-        **{"audit": [row], "audit_profiles": profiles, "audit_curves": curves, "audit_compression": kappas},
-        "audit_laws": fitted,
-    }
+    return dict(zip(TABLES, ([row], profiles, curves, kappas, fitted), strict=True))
 
 
 def _profiles(cleaned: estimates.Cleaned, settings: _Settings, seed: Sequence[int]) -> Iterator[dict[str, Any]]:

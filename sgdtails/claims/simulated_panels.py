@@ -42,6 +42,11 @@ class Panel:
                 known = {"layer": layer, "layer_name": f"fc{layer}", "alpha": alpha, "alpha_published": min(alpha, 2)}
                 self.rows["tails"].append(common | known | ends | more)
 
+    def accuracies(self, values: np.ndarray) -> None:
+        """Set the test accuracies of the runs, (runs, 1)."""
+        for run, value in zip(self.runs, values[:, 0].tolist(), strict=True):
+            run["last_test_accuracy"] = value
+
     def pruned(self, ratios: np.ndarray) -> None:
         """Add 1 - kappa of layers' entries (runs, layers)."""
         for run, row in zip(self.runs, ratios.tolist(), strict=True):
@@ -68,6 +73,11 @@ def networks(panel: Panel, centre: float = 1.97) -> np.ndarray:
     """Draw tail indices (runs, layers) of layers that differ, of networks that differ; at 1.97 a fourth of them is above 2."""
     levels = np.linspace(-0.03, 0.03, LAYERS)
     return centre + levels + 0.03 * panel.noise(1) + 0.02 * panel.noise(LAYERS)
+
+
+def independent(panel: Panel) -> None:
+    """Make tail indices that depend on nothing."""
+    panel.tails(networks(panel))
 
 
 def claim(kind: str, supports: str = "positive", **rest: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from sgdtails.claims.simulated_panels import (
     Null,
     Panel,
     claim,
+    independent,
     networks,
 )
 from sgdtails.claims.study import Study
@@ -38,16 +39,11 @@ _SEEDS = 6
 _SHARING = 20  # studies with the same permutations: of all of them one set's own error would be seen
 
 
-def _independent(panel: Panel) -> None:
-    panel.tails(networks(panel))
-
-
 def _confounded(panel: Panel) -> None:
     """Make tail index and accuracy follow eta/b, and nothing else of each other."""
     ratio = np.log10([run["eta_over_b"] for run in panel.runs])[:, None] + 2
     panel.tails(1.8 - 0.05 * ratio + 0.03 * panel.noise(1) + 0.01 * panel.noise(LAYERS))
-    for run, value in zip(panel.runs, (0.9 + 0.01 * ratio + 0.006 * panel.noise(1))[:, 0].tolist(), strict=True):
-        run["last_test_accuracy"] = value
+    panel.accuracies(0.9 + 0.01 * ratio + 0.006 * panel.noise(1))
 
 
 def _layers(panel: Panel) -> None:
@@ -173,7 +169,7 @@ _VALUE = {"of": "alpha", "value": "alpha"}
 _PAIR: dict[str, Any] = {"first": _VALUE | {"estimator": "mmo_univariate"}, "second": _VALUE}
 _SERIES: dict[str, Any] = {"first": "all", "second": "stable"}
 NULLS: dict[str, Null] = {
-    "rank_correlation": Null(claim("rank_correlation", x=RATIO, y=ALPHA), _independent),
+    "rank_correlation": Null(claim("rank_correlation", x=RATIO, y=ALPHA), independent),
     "rank_correlation, control": Null(claim("rank_correlation", x=ALPHA, y=ACCURACY, control=RATIO), _confounded),
     "layer_correlation": Null(claim("layer_correlation", **ENTRIES), _layers),
     "paired_difference": Null(claim("paired_difference", **_PAIR), _estimators(0)),

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import pyarrow.parquet as pq
 from sgdtails.errors import InputError
 from sgdtails.io import storage
 from sgdtails.runtime import container
-
-_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 
 
 def write(
@@ -128,19 +125,10 @@ def store(table: pa.Table, path: str | Path, *, provenance: Mapping[str, Any]) -
     InputError
         The file reads back as another table.
     """
-    libraries = {library: _version(library) for library in _LIBRARIES}
-    made_by = json.dumps({"image": container.digest(), "libraries": libraries, **provenance}, sort_keys=True)
+    made_by = json.dumps({**container.software(), **provenance}, sort_keys=True)
     table = table.replace_schema_metadata({"sgdtails": made_by})
     with storage.atomic(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True)
         back = parse(temporary.read_bytes(), path)
         if not back.schema.equals(table.schema, check_metadata=True) or back.num_rows != table.num_rows:
             raise InputError(f"{path} reads back as another table than was written; is its disk sound?")
-
-
-def _version(library: str) -> str | None:
-    """None where it is not installed: an audit can do without torch."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

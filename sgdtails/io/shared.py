@@ -5,7 +5,6 @@ They lie in ``results/.simulations``, beside the studies. Whoever removes that f
 
 import hashlib
 import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from sgdtails.io import storage
 from sgdtails.runtime import container
 
 FOLDER = ".simulations"  # beside the folders of studies
-# Tables have these versions in their metadata: other versions give other bytes.
-LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 
 
 def place(path: str | Path, params: Any) -> Path:
@@ -42,8 +39,7 @@ def place(path: str | Path, params: Any) -> Path:
     >>> shared.parent.as_posix(), shared == place("results/b/tables/kesten.parquet", params)
     ('results/.simulations', True)
     """
-    versions = {library: _version(library) for library in LIBRARIES}
-    made_by = [params.table, list(params.functions), params.settings, params.code, container.digest(), versions]
+    made_by = [params.table, list(params.functions), params.settings, params.code, container.software()]
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:32]
     return Path(path).parents[2] / FOLDER / f"{params.table}-{digest}.parquet"
 
@@ -129,10 +125,3 @@ def files(results: Path) -> list[Path]:
         return []
     tables = (path for path in folder.iterdir() if path.suffix == ".parquet" and not path.name.startswith("."))
     return sorted(path for path in tables if storage.read_checksum(path))
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

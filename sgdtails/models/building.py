@@ -253,9 +253,30 @@ def network(model: nn.Module) -> Callable[[Tensor], Tensor]:
     >>> network(nn.Dropout())(torch.ones(2))
     tensor([1., 1.])
     """
+    found: Callable[[Tensor], Tensor] = torch.no_grad()(evaluated(model))
+    return found
+
+
+def evaluated(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a module in evaluation mode as a function that can be differentiated.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network; it stays in its mode.
+
+    Returns
+    -------
+    callable
+        Maps images (N, channels, height, width) to logits (N, classes).
+
+    Examples
+    --------
+    >>> evaluated(nn.Dropout())(torch.ones(2, requires_grad=True)).requires_grad
+    True
+    """
     own = guard(model)
 
-    @torch.no_grad()
     def logits(images: Tensor) -> Tensor:
         training = model.training
         model.eval()

@@ -9,7 +9,6 @@ from sgdtails.errors import InputError
 from sgdtails.training.evaluation import BATCH
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 Network = Callable[["Tensor"], "Tensor"]  # images (N, channels, height, width) to logits (N, classes), with gradients
@@ -168,39 +167,5 @@ def chain(weights: Sequence[Any]) -> Network:
         for weight in hidden:
             signal = torch.relu(signal @ weight.T)
         return signal @ head.T
-
-    return logits
-
-
-def evaluated(model: "torch.nn.Module") -> Network:
-    """Return a module in evaluation mode as a differentiable function of images.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The network; it stays in its mode.
-
-    Returns
-    -------
-    callable
-        Maps images to logits.
-
-    Examples
-    --------
-    >>> import torch
-    >>> evaluated(torch.nn.Dropout())(torch.ones(2))
-    tensor([1., 1.])
-    """
-    from sgdtails.models import building as models
-
-    own = models.guard(model)
-
-    def logits(images: "Tensor") -> "Tensor":
-        training = model.training
-        model.eval()
-        with own:
-            found: Tensor = model(images)
-        model.train(training)
-        return found
 
     return logits

@@ -18,9 +18,8 @@ from sgdtails.training import evaluation
 if TYPE_CHECKING:
     from torch import nn
 
-Measured = Mapping[
-    str, tuple[float | None, float]
-]  # (NLL, accuracy) by name of the split; under attack there is no NLL
+# (NLL, accuracy) by name of the split; under attack there is no NLL.
+Measured = Mapping[str, tuple[float | None, float]]
 Evaluate = Callable[[PrunedNetwork], Measured]
 _ATTACKED = "test, attacked"
 _MEASURED = ("test_nll", "test_accuracy", "train_nll", "train_accuracy", "relative_test_accuracy", "robust_accuracy")
@@ -112,7 +111,7 @@ def module(model: "nn.Module", splits: Mapping[str, Split], attack: Attack | Non
 
     def evaluate(pruned: PrunedNetwork) -> Measured:
         models.put(model, {name: torch.as_tensor(weight) for name, weight in pruned.weights().items()})
-        return _measured(network, splits, attack, lambda: attacks.evaluated(model))
+        return _measured(network, splits, attack, lambda: models.evaluated(model))
 
     return evaluate
 

@@ -2,13 +2,20 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch")
 _DIGEST = Path("/etc/sgdtails-image")  # written when the image is built
 
 
 def digest() -> str | None:
     """Return the digest of the image's contents, which ``image-digest`` computes again; None outside an image of this project."""
     return _DIGEST.read_text(encoding="ascii").strip() if _DIGEST.is_file() else None
+
+
+def software() -> dict[str, Any]:
+    """Return the digest of the image, and the versions of the libraries that decide the bytes of a table."""
+    return {"image": digest(), "libraries": {library: _version(library) for library in _LIBRARIES}}
 
 
 def isolate() -> None:
@@ -19,6 +26,16 @@ def isolate() -> None:
     """
     if _DIGEST.is_file():
         sys.path[:] = [entry for entry in sys.path if _belongs(Path(entry).resolve())]
+
+
+def _version(library: str) -> str | None:
+    """None where it is not installed: an audit can do without torch."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _belongs(entry: Path) -> bool:

@@ -35,8 +35,9 @@ def per_layer(
 ) -> Rows:
     """Make the rows of table ``tails`` for a network's layers.
 
-    After the tail indices of a layer (``of_layer``) comes the exponent of its spectrum, a rival of theirs. Layer l and estimator e draw from the seed (seed, l, e), the same for every network. A layer that an estimator
-    cannot take (a prime number of observations, equal weights) has a row with the reason and no values.
+    After the tail indices of a layer (``of_layer``) comes the exponent of its spectrum, a rival of theirs. Layer l and estimator e
+    draw from the seed (seed, l, e), the same for every network. A layer that an estimator cannot take (a prime number of
+    observations, equal weights) has a row with the reason and no values.
 
     With torch tensors, samples, their orders and signs, block sums and sorted magnitudes stay on their device, and values are
     those of numpy to about seven digits. Orders and signs are drawn on the host; means, the largest magnitudes, a few hundred

@@ -14,7 +14,7 @@ from sgdtails.arrays import Array, Floats, Row, array_namespace
 NAME = "spectrum"  # in table tails
 SMALLEST = 1e-5  # eigenvalues up to here are left out, whatever the scale of the layer is
 MINIMUM = 8  # eigenvalues
-FEW = 20  # with fewer eigenvalues the fit is corrected for its bias, and tails have at least MINIMUM of them
+FEW = 20  # with fewer eigenvalues the fit is corrected for its bias; its tail then has at least MINIMUM of them
 _NORMAL = 1.959964  # quantile for 95%
 
 

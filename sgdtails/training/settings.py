@@ -218,9 +218,8 @@ class RunSettings:
     stop: Stop
     average: AveragingSettings | None = None
     slots: int | None = None
-    snapshots: Sequence[int] = field(
-        default_factory=list
-    )  # a list, as JSON gives it back: checkpoints are compared by it
+    # A list, as JSON gives it back: checkpoints are compared by it.
+    snapshots: Sequence[int] = field(default_factory=list)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], run: str) -> Self:

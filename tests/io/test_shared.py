@@ -79,11 +79,12 @@ def test_other_libraries_or_another_image_share_nothing(simulate, monkeypatch):
     path, _ = simulate("first")
     made_by = parquet.record(parquet.read(path).schema)
     assert set(made_by) == {"code", "settings", "image", "libraries"}
-    assert set(made_by["libraries"]) == set(shared.LIBRARIES)  # all that differs in a file counts
+    assert set(made_by["libraries"]) == set(container.software()["libraries"])  # all that differs in a file counts
     with monkeypatch.context() as patch:
         patch.setattr(container, "digest", lambda: "an image")
         assert simulate("second")[1] == 3
-    monkeypatch.setattr(shared, "version", lambda name: metadata.version(name) + "+" * (name == "scipy"))
+    version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: version(name) + "+" * (name == "scipy"))
     assert simulate("third")[1] == 3
 
 

@@ -6,9 +6,8 @@ from typing import Any
 from sgdtails.audit.layer.estimates import Cleaned
 from sgdtails.tail_index.laws import layer_laws
 
-_SETTINGS = layer_laws.Settings(
-    replicates=0, intervals=False
-)  # tests of fit and intervals take most of the time of a small layer
+# Tests of fit and intervals would take most of the time of a small layer.
+_SETTINGS = layer_laws.Settings(replicates=0, intervals=False)
 COLUMNS = ("law", "law_best", "law_rival", "law_margin", "law_tail_index")
 """Columns of table ``audit``."""
 _OF_LAYER = ("label", "best", "rival", "margin")

@@ -2,11 +2,7 @@
 
 import numpy as np
 
-from sgdtails.claims.simulated_panels import ACCURACY, ALPHA, LAYERS, RATIO, Null, Panel, claim, networks
-
-
-def _independent(panel: Panel) -> None:
-    panel.tails(networks(panel))
+from sgdtails.claims.simulated_panels import ACCURACY, ALPHA, LAYERS, RATIO, Null, Panel, claim, independent, networks
 
 
 def _one_setting_each(panel: Panel) -> None:
@@ -18,23 +14,18 @@ def _one_setting_each(panel: Panel) -> None:
     step = np.log10([[run["step_size"]] for run in panel.runs])
     panel.tails(networks(panel, 1.7) - 0.05 * step)
     larger = np.array([[run["batch_size"] > 50] for run in panel.runs])
-    _accuracies(panel, 0.9 - 0.01 * larger + 0.01 * panel.noise(1))
+    panel.accuracies(0.9 - 0.01 * larger + 0.01 * panel.noise(1))
 
 
 def _levels_off(panel: Panel) -> None:
     """Make accuracies rise with the tail index to the middle of its range, and neither rise nor fall from there on."""
     alphas = panel.rng.uniform(1.6, 1.9, (len(panel.runs), 1))
     panel.tails(np.tile(alphas, (1, LAYERS)))
-    _accuracies(panel, 0.9 + 0.3 * np.minimum(alphas - 1.75, 0) + 0.01 * panel.noise(1))
-
-
-def _accuracies(panel: Panel, values: np.ndarray) -> None:
-    for run, value in zip(panel.runs, values[:, 0].tolist(), strict=True):
-        run["last_test_accuracy"] = value
+    panel.accuracies(0.9 + 0.3 * np.minimum(alphas - 1.75, 0) + 0.01 * panel.noise(1))
 
 
 NULLS: dict[str, Null] = {
-    "rank_correlation, Kendall": Null(claim("rank_correlation", x=RATIO, y=ALPHA, statistic="kendall"), _independent),
+    "rank_correlation, Kendall": Null(claim("rank_correlation", x=RATIO, y=ALPHA, statistic="kendall"), independent),
     "rank_correlation, granulated": Null(
         claim("rank_correlation", x=ALPHA, y=ACCURACY, statistic="granulated_kendall"), _one_setting_each
     ),
