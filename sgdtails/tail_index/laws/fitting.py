@@ -1,7 +1,9 @@
 """Maximum-likelihood fits of laws to norms, with intervals; many norms are counted in narrow bins first."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from sgdtails.tail_index.laws.families import Law
 
 EXACT = 16_384  # norms of which each is used by itself
 BINS = 8192  # that more norms are counted in
+ROUGH = 1024  # bins for the begin of a search
 DROP = 1.9207294  # half the 95% quantile of chi-squared with one degree of freedom
 NORMAL = 1.959964  # 97.5% quantile of the normal law
 _QUADRATIC = 0.1  # standard error of log shape up to which its interval needs no profile
@@ -96,6 +99,25 @@ class Norms:
         ends = middle * np.sinh(np.arange(1, BINS + 1) * (last / BINS))
         ends[-1] = max(ends[-1], float(norms.max()))
         return cls(sums[filled] / counts[filled], counts[filled], ends[filled], dimension, half)
+
+    @cached_property
+    def rough(self) -> "Norms":
+        """The same norms in ``ROUGH`` wider bins, where there are more: enough to begin a search, and for the profile of a shape.
+
+        Examples
+        --------
+        >>> norms = Norms.of(np.arange(1.0, 5001.0), 1)
+        >>> len(norms.rough.values) <= ROUGH, norms.rough.rows
+        (True, 5000)
+        """
+        if len(self.values) <= ROUGH:
+            return self
+        middle = float(np.interp(self.rows / 2, np.cumsum(self.counts), self.values)) or float(self.values[-1])
+        scaled = np.arcsinh(self.values / middle)
+        first = np.unique(np.floor(scaled * ((ROUGH - 1) / scaled[-1])), return_index=True)[1]
+        counts, sums = (np.add.reduceat(each, first) for each in (self.counts, self.counts * self.values))
+        ends = self.ends[np.append(first[1:], len(self.ends)) - 1]
+        return Norms(sums / counts, counts, ends, self.dimension, self.half)
 
 
 @dataclass(frozen=True)
@@ -210,24 +232,23 @@ def _closed_scale(law: Law, norms: Norms) -> float:
 
 
 def _search(law: Law, norms: Norms, start: tuple[float, float] | None, precise: float) -> tuple[float, float]:
-    """Find the best log scale and inner shape."""
-
-    def loss(point: Floats) -> float:
-        return -_mean(law, norms, unit + point[0], law.outer(float(point[1])))
-
-    unit = 0.5 * math.log(float(np.average(norms.values**2, weights=norms.counts)) / norms.dimension)
-    middle = float(np.interp(norms.rows / 2, np.cumsum(norms.counts), norms.values))
-    unit = math.log(middle / math.sqrt(norms.dimension)) if middle > 0 else unit
-    if start is None:
-        firsts, scale = [], unit
-        for each in np.linspace(law.low, law.high, _STARTS + 2)[1:-1]:
-            scale = _scale(law, norms, scale, law.outer(each))
-            firsts.append((scale, each))
-        first = min(firsts, key=lambda each: loss(np.array([each[0] - unit, each[1]])))
-    else:
-        first = math.log(start[0]), law.inner(start[1])
+    """Find the best log scale and inner shape: without a start, first that of wider bins."""
     low, high = np.array([[-_FAR, law.low], [_FAR, law.high]])
-    found = newton.minimise(loss, np.array([first[0] - unit, first[1]]), low, high, precise)
+    middle = float(np.interp(norms.rows / 2, np.cumsum(norms.counts), norms.values)) ** 2 / norms.dimension
+    unit = 0.5 * math.log(middle or float(np.dot(norms.counts, norms.values**2)) / norms.weights)
+
+    def loss(norms: Norms) -> Callable[[Floats], float]:
+        return lambda point: -_mean(law, norms, unit + point[0], law.outer(float(point[1])))
+
+    if start is None:
+        rough, firsts, scale = loss(norms.rough), [], 0.0
+        for each in np.linspace(law.low, law.high, _STARTS + 2)[1:-1]:
+            scale = _scale(law, norms.rough, unit + scale, law.outer(each)) - unit
+            firsts.append(np.array([scale, each]))
+        first = newton.minimise(rough, min(firsts, key=rough), low, high, precise)
+    else:
+        first = np.array([math.log(start[0]) - unit, law.inner(start[1])])
+    found = newton.minimise(loss(norms), first, low, high, precise)
     return unit + float(found[0]), float(found[1])
 
 
@@ -260,7 +281,7 @@ def _intervals(
         return of_scale, (math.nan, math.nan)
     low, high = inner - errors[1], inner + errors[1]
     if errors[1] > NORMAL * _QUADRATIC or high > law.high or low < law.low:
-        low, high = (_profile_end(law, norms, log_scale, inner, side, errors[1]) for side in (-1, 1))
+        low, high = (_profile_end(law, norms.rough, log_scale, inner, side, errors[1]) for side in (-1, 1))
     ends = law.limits[0] if low <= law.low else law.outer(low), law.limits[1] if high >= law.high else law.outer(high)
     return of_scale, ends
 
