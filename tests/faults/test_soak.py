@@ -60,9 +60,8 @@ def test_a_soak_fails_if_a_byte_differs(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(Study, "differences", lambda study, reference, found=differences: found)
         assert soak(10, 10, 7, tmp_path / str(status)) == status
         said = capsys.readouterr().out.splitlines()[-1]
-        assert said.startswith("seed 7, ") and said.endswith(
-            f" s: 10 damages, 10 kills, 2 studies; {2 * status} files differ"
-        )
+        assert said.startswith("seed 7, ")
+        assert said.endswith(f" s: 10 damages, 10 kills, 2 studies; {2 * status} files differ")
 
 
 @pytest.mark.parametrize("seed", range(5))
