@@ -6,7 +6,9 @@ FOLDER is where the packages of `NETWORKS` are installed; docs/gallery.md has th
 import statistics
 import sys
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import sgdtails
 
@@ -24,24 +26,30 @@ NETWORKS = {  # file: package, version, what the network finds
     "spliceai/models/spliceai1.h5": ("spliceai", "1.3.1", "splice sites in DNA; convolutions"),
     "chgnet/pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar": ("chgnet", "0.4.2", "energies of crystals; graph network"),
 }  # fmt: skip
-COLUMNS = (
-    *("network", "package", "read as", "layers", "weights", "median α̂ (range)", "labels", "heavier"),
-    *("removable at 10%", "zeros", "dead", "left out"),
-)
+FILES = ("network", "package", "read as", "layers", "weights", "left out")
+FOUND = ("file", "median α̂ (range)", "labels", "laws", "heavier", "removable at 10%", "zeros", "dead")
+NUMBERS = ("layers", "weights", "heavier", "removable at 10%", "zeros", "dead")
 PAGE = """# Gallery: audits of real networks
 
-Below are audits of {networks} networks that packages on PyPI bring, a line for each. Their median tail index α̂ lies between {low:.2f} and {high:.2f},
+Below are audits of {networks} networks that packages on PyPI bring. Their median tail index α̂ lies between {low:.2f} and {high:.2f},
 and between {least:.0%} and {most:.0%} of their entries can go at a relative error of 10%. A Gaussian layer has 2 and 27%. One does not follow
 from the other: `full.pth` has rows of light tails and many small entries. Compare with the page of your own network ([audit.md](audit.md)).
+Of {layers} layers {stable} follow a stable law, and {elliptical} have rows of an elliptical stable one; {undecided} are undecided between two laws.
 
-{table}
+{found}
 
 - **median α̂ (range)**: tail index of rows, over the *n* layers whose 95% interval is narrower than {width:g}. Wider ones, of few rows, say little.
-- **labels**: of all layers ([trust.md](trust.md)). Most layers here have few rows, so that the data do not decide.
+- **labels**: the three most common of all layers ([trust.md](trust.md)). Most layers here have few rows, so that the data do not decide.
+- **laws**: the three most common of all layers; of each, the likeliest of [seven of entries and four of rows](trust.md#laws).
 - **heavier**: number of layers whose profile lies below that of Gaussian layers of their shape at most block lengths.
 - **removable at 10%**: share of the entries of all layers, smallest first in each, that can go at a relative error of 10%.
 - **zeros**: share of the weights that are exactly zero. **dead**: rows or kernels that are zero, or far smaller than the others.
-- **left out**: the three most common reasons why an array is no layer, with the number of arrays.
+
+## The files
+
+{files}
+
+**Left out**: the three most common reasons why an array is no layer, with the number of arrays.
 
 The page is made by these commands, with torch and `sgdtails[formats]` installed; the files of the packages are read, and none of their code runs.
 
@@ -52,8 +60,17 @@ The page is made by these commands, with torch and `sgdtails[formats]` installed
 WIDTH = 0.5  # of an interval
 
 
-def audited(folder: Path, file: str) -> tuple[list[str], float, float]:
-    """A network's line of the table, its median tail index, and the share of its entries that can go."""
+class Audited(NamedTuple):
+    """A network's lines of both tables, its median tail index, the share of its entries that can go, and its layers' laws."""
+
+    about: list[str]
+    found: list[str]
+    median: float
+    share: float
+    laws: list[str]
+
+
+def audited(folder: Path, file: str) -> Audited:
     package, version, network = NETWORKS[file]
     found = sgdtails.audit(folder / file)
     rows = found.table().to_pylist()
@@ -69,26 +86,35 @@ def audited(folder: Path, file: str) -> tuple[list[str], float, float]:
     share = sum(size[layer] * part for layer, part in removable.items()) / sum(size[layer] for layer in removable)
     zeros = sum((row["zero_share"] or 0) * row["parameters"] for row in rows) / sum(size.values())
     left_out = counted([row["reason"] for row in found.table("audit_skipped").to_pylist()], "as ")
-    cells = [
-        *(f"{network} (`{Path(file).name}`)", f"{package} {version}", found.read_as, f"{len(rows)}", f"{sum(size.values()):,}"),
-        *(f"{median:.2f} ({min(known):.2f} to {max(known):.2f}; n = {len(known)})", counted(row["reading"] for row in rows)),
-        *(f"{heavier}", f"{share:.0%}", f"{zeros:.1%}" if zeros >= 0.0005 else "", f"{sum(row['dead'] or 0 for row in rows) or ''}"),
-        left_out,
-    ]  # fmt: skip
-    return cells, median, share
+    laws = [row["law"] or "none" for row in rows]
+    name = f"`{Path(file).name}`"
+    about = [f"{network} ({name})", f"{package} {version}", found.read_as, f"{len(rows)}", f"{sum(size.values()):,}", left_out]
+    said = [
+        *(name, f"{median:.2f} ({min(known):.2f} to {max(known):.2f}; n = {len(known)})"),
+        *(counted(row["reading"] for row in rows), counted(laws), f"{heavier}", f"{share:.0%}"),
+        *(f"{zeros:.1%}" if zeros >= 0.0005 else "", f"{sum(row['dead'] or 0 for row in rows) or ''}"),
+    ]
+    return Audited(about, said, median, share, laws)
 
 
-def counted(words, as_: str = "") -> str:
+def counted(words: Iterable[str], as_: str = "") -> str:
     return ", ".join(f"{count} {as_}{word}" for word, count in Counter(words).most_common(3))
 
 
+def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    under = ["---:" if name in NUMBERS else "---" for name in columns]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, under, *lines))
+
+
 def page(folder: Path) -> str:
-    lines, medians, shares = zip(*(audited(folder, file) for file in NETWORKS), strict=True)
-    numbers = [name in ("layers", "weights", "heavier", "removable at 10%", "zeros", "dead") for name in COLUMNS]
-    table = [COLUMNS, ["---:" if number else "---" for number in numbers], *lines]
+    each = [audited(folder, file) for file in NETWORKS]
+    laws = Counter(law for network in each for law in network.laws)
+    medians, shares = [network.median for network in each], [network.share for network in each]
     return PAGE.format(
-        networks=len(lines), low=min(medians), high=max(medians), least=min(shares), most=max(shares), width=WIDTH,
-        table="\n".join(f"| {' | '.join(cells)} |" for cells in table),
+        networks=len(each), low=min(medians), high=max(medians), least=min(shares), most=max(shares), width=WIDTH,
+        layers=laws.total(), stable=laws["stable"], undecided=laws["undecided"],
+        elliptical=laws["elliptical-stable"],
+        found=table(FOUND, [network.found for network in each]), files=table(FILES, [network.about for network in each]),
         packages=" \\\n        ".join(sorted({f"{package}=={version}" for package, version, _ in NETWORKS.values()})),
     )  # fmt: skip
 
