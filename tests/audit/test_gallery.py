@@ -37,5 +37,5 @@ def test_a_page_of_one_network(tmp_path, monkeypatch):
     found, about = ([cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "`a.npz`" in line)
     assert about == ["a test (`a.npz`)", "mine 1.0", "an archive of numpy arrays", "1", "20,000", "1 as a bias"]
     assert found[1].startswith(("1.9", "2.0"))
-    assert found[3:] == ["1 gaussian", "1", "28%", "2.0%", "4"]
+    assert found[3:] == ["1 gaussian", "0", "28%", "2.0%", "4"]
     assert "mine==1.0" in page
