@@ -88,7 +88,14 @@ def audited(folder: Path, file: str) -> Audited:
     left_out = counted([row["reason"] for row in found.table("audit_skipped").to_pylist()], "as ")
     laws = [row["law"] or "none" for row in rows]
     name = f"`{Path(file).name}`"
-    about = [f"{network} ({name})", f"{package} {version}", found.read_as, f"{len(rows)}", f"{sum(size.values()):,}", left_out]
+    about = [
+        f"{network} ({name})",
+        f"{package} {version}",
+        found.read_as,
+        f"{len(rows)}",
+        f"{sum(size.values()):,}",
+        left_out,
+    ]
     said = [
         *(name, f"{median:.2f} ({min(known):.2f} to {max(known):.2f}; n = {len(known)})"),
         *(counted(row["reading"] for row in rows), counted(laws), f"{heavier}", f"{share:.0%}"),

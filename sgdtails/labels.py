@@ -8,6 +8,10 @@ from typing import Any
 KEY = "label"  # of entries of models and of datasets.sources; nothing but figures and the report depends on it
 _DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR10"}
 _ACRONYM = re.compile(r"(fcn|cnn|mlp)\d*")
+_NUMBER = r"[\d.]+(?:e[-+]\d+)?"
+_VARIANT = re.compile(
+    rf"(?:m({_NUMBER}))?(?:-?wd({_NUMBER}))?(?:-?n({_NUMBER})a({_NUMBER})(?:-(\w+))?)?"
+)  # of run_table
 
 
 def without_label(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,6 +94,23 @@ def of_study(config: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> di
     }
 
 
+def of_variant(variant: str) -> str:
+    """Spell a variant of SGD out; one that is not known stays as it is.
+
+    Examples
+    --------
+    >>> of_variant("m0.9-wd1e-05"), of_variant("n0.01a1.8-neuron")
+    ('momentum 0.9, weight decay 1e-05', 'neuron noise 0.01 of index 1.8')
+    """
+    found = _VARIANT.fullmatch(variant)
+    if not found:
+        return variant
+    momentum, decay, noise, alpha, kind = found.groups()
+    words = {"momentum": momentum, "weight decay": decay, f"{kind} noise".removeprefix("None "): noise}
+    spelled = ", ".join(f"{name} {value}" for name, value in words.items() if value)
+    return f"{spelled} of index {alpha}" if noise else spelled
+
+
 @dataclass(frozen=True)
 class Labels:
     """Labels by name; a name without one is written as it is, or as its acronym.
@@ -129,6 +150,8 @@ class Labels:
         Examples
         --------
         >>> Labels().title({"model": "fcn4", "dataset": "digits", "variant": "m0.9"})
-        'FCN4, digits, m0.9'
+        'FCN4, digits, momentum 0.9'
         """
-        return ", ".join(filter(None, (self.model(row["model"]), self.dataset(row["dataset"]), row["variant"])))
+        return ", ".join(
+            filter(None, (self.model(row["model"]), self.dataset(row["dataset"]), of_variant(row["variant"] or "")))
+        )

@@ -47,5 +47,5 @@ def test_models_without_a_label_have_their_name_and_width(name, model, label):
 
 def test_titles():
     row = {"model": "fcn4", "dataset": "mnist", "variant": "m0.9"}
-    assert Labels().title(row) == "FCN4, MNIST, m0.9"
+    assert Labels().title(row) == "FCN4, MNIST, momentum 0.9"
     assert Labels({"fcn4": "A"}, {"mnist": "B"}).title(row | {"variant": ""}) == "A, B"
