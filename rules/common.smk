@@ -22,7 +22,7 @@ from sgdtails.config import (
 )
 from sgdtails.config.study import Study, complete
 from sgdtails.data import contents
-from sgdtails.digests import code_digest
+from sgdtails.digests import code_digest, digest_cache
 from sgdtails.errors import InputError, UserCodeError, unknown
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -121,10 +121,15 @@ def known(kind, name, names):
     raise WorkflowError(error)
 
 
+CODE_STATE = digest_cache.state(BASE)
+
+
 @cache
 def code(script, *modules):
     """Digest of a rule's script, of `modules` given by name, and of what they import in this repository; jobs check it."""
-    return code_digest.of_rule(f"workflow/scripts/{script}", modules, BASE)
+    return code_digest.of_rule(
+        f"workflow/scripts/{script}", modules, BASE, state=CODE_STATE
+    )
 
 
 def own_modules(functions):

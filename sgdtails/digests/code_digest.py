@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
-from sgdtails.digests import source_names, source_trees
+from sgdtails.digests import digest_cache, source_names, source_trees
 from sgdtails.digests.source_trees import ALL, Tree
 from sgdtails.errors import InputError
 
@@ -23,6 +23,7 @@ LEFT_OUT = frozenset(
         "sgdtails.runtime.limits",  # checks that the libraries fit into a process
         "sgdtails.runtime.progress",  # prints how far a run is
         "sgdtails.digests.code_digest",  # these digests: jobs compare them, and nothing is computed from them
+        "sgdtails.digests.digest_cache",  # the same
         "sgdtails.digests.source_names",  # the same
         "sgdtails.digests.source_trees",  # the same
         "sgdtails.digests.source_words",  # the same
@@ -46,7 +47,13 @@ def put_first(root: Path, environment: MutableMapping[str, str] = os.environ) ->
     environment["PYTHONPATH"] = os.pathsep.join([str(root), *others])
 
 
-def of_rule(script: str, modules: Iterable[str], root: Path, environment: MutableMapping[str, str] = os.environ) -> str:
+def of_rule(
+    script: str,
+    modules: Iterable[str],
+    root: Path,
+    environment: MutableMapping[str, str] = os.environ,
+    state: str | None = None,
+) -> str:
     """Digest a rule's script, modules given by name, and what they import in this repository.
 
     Parameters
@@ -59,6 +66,8 @@ def of_rule(script: str, modules: Iterable[str], root: Path, environment: Mutabl
         The repository's folder.
     environment
         Keeps the digest: a job that reads the Snakefile again, as on a cluster, gets the one that the driver planned with.
+    state
+        That of the code (``digest_cache.state``), for a process that has computed it.
 
     Returns
     -------
@@ -70,7 +79,7 @@ def of_rule(script: str, modules: Iterable[str], root: Path, environment: Mutabl
     for planned in given.split(";"):
         if planned.partition(" ")[2] == names:
             return planned
-    found = f"{_digest(names.split(), root, environment)} {names}"
+    found = f"{_digest(names.split(), root, environment, state)} {names}"
     environment[GIVEN] = f"{given}{found};"
     return found
 
@@ -123,9 +132,9 @@ def beside(folders: Iterable[Path], root: Path, environment: MutableMapping[str,
     environment[BESIDE] = os.pathsep.join(own)
 
 
-def _digest(names: Sequence[str], root: Path, environment: Mapping[str, str]) -> str:
+def _digest(names: Sequence[str], root: Path, environment: Mapping[str, str], state: str | None = None) -> str:
     """Digest a script and modules; modules beside a config are read with that folder as their root."""
-    inside = of_files(*_files(names, root), root)
+    inside = _inside(*_files(names, root), root.resolve(), state or digest_cache.state(root))
     folders = [Path(folder) for folder in environment.get(BESIDE, "").split(os.pathsep) if folder]
     outside = []
     for name in (name for name in names[1:] if not source_names.file_of(name, root)):
@@ -133,6 +142,18 @@ def _digest(names: Sequence[str], root: Path, environment: Mapping[str, str]) ->
         if lies and (file := source_names.file_of(name, lies)):
             outside.append(of_files([], [file], lies))
     return hashlib.sha256(" ".join([inside, *outside]).encode()).hexdigest()[:16] if outside else inside
+
+
+def _inside(scripts: Sequence[Path], modules: Sequence[Path], root: Path, state: str) -> str:
+    """Digest files in the repository, or take the digest that is kept."""
+    name = " ".join(os.path.relpath(file.resolve(), root) for file in (*scripts, *modules))
+    kept = digest_cache.find(root, state).get(name)
+    if kept:
+        return kept
+    found = of_files(scripts, modules, root)
+    if digest_cache.covers(_trees(scripts, modules, root, LEFT_OUT)[1], root):
+        digest_cache.keep(root, state, name, found)
+    return found
 
 
 def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:
@@ -164,10 +185,7 @@ def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_
     str
         16 hexadecimal digits.
     """
-    root = root.resolve()
-    named = {file.resolve() for file in modules}
-    starts = {file.resolve() for file in scripts} | named
-    found = trees(starts, root, left_out, dict.fromkeys(named, ALL))
+    starts, found = _trees(scripts, modules, root.resolve(), left_out)
     order = sorted(starts, key=lambda file: (found[file].own, file))
     numbers = {file: number for number, file in enumerate(order)}
     parts = []
@@ -181,6 +199,15 @@ def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_
         numbered = [numbers[other] for other in tree.used], sorted(numbers[other] for other in besides)
         parts.append(f"{tree.own} {numbered}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _trees(
+    scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str]
+) -> tuple[set[Path], dict[Path, Tree]]:
+    """Reduce scripts, modules and what they import; also return the first two."""
+    named = {file.resolve() for file in modules}
+    starts = {file.resolve() for file in scripts} | named
+    return starts, trees(starts, root, left_out, dict.fromkeys(named, ALL))
 
 
 def trees(
