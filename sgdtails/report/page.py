@@ -18,16 +18,16 @@ from sgdtails.errors import InputError
 from sgdtails.io import storage
 from sgdtails.io.tables import panel_title
 from sgdtails.labels import Labels
-from sgdtails.report import page_tables, page_verdicts
-from sgdtails.report.page_tables import Row
+from sgdtails.report import page_tables, page_verdicts, page_words
+from sgdtails.report.page_words import Row
 
 CATEGORIES = {
-    "paper": ("The paper's figures", "Rendered from this study's runs, or simulated where the paper's are."),
+    "paper": ("The paper's figures", "Drawn from this study's runs; simulated where the paper's figures are."),
     "trust": (
         "Trust",
-        "How far a tail index can be believed: estimators and readings against data whose truth is known.",
+        "How far a tail index can be believed: estimators and readings on data whose truth is known.",
     ),
-    "theory": ("Theory", "What the theorems promise, simulated, and a bound against this study's own networks."),
+    "theory": ("Theory", "Simulations of what the theorems promise, and a bound checked on this study's own networks."),
 }
 
 
@@ -240,7 +240,9 @@ def page(
     gone = missing or Missing()
     runs, claims = (tables[name].to_pylist() if name in tables else [] for name in ("runs", "claims"))
     names = Labels(**labels.of_study(config, [*training, *runs])) if "models" in config else Labels()
-    titles = {panel_title(row): names.title(row) for row in (*training, *runs)}
+    titles = page_words.panel_titles(claims, [*training, *runs], names)
+    groups = set(titles) - {panel_title(row) for row in (*training, *runs)}
+    shown, more = page_verdicts.matrices(claims, titles, groups)
     said = Counter(row["verdict"] for row in claims)
     texts = captions(templates / "captions.yaml")
     absent = [Picture(name, texts[name], "", command=f"{gone.command} {figure_target(name)}") for name in gone.figures]
@@ -255,10 +257,12 @@ def page(
         status=Counter(row["status"] for row in training),
         trained=len(training),
         missing=gone,
-        matrix=page_verdicts.matrix(claims, titles),
+        shown=shown,
+        more=more,
         first=next((figure for figure in drawn if figure.name == "fig01"), None),
         runs=page_tables.runs(runs, names),
         claims=page_tables.claims(claims, titles),
+        claims_command=f"{gone.command} results/{study}/tables/claims.parquet",
         verdicts={verdict: said[verdict] for verdict in VERDICTS},
         cost=page_tables.cost(training, averaging, names),
         hours=sum(row["seconds"] for row in (*training, *averaging)) / 3600,

@@ -4,17 +4,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import pyarrow as pa
 
 from sgdtails.claims import markdown
 from sgdtails.io.tables import panels
 from sgdtails.labels import Labels
+from sgdtails.report.page_words import Row, effect
 
 PAPER = {"runs": 215, "gpu_hours": 460}  # what the paper says its study took
 NAMES = Labels()
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class Table:
         Headings, and whether a column holds numbers.
     rows : sequence of sequence of Cell
         The cells.
-    choose : int or None
-        The column by whose values rows can be chosen.
+    choose : sequence of int
+        The columns by whose values rows can be chosen.
     total : sequence of Cell or None
         A row that stays last.
     """
@@ -60,13 +59,28 @@ class Table:
     caption: str
     columns: Sequence[tuple[str, bool]]
     rows: Sequence[Sequence[Cell]]
-    choose: int | None = None
+    choose: Sequence[int] = ()
     total: Sequence[Cell] | None = None
 
-    @property
-    def choices(self) -> list[str]:
-        """The values of the column that rows can be chosen by, in order of first appearance."""
-        return [] if self.choose is None else list(dict.fromkeys(row[self.choose].text for row in self.rows))
+    def choices(self, column: int) -> list[str]:
+        """List the values of a column, in order of first appearance.
+
+        Parameters
+        ----------
+        column : int
+            Its number.
+
+        Returns
+        -------
+        list of str
+            Texts of its cells.
+
+        Examples
+        --------
+        >>> Table("a", "", [("Panel", False)], [[Cell("x")], [Cell("y")], [Cell("x")]]).choices(0)
+        ['x', 'y']
+        """
+        return list(dict.fromkeys(row[column].text for row in self.rows))
 
 
 def claims(rows: Iterable[Row], titles: Mapping[str, str] = MappingProxyType({})) -> Table:
@@ -98,7 +112,7 @@ def claims(rows: Iterable[Row], titles: Mapping[str, str] = MappingProxyType({})
             Cell(row["verdict"], mark=row["verdict"]),
             Cell(f"{row['statement']} ({row['source']})"),
             Cell(titles.get(row["panel"], row["panel"])),
-            Cell(markdown.effect(row), row["effect"]),
+            Cell(effect(row), row["effect"]),
             Cell(markdown.interval(row), row["effect_low"]),
             _number(row["p_holm"], ".2g"),
             _number(row["n"], ",d"),
@@ -108,7 +122,7 @@ def claims(rows: Iterable[Row], titles: Mapping[str, str] = MappingProxyType({})
         )
         for row in rows
     ]
-    return Table("claims", "Claims, one row per claim and panel", columns, cells, choose=0)
+    return Table("claims", "Claims, one row per claim and panel", columns, cells, choose=(0, 2))
 
 
 _RUNS = {  # columns of table runs and their formats, by heading
@@ -156,7 +170,7 @@ def runs(rows: Iterable[Row], names: Labels = NAMES) -> Table:
         )
         for row in rows
     ]
-    return Table("runs", "Training runs", _columns((*texts, *_RUNS), texts), cells, choose=1)
+    return Table("runs", "Training runs", _columns((*texts, *_RUNS), texts), cells, choose=(1, 2))
 
 
 def cost(training: Iterable[Row], averaging: Iterable[Row], names: Labels = NAMES) -> Table:

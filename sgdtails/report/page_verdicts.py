@@ -1,14 +1,18 @@
 """The first screen of a study's page: claims against panels, with one sentence per claim."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
 
 from sgdtails.claims import markdown
 from sgdtails.claims.verdicts import VERDICTS
+from sgdtails.report.page_words import Row, effect
 
-Row = Mapping[str, Any]
+NOTES = {  # by the names of claims in config/claims.yaml: what a verdict on them does not say
+    "stable_sample": "The test compares where most weights lie. It does not tell whether their law is stable: "
+    "the few largest weights hardly count, and another law may fit better."
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,18 @@ class Line:
         Where the paper has it.
     verdicts : sequence of str
         The verdict of each panel, in the matrix's order; empty where it was not tested.
+    note : str
+        What the verdict does not say, where it could be misread.
+    groups : sequence of (str, str)
+        Title and verdict of everything that it was tested on, if that is not panels only but larger groups of runs.
     """
 
     statement: str
     sentence: str
     source: str
     verdicts: Sequence[str]
+    note: str = ""
+    groups: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -41,49 +51,63 @@ class Matrix:
     ----------
     panels : sequence of str
         The columns.
-    shown : sequence of Line
-        The claims on the paper's figures that were tested.
-    more : sequence of Line
-        The other claims.
+    lines : sequence of Line
+        The claims.
     """
 
     panels: Sequence[str]
-    shown: Sequence[Line]
-    more: Sequence[Line]
+    lines: Sequence[Line]
 
 
-def matrix(rows: Iterable[Row], titles: Mapping[str, str] | None = None) -> Matrix:
-    """Put the rows of table ``claims`` in order, one line per claim and one column per panel.
+def matrices(
+    rows: Iterable[Row], titles: Mapping[str, str] = MappingProxyType({}), groups: Collection[str] = ()
+) -> tuple[Matrix, Matrix]:
+    """Put the rows of table ``claims`` in order: claims on the paper's figures that were tested, and the other claims.
 
     Parameters
     ----------
     rows : iterable of mapping
         Rows of table ``claims``.
-    titles : mapping, optional
+    titles : mapping
         What people call a panel, by its name in the table.
+    groups : collection of str
+        Names there that are no panels but larger groups of runs. They get no column.
 
     Returns
     -------
-    Matrix
-        A claim about no panel, for want of data, has no verdicts.
+    tuple of Matrix
+        One line per claim, one column per panel that has a verdict there. A claim about no panel, for want of data, has no verdicts.
 
     Examples
     --------
-    >>> matrix([]).panels
-    []
+    >>> shown, more = matrices([])
+    >>> shown.panels, more.lines
+    ([], [])
     """
     claims: dict[str, dict[str, Row]] = {}
     for row in rows:
         claims.setdefault(row["claim"], {})[row["panel"]] = row
-    panels = list(dict.fromkeys(panel for of in claims.values() for panel in of if panel != "all"))
-    shown: list[Line] = []
-    more: list[Line] = []
-    for of in claims.values():
-        first = next(iter(of.values()))
+    shown = {name: of for name, of in claims.items() if set(of) != {"all"} and "figure" in _any(of)["source"]}
+    more = {name: of for name, of in claims.items() if name not in shown}
+    return _matrix(shown, titles, groups), _matrix(more, titles, groups)
+
+
+def _matrix(claims: Mapping[str, Mapping[str, Row]], titles: Mapping[str, str], groups: Collection[str]) -> Matrix:
+    by_panel = [of for of in claims.values() if not set(of) & (set(groups) - {"all"})]
+    panels = list(dict.fromkeys(panel for of in by_panel for panel in of if panel != "all"))
+    lines = []
+    for name, of in claims.items():
+        said = _any(of)
+        line = (said["statement"], sentence(list(of.values())), said["source"])
         verdicts = [of[panel]["verdict"] if panel in of else "" for panel in panels]
-        line = Line(first["statement"], sentence(list(of.values())), first["source"], verdicts)
-        (shown if "figure" in first["source"] and any(verdicts) else more).append(line)
-    return Matrix([(titles or {}).get(panel, panel) for panel in panels], shown, more)
+        whole = [] if of in by_panel else [(titles.get(panel, panel), row["verdict"]) for panel, row in of.items()]
+        lines.append(Line(*line, verdicts, NOTES.get(name, ""), whole))
+    return Matrix([titles.get(panel, panel) for panel in panels], lines)
+
+
+def _any(of: Mapping[str, Row]) -> Row:
+    """Return a row of a claim, for what is the same in all of them."""
+    return next(iter(of.values()))
 
 
 def sentence(rows: Sequence[Row]) -> str:
@@ -103,7 +127,7 @@ def sentence(rows: Sequence[Row]) -> str:
     --------
     >>> effect = {"effect_name": "spearman_rho", "effect": -0.9, "effect_low": -1.0, "effect_high": -0.5, "n": 9}
     >>> sentence([{"verdict": "supported", "panel": "FCN4, MNIST", "reason": "", **effect}])
-    'Supported: spearman rho -0.9, interval [-1, -0.5], n = 9.'
+    "Supported: Spearman's rho is -0.9, interval [-1, -0.5], n = 9."
     """
     if len(rows) == 1 or all(row["effect"] is None for row in rows):
         row = rows[0]
@@ -111,10 +135,12 @@ def sentence(rows: Sequence[Row]) -> str:
             reason = (row["reason"] or "no data.").rstrip(".")
             return f"{row['verdict'].capitalize()}: {reason[:1].lower()}{reason[1:]}."
         interval = f", interval {markdown.interval(row)}" if row["effect_low"] is not None else ""
-        return f"{row['verdict'].capitalize()}: {markdown.effect(row)}{interval}, n = {row['n']:,}."
+        return f"{row['verdict'].capitalize()}: {effect(row, ' is')}{interval}, n = {row['n']:,}."
     count = Counter(row["verdict"] for row in rows)
-    found = ", ".join(f"{verdict} in {count[verdict]:,}" for verdict in VERDICTS if count[verdict])
-    return f"{found[:1].upper()}{found[1:]} of {len(rows):,} panels{_range(rows)}."
+    first, *others = [verdict for verdict in VERDICTS if count[verdict]]
+    where = f"{count[first]:,} of {len(rows):,}" if others else "both" if len(rows) == 2 else f"all {len(rows):,}"
+    rest = "".join(f", {verdict} in {count[verdict]:,}" for verdict in others)
+    return f"{first.capitalize()} in {where} panels{rest}{_range(rows)}."
 
 
 def _range(rows: Sequence[Row]) -> str:
@@ -122,5 +148,6 @@ def _range(rows: Sequence[Row]) -> str:
     found = sorted((row for row in rows if row["effect"] is not None), key=lambda row: float(row["effect"]))
     if len({row["effect_name"] for row in found}) != 1:
         return ""
-    low, high = markdown.effect(found[0]), f"{found[-1]['effect']:.3g}"
-    return f"; {low}" if found[0]["effect"] == found[-1]["effect"] else f"; {low} to {high}"
+    if found[0]["effect"] == found[-1]["effect"]:
+        return f"; {effect(found[0], ' is')}"
+    return f"; {effect(found[0], ' is between')} and {found[-1]['effect']:.3g}"

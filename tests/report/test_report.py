@@ -7,7 +7,8 @@ from PIL import Image
 
 from sgdtails.errors import InputError
 from sgdtails.io import tables
-from sgdtails.report import page, page_tables
+from sgdtails.labels import Labels
+from sgdtails.report import page, page_tables, page_words
 from sgdtails.schemas import run_schemas
 from tests.conftest import PLAIN, ROOT
 
@@ -92,8 +93,13 @@ def test_a_page_of_nothing_but_trained_runs_names_what_is_missing():
     missing = page.Missing(figures=["fig05"], tables=["runs", "claims"], runs=2, command="snakemake --cores all --")
     rest = {"drawn": [], "config": {}, "templates": TEMPLATES}
     html = page.page("s", tables={}, training=[run("r")], averaging=[], missing=missing, **rest)
-    for said in ("1 of 3", "2 runs, 2 tables, 1 figure.", "all -- fig05<", "results/s/tables/runs.parquet<"):
+    for said in ("1 of 3", "2 runs, 2 tables, 1 figure to", "all -- fig05<", "results/s/tables/runs.parquet<"):
         assert said in html
+    assert html.count(". .venv/bin/activate") == 1
+    assert "<dt>Verdicts</dt><dd>not computed</dd>" in html
+    assert (
+        html.count("all -- results/s/tables/claims.parquet<") == 2
+    )  # on the first screen, and where the claims would be
     assert (
         "Not computed" not in page.page("s", tables={}, training=[run("r")], averaging=[], **rest).split("<h2>Runs")[1]
     )
@@ -104,6 +110,29 @@ def test_pictures_are_embedded_in_their_size(tmp_path):
     [picture] = page.pictures([tmp_path / "fig01.png"], {"fig01": CAPTION})
     assert (picture.width, picture.height) == (30, 20)
     assert picture.uri.startswith("data:image/png;base64,")
+
+
+def test_captions_are_plain_text():
+    captions = page.captions(TEMPLATES / "captions.yaml").values()
+    assert captions
+    for text in (text for caption in captions for text in asdict(caption).values()):
+        assert not set(text) & set("`*<>"), text
+
+
+def test_panels_of_claims_have_the_names_that_figures_have():
+    runs = [run("a", kind="fcn"), run("b", kind="fcn", model="fcn6", variant="m0.9")]
+    claims = [
+        {"panel": panel}
+        for panel in ("FCN4, DIGITS", "FCN6, DIGITS, m0.9", "FCN, DIGITS", "DIGITS, FCN, eta = 1", "all")
+    ]
+    found = page_words.panel_titles(claims, runs, Labels({"fcn4": "FCN4, width 8"}))
+    assert list(found.values()) == [
+        "FCN4, width 8, digits",
+        "FCN6, digits, momentum 0.9",
+        "every FCN, digits",
+        "digits, every FCN, η = 1",
+        "all",
+    ]
 
 
 def test_a_figure_without_a_caption_is_an_error(tmp_path):

@@ -21,20 +21,20 @@ for (const table of document.querySelectorAll("table")) {
     body.append(...[...body.rows].sort((a, b) => compare(key(a, column), key(b, column), sign)));
   }));
   const tools = document.querySelector(`.tools[data-for="${table.id}"]`);
-  const select = tools?.querySelector("select");
-  if (!select) continue;
+  const selects = [...tools?.querySelectorAll("select") ?? []];
+  if (!selects.length) continue;
   const search = tools.querySelector("input");
   const filter = () => {
     const wanted = search.value.trim().toLowerCase();
     let shown = 0;
     for (const row of body.rows) {
-      const fits = (!select.value || row.cells[select.dataset.column].textContent === select.value)
+      const fits = selects.every(({ value, dataset }) => !value || row.cells[dataset.column].textContent === value)
         && row.textContent.toLowerCase().includes(wanted);
       row.hidden = !fits;
       shown += fits;
     }
     tools.querySelector("output").textContent = `${shown} of ${body.rows.length} rows`;
   };
-  select.addEventListener("change", filter);
+  selects.forEach((select) => select.addEventListener("change", filter));
   search.addEventListener("input", filter);
 }
