@@ -72,6 +72,18 @@ def copied(job):
     return shared.place(job.output[0], job.params).is_file()
 
 
+def trained():
+    """Say how many networks are trained; nothing if all are. Before a job of training ends, no time can be told, but this can."""
+    from sgdtails.report.status_overview import overview
+
+    try:
+        found = overview(config)
+    except (InputError, OSError):
+        return ""
+    ended, runs = len(found.ended["train"]), len(found.runs)
+    return f", {ended:,} of {runs:,} networks trained" if ended < runs else ""
+
+
 class Screen(logging.Filter):
     """Says on the terminal what Snakemake says of jobs, in fewer words; Snakemake's log file stays as it is."""
 
@@ -141,6 +153,8 @@ class Screen(logging.Filter):
         """Say how far the work is, unless that was said a moment ago."""
         if now - self.said >= EVERY or record.done == record.total:
             line = self.pace.line(now)
+            if "," not in line:
+                line += trained()
             if (
                 line != self.line
             ):  # the job of a target makes no file, and does not count
