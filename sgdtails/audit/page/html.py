@@ -17,7 +17,8 @@ dd { margin: 0; }
 dl div { break-inside: avoid; }
 p { max-width: 60rem; }
 .answer > p { font-size: 1.2rem; max-width: 72rem; margin-bottom: .8rem; }
-.rows .why { min-width: 26rem; }
+.rows .why { min-width: 24rem; }
+#layers td:nth-child(2) { min-width: 8rem; }
 .facts p { break-inside: avoid; }
 #layers td:nth-child(3) { white-space: nowrap; }
 @media (min-width: 60rem) { dl { columns: 2; column-gap: 2.5rem; } .answer .facts { columns: 2; column-gap: 2.5rem; } .facts p:first-child { margin-top: 0; } }
