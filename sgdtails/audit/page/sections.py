@@ -72,7 +72,7 @@ def page(
     >>> state = {"a.weight": np.random.default_rng(0).standard_normal((64, 32), np.float32)}
     >>> nulls = {"replicates": 2, "entries": 2**10}
     >>> rows = layers.audit(state, where="mine", seed=0, entries=2**20, nulls=nulls, epsilon=[0.1])
-    >>> print(markdown.write(page("mine", "mine.pt", rows, arrays=1)).splitlines()[2])
+    >>> print(markdown.write(page("mine", "mine.pt", rows, arrays=1)).splitlines()[4])
     `mine.pt`: 1 layer with 2,048 weights, of 1 array: 1 undecided. The likeliest law of the weights is gaussian in 1 layer.
     """
     first, about, *others = answer.sentences(rows, arrays=arrays)
