@@ -142,14 +142,21 @@ def _audit(options: argparse.Namespace) -> int:
     how = {"part": options.part, "exclude": options.exclude}
     if options.compare or options.series:
         print((commands.compare if options.compare else commands.follow)(sources, options.output, **how), flush=True)
+        _say_where(options.output, f"{'--and--'.join(sources)}/comparison" if options.compare else "series/series")
         return 0
     failed = 0
     for name, source in sources.items():
         try:
             print(checkpoint_audits.audit(name, source, options.output, **how), flush=True)
+            _say_where(options.output, f"{name}/audit")
         except InputError as error:  # the other files are audited all the same
             failed = _failed(_without_key(error))
     return failed
+
+
+def _say_where(output: Path | None, page: str) -> None:
+    if output:
+        print(f"Page: {output / page}.html", flush=True)
 
 
 def _inside(files: Sequence[str]) -> list[str]:

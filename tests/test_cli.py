@@ -59,9 +59,9 @@ def test_an_audit_is_that_of_the_workflow(checkpoint, tmp_path, capsys):
     assert re.fullmatch(r"layer 1 of 2: a, about 0:\d\d:\d\d left", first)
     assert second == "layer 2 of 2: b"
     run_script(checkpoint, tmp_path / "workflow")
-    assert said.out == (tmp_path / "workflow/audit.md").read_text() + "\n"
-    assert (tmp_path / "audits/my/audit.md").read_text() + "\n" == said.out
-    named = re.findall(r"\w+\.(?:json|parquet)", said.out)
+    assert said.out == (tmp_path / "workflow/audit.md").read_text() + "\nPage: audits/my/audit.html\n"
+    assert said.out.startswith((tmp_path / "audits/my/audit.md").read_text())
+    named = re.findall(r"\w+\.(?:json|parquet|html)", said.out)
     assert named
     assert all((tmp_path / "audits/my" / file).is_file() for file in named)
     for file in sorted((tmp_path / "workflow").glob("*.parquet")):
@@ -80,7 +80,7 @@ def test_a_folder_and_a_file_of_torch(checkpoint, tmp_path, capsys):
     torch.save({"c.weight": torch.randn(32, 16)}, "more/c.pt")
     assert cli.main(["audit", "more", checkpoint]) == 0
     pages = [line for line in capsys.readouterr().out.splitlines() if line.startswith("# ")]
-    assert pages == ["# Audit of `more--c.pt`", "# Audit of `my`"]
+    assert pages == ["# Audit of `c.pt`", "# Audit of `my.safetensors`"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "my.safetensors"]
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(checkpoint, tmp_pat
     (tmp_path / "page.pt").write_text("<html>404</html>")
     assert cli.main(["audit", "page.pt", checkpoint, "--output", "audits"]) == 1
     said = capsys.readouterr()
-    assert said.out.startswith("# Audit of `my`")
+    assert said.out.startswith("# Audit of `my.safetensors`")
     assert said.err.startswith("sgdtails: page.pt is an HTML page")
     assert [path.name for path in (tmp_path / "audits").iterdir()] == ["my"]
 

@@ -176,7 +176,7 @@ def test_what_works_without_torch_and_beside_no_snakefile(tmp_path):
     study = str(ROOT / "studies/mnist-narrow")
     result = python("-W", "error", "-c", WITHOUT_TORCH, study, cwd=tmp_path, path=place)
     assert result.returncode == 0, result.stderr
-    assert "# Audit of `my`\n" in result.stdout
+    assert "# Audit of `my.safetensors`\n" in result.stdout
     assert "Study paper: 215 runs\n" in result.stdout
     assert "my.pt is a Python pickle and can only be read with torch; install it" in result.stderr
     assert "torchvision:resnet18 needs torch and torchvision" in result.stderr
@@ -239,7 +239,7 @@ def test_the_oldest_dependencies(tmp_path):
     program = [interpreter, "-c", WITHOUT_TORCH, str(ROOT / "studies/mnist-narrow")]
     result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "# Audit of `my`\n" in result.stdout
+    assert "# Audit of `my.safetensors`\n" in result.stdout
 
 
 # Beside a Snakefile

@@ -64,7 +64,7 @@ def audit(
     arguments = {key: chosen[key] for key in ("seed", "entries", "nulls", "epsilon", "exclude")}
     rows = layers.audit(state, where=source, **arguments)
     rows["audit_accuracy"] = []  # of a function of the user's: the workflow's config names it
-    found = Audit(name, source, rows, len(state), state.read_as)
+    found = Audit(name, source, rows, len(state), state.read_as, checkpoints.title(source))
     if output is not None:
         _write(found, output / name, {"settings": chosen, "version": sgdtails.__version__})
     return found.markdown(with_files=output is not None)

@@ -189,6 +189,15 @@ def _steps(path: Path) -> list[Path]:
     return [*steps, path.resolve()]
 
 
+def title(source: str, weights: str | None = None) -> str:
+    """Give what a page calls a checkpoint: the file's name, or the model's.
+
+    >>> title("runs/my.pt"), title("torchvision:resnet18", "a/resnet18.pth")
+    ('my.pt', 'torchvision:resnet18 with resnet18.pth')
+    """
+    return f"{Path(source).name} with {Path(weights).name}" if weights else Path(source).name
+
+
 def beside(source: Path) -> list[Skipped]:
     """Files of the training beside a checkpoint, and a second copy of a sharded model, as left out."""
     found = []

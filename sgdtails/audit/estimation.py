@@ -10,7 +10,7 @@ from sgdtails import layers
 from sgdtails.arrays import is_torch_array
 from sgdtails.audit.layer import label
 from sgdtails.errors import InputError, unknown
-from sgdtails.tail_index import classify, layer_tails
+from sgdtails.tail_index import layer_tails
 from sgdtails.tail_index.block_estimates import Settings
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ def _rows(
 
 
 def _label(array: NDArray[np.float32], head: bool, centring: str, seed: int) -> str:
-    rows, entries = classify.centred_samples(array, head=head, centring=centring)
+    rows = np.ascontiguousarray(layers.observations(array, "multivariate", head=head))
+    rows, entries = (layers.centre(sample, np.float32, centring) for sample in (rows, rows.reshape(-1)))
     found: str = label.majority(label.votes(rows, entries, [seed]))["reading"]
     return found

@@ -6,13 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtails.audit import audit_inputs, layers
+from sgdtails.audit import audit_inputs, checkpoints, layers
 from sgdtails.audit import plan as plans
 from sgdtails.audit.checkpoint import Checkpoint
 from sgdtails.audit.page import html, markdown, sections
 from sgdtails.audit.page.blocks import Page
 from sgdtails.config import resources, validation
-from sgdtails.errors import unknown
+from sgdtails.errors import InputError, unknown
 from sgdtails.io import storage
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ class Audit:
     Attributes
     ----------
     name, source : str
-        What it is called, and the file, the model or ``state_dict``.
+        What tables call it, and the file, the model or ``state_dict``.
     rows : dict of str to list of dict
         Rows of its tables, less the checkpoint: ``audit`` has one per layer.
     arrays : int
         How many arrays the checkpoint has.
     read_as : str
         What the file was read as.
+    title : str
+        What the page calls it; the name where it is empty.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Audit:
     rows: layers.Rows = field(repr=False)
     arrays: int
     read_as: str = ""
+    title: str = ""
 
     @cached_property
     def page(self) -> Page:
@@ -50,7 +53,7 @@ class Audit:
 
     def _page(self, figure: str | None = None, *, with_files: bool = False) -> Page:
         return sections.page(
-            self.name,
+            self.title or self.name,
             self.source,
             self.rows,
             arrays=self.arrays,
@@ -209,6 +212,9 @@ def audit(
         source, state = "state_dict", Checkpoint({key: x for key, x in checkpoint.items() if hasattr(x, "ndim")})
     else:
         source = str(checkpoint)
-        state = audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part)
+        try:
+            state = audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part)
+        except InputError as error:  # there is no config here
+            raise InputError(f"{error}".replace(f"{checkpoints.KEY}:", f"checkpoint {source}:")) from error
     rows = layers.audit(state, where=source, **chosen)
-    return Audit(name or Path(source).name, source, rows, len(state), state.read_as)
+    return Audit(name or checkpoints.title(source), source, rows, len(state), state.read_as)

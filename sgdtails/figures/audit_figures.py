@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from sgdtails.figures.theme import (
     palette,
     shorten_left,
 )
+from sgdtails.io import parquet
 
 _COLOURS = {
     "stable-like": ORANGE,
@@ -65,9 +67,8 @@ def audit(audit: pa.Table, profiles: pa.Table, curves: pa.Table, compression: pa
     parts = figure.add_gridspec(2, 1, height_ratios=[above, 3.6])
     top, bottom = figure.add_subfigure(parts[0]), figure.add_subfigure(parts[1])
     _layers(top, rows, compression.to_pylist(), size=min(6.5, 60 * each), stride=max(1, round(0.075 / each)))
-    figure.suptitle(
-        f"{rows[0]['checkpoint']}: {len(rows)} layers, {sum(row['parameters'] for row in rows):,} weights", fontsize=9
-    )
+    layers = f"{len(rows)} layer{'' if len(rows) == 1 else 's'}, {sum(row['parameters'] for row in rows):,} weights"
+    figure.suptitle(f"{_title(audit)}: {layers}", fontsize=9)
     grid = bottom.subplots(2, 3)
     _profiles(bottom, grid[0], rows, profiles.to_pylist())
     words = {row["layer"]: row["reading"] for row in rows}
@@ -78,6 +79,13 @@ def audit(audit: pa.Table, profiles: pa.Table, curves: pa.Table, compression: pa
     else:
         _spectra(grid[1, 2], rows)
     return figure
+
+
+def _title(audit: pa.Table) -> str:
+    """Give the name of the file, or the checkpoint's where the table does not say which file it is of."""
+    source = parquet.record(audit.schema).get("settings", {}).get("source")
+    name = Path(source or audit["checkpoint"][0].as_py()).name
+    return shorten_left("".join(each if each.isprintable() else "?" for each in name), 2 * _LONGEST)
 
 
 def _layers(figure: Any, rows: Rows, compression: Rows, *, size: float, stride: int) -> None:

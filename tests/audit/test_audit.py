@@ -305,6 +305,7 @@ def test_the_script_writes_every_table_and_the_figure_is_drawn_from_them(tmp_pat
     assert written.pop("skipped").column("reason").to_pylist() == ["a vector"]
     assert "read as a safetensors file: 5 layers" in text
     assert "Left out: 1 as a vector;" in text
+    assert audit_figures.audit(**written).get_suptitle().startswith("known.safetensors: 5 layers, ")
     registry.save("audit", written, [str(tmp_path / "audit.pdf"), str(tmp_path / "audit.png")])
     assert (tmp_path / "audit.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -1,5 +1,6 @@
 """The page: sentences, tables, and names of any kind, as Markdown and as HTML."""
 
+import copy
 import re
 from html.parser import HTMLParser
 
@@ -8,7 +9,7 @@ import pytest
 
 import sgdtails
 from sgdtails.audit import result
-from sgdtails.audit.page import answer, html, markdown, sections
+from sgdtails.audit.page import answer, html, markdown, sections, verdict
 from sgdtails.audit.page.blocks import Cell, Name, Page, Section, Table
 from sgdtails.errors import InputError
 from sgdtails.stable import sampling as stable
@@ -98,21 +99,42 @@ def test_the_answer_comes_first(audited):
     text = audited.markdown()
     lines = [line for line in text.splitlines() if line]
     assert lines[0] == "# Audit of `mine`"
-    assert lines[1].startswith("`state_dict`: 3 layers with 17,984 weights, of 4 arrays: ")
-    assert lines[2].startswith(
-        "The rows of 1 of 3 layers are heavier than those of Gaussian layers of the same shape, in the median by 0."
+    assert lines[1].startswith(
+        "1 of 3 layers looks like a heavy-tailed law: `heavy`; of the others 2 are undecided. How sure: "
     )
-    assert "`heavy` (1." in lines[2]
+    assert " Pruning is easier than for Gaussian weights: " in lines[1]
+    assert lines[2].startswith("`state_dict`: 3 layers with 17,984 weights, of 4 arrays: ")
+    assert lines[3].startswith(
+        "Compared with Gaussian layers of the same shape, 1 of 3 layers has rows of a lower tail index: "
+    )
+    assert re.search(r": `heavy` \(1\.\d\d where Gaussian layers have (1\.9|2\.0)\d\)\.", lines[3])
     assert re.search(
-        r"\d+% of the entries at a relative error of 1% .* \d+% of the entries at a relative error of 10% \(27% of Gaussian ones\)",
-        lines[3],
+        r"\d+% of all entries can go at a relative error of 1% and \d+% at .* 10%; of Gaussian ones 5\.8% and 27%\.",
+        lines[4],
     )
-    assert "480 weights are zero (2.7%), and dead are 30 rows or kernels of `embed`." in lines[3]
+    assert "480 weights are zero (2.7%), and dead are 30 rows or kernels of `embed`." in lines[4]
     assert [line for line in lines if line.startswith("## ")] == [
         "## Layers",
         "## Zeros and dead rows",
         "## How to read this page",
     ]
+
+
+def test_an_interval_that_may_be_too_short_is_marked(audited):
+    assert not [line for line in audited.markdown().splitlines() if "\\*" in line]
+    marked = copy.deepcopy(audited)
+    marked.rows["audit"][0]["interval_holds"] = False
+    lines = [line for line in marked.markdown().splitlines() if "\\*" in line]
+    assert [bool(re.match(r"\| 0 \| `light` \| .*?\]\\\* \|", lines[0])), *lines[1:]] == [True, f"\\{sections.NOTE}"]
+    assert f"<p>{sections.NOTE}</p>" in marked.html()
+
+
+def test_every_cell_has_its_heading_for_a_phone(audited):
+    text = audited.html()
+    for body in re.findall(r'<table id="\w+" class="rows">.*?</table>', text, re.S):
+        heads = re.findall(r'<th scope="col"[^>]*><button type="button">(.*?)<', body)
+        for line in re.findall("<tr><td.*?</tr>", body):
+            assert re.findall('<td[^>]* data-label="(.*?)"', line) == heads
 
 
 def test_every_undecided_layer_says_why_and_what_would_decide(audited):
@@ -187,22 +209,48 @@ def test_settings_that_are_none():
     assert result.settings()["entries"] == 2**24
 
 
+def test_a_file_that_is_not_there_is_named_without_a_config():
+    with pytest.raises(InputError, match=r"^checkpoint no\.pt: cannot read 'no\.pt'"):
+        sgdtails.audit("no.pt")
+
+
+def test_the_numbers_are_those_of_an_array():
+    """Where no row is dead or left out: index, interval and label of ``tail_index.estimate``."""
+    rng = np.random.default_rng(1)
+    state = {
+        name: stable.sample(1.8, shape, rng=rng).astype(np.float32)
+        for name, shape in (("a", (100, 64)), ("b", (10, 100)))
+    }
+    found = sgdtails.audit(state, nulls=NULLS)
+    for row, head in zip(found.rows["audit"], (False, True), strict=True):
+        weights = state[row["layer_name"]]
+        rows = sgdtails.tail_index.estimate(weights, head=head)
+        assert (row["alpha"], row["alpha_low"], row["alpha_high"], row["reading"]) == (
+            rows.alpha,
+            rows.low,
+            rows.high,
+            rows.label,
+        )
+        entries = sgdtails.tail_index.estimate((weights.T if head else weights).ravel())
+        assert (row["entries_alpha"], row["entries_alpha_low"]) == (entries.alpha, entries.low)
+
+
 def test_shares_of_gaussian_layers():
     """The squares of the smallest share of a Gaussian sample add up to the square of the error."""
     squares = np.sort(np.random.default_rng(0).standard_normal(10**6) ** 2)
     held = np.cumsum(squares) / squares.sum()
-    for level, share in answer.GAUSSIAN_SHARES.items():
+    for level, share in verdict.GAUSSIAN_SHARES.items():
         assert np.searchsorted(held, level**2) / 10**6 == pytest.approx(share, abs=0.002)
 
 
 def test_a_page_of_layers_without_numbers():
     page = sgdtails.audit({"a.weight": np.zeros((0, 3), np.float32)}, nulls=NULLS).markdown()
-    assert "no weight is zero, no row is dead" in page
+    assert "No weight is zero, and no row is dead." in page
 
 
 def test_a_page_counts_one_layer_and_one_zero_in_the_singular():
     weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     weight[0, 0] = 0
     page = sgdtails.audit({"a.weight": weight}, nulls=NULLS).markdown()
-    assert "; 1 weight is zero (under 0.1%), no row is dead." in page
-    assert "Of 1 layer compared none has rows heavier" in page
+    assert " 1 weight is zero (under 0.1%), and no row is dead." in page
+    assert "no layer of 1 has rows of a lower tail index" in page

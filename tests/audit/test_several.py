@@ -95,7 +95,7 @@ def test_a_series(folder, capsys):
     assert "3 checkpoints from step 0 to 100" in said.out
     table = tables.read(folder / "out/series/series.parquet")
     assert table["step"].to_pylist() == [0, 0, 20, 20, 100, 100]
-    assert (folder / "out/series/series.md").read_text() + "\n" == said.out
+    assert (folder / "out/series/series.md").read_text() + "\nPage: out/series/series.html\n" == said.out
     for kind in ("html", "pdf", "png"):
         assert (folder / f"out/series/series.{kind}").stat().st_size > 1000
     (axes,) = audit_figures.series(table).axes
@@ -119,10 +119,12 @@ def test_a_folder_of_folders(folder, capsys):
 def test_a_comparison(folder, capsys):
     assert cli.main(["audit", "run/step_0.pt", "run/step_20.pt", "--compare", "--output", "out"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("# Comparison of `run--step_0.pt` and `run--step_20.pt`")
+    assert text.startswith("# Comparison of `run/step_0.pt` and `run/step_20.pt`")
     at = folder / "out/run--step_0.pt--and--run--step_20.pt"
     assert tables.read(at / "comparison.parquet")["status"].to_pylist() == ["changed", "changed"]
-    assert (at / "comparison.md").read_text() + "\n" == text
+    where = f"Page: {(at / 'comparison.html').relative_to(folder)}"
+    assert (at / "comparison.md").read_text() + f"\n{where}\n" == text
+    assert (folder / where.removeprefix("Page: ")).is_file()
 
 
 @pytest.mark.parametrize(

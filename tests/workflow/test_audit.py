@@ -62,6 +62,7 @@ def test_a_folder_without_the_study(planned, checkpoints, tmp_path, monkeypatch)
         assert_same_as_the_command(results / "audit", name, checkpoints, tmp_path, monkeypatch)
         for kind in ("md", "pdf", "png"):
             assert (results / f"audit/{name}/audit.{kind}").stat().st_size > 500
+    assert (results / "audit/weights--light.pt/audit.md").read_text().startswith("# Audit of `light.pt`\n")
     settings = TINY | {"checkpoint": str(checkpoints), "audit": TINY_AUDIT}
     assert planned.planned(settings, "--", "audit") == {}
     text = (planned.folder / "sgdtails/figures/audit_figures.py").read_text()

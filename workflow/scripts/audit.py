@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sgdtails.audit import accuracy, audit_inputs, layers
+from sgdtails.audit import accuracy, audit_inputs, checkpoints, layers
 from sgdtails.audit.result import Audit
 from sgdtails.io import tables
 from sgdtails.runtime import jobs
@@ -22,7 +22,7 @@ def main(smk: Any) -> None:
     for table, found in rows.items():
         file = smk.output[table.removeprefix("audit_")]
         tables.write(table, [{"checkpoint": name} | row for row in found], file, provenance=provenance)
-    page = Audit(name, source, rows, len(state), state.read_as)
+    page = Audit(name, source, rows, len(state), state.read_as, checkpoints.title(source, settings["weights"]))
     page.write(text=smk.output.text, html=smk.output.html, plan=smk.output.plan)
 
 

@@ -225,7 +225,7 @@ def of_sample(
     cleaned : Cleaned
         It without zeros and dead rows.
     seed : sequence of int
-        Seed of orders and signs.
+        The first number is the seed of orders and signs of the index and the label.
     labelled : bool
         Whether the layer is labelled.
 
@@ -248,13 +248,14 @@ def of_sample(
     if values:
         return missing(f"its weights have {values} different values only")
     rows, entries = (layers.centre(part, np.float32) for part in (cleaned.rows, cleaned.entries))
+    orders = seed[:1]  # of tail_index.estimate too, which knows no number of a layer: so both give the same numbers
     result: dict[str, Any] = {"reason": None, "alpha": None}
     try:
-        result |= label.majority(label.votes(rows, entries, [*seed, 4])) if labelled else {}
+        result |= label.majority(label.votes(rows, entries, orders)) if labelled else {}
     except ValueError as error:
         result |= missing(str(error))
     for number, (prefix, part) in enumerate((("", rows), ("entries_", entries))):
-        found = _aggregate(part, [*seed, 5, number])
+        found = _aggregate(part, [*orders, number])
         reason = found.pop("reason", None)
         result["reason"] = result["reason"] or reason
         result |= {f"{prefix}{name}": value for name, value in found.items()}

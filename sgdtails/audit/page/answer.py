@@ -1,6 +1,6 @@
-"""The answer in three sentences, from the rows of an audit."""
+"""The answer in a few sentences, from the rows of an audit."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,14 +9,15 @@ import numpy as np
 from sgdtails.audit.layer.compressibility import LEVELS, MAGNITUDES
 from sgdtails.audit.layers import Rows
 from sgdtails.audit.page.blocks import Name, Text, number, percent
+from sgdtails.audit.page.verdict import GAUSSIAN_SHARES, verdict
 from sgdtails.tail_index import classify
 
-GAUSSIAN_SHARES = {0.01: 0.0576, 0.1: 0.2653}  # of a Gaussian layer that can go at these relative errors
+_SHOWN = 0.1  # relative error of the share in the verdict
 Row = Mapping[str, Any]
 
 
 def sentences(rows: Rows, *, arrays: int) -> list[Text]:
-    """Answer what an audit asks: how many layers, which are heavy-tailed and by how much, what can go, what is dead.
+    """Answer what an audit asks: is it heavy-tailed; how many layers, which have a low index and by how much, what can go, what is dead.
 
     Parameters
     ----------
@@ -28,21 +29,27 @@ def sentences(rows: Rows, *, arrays: int) -> list[Text]:
     Returns
     -------
     list of sequence of str
-        Sentences, as pieces of text and names.
+        Sentences, as pieces of text and names; the verdict first.
 
     Examples
     --------
-    >>> row = {"layer": 0, "layer_name": "a", "reading": "undecided", "parameters": 4, "below_gaussian": None, "below_shuffled": None,
+    >>> row = {"layer": 0, "layer_name": "a", "reading": "undecided", "parameters": 4, "alpha": None, "below_gaussian": None, "below_shuffled": None,
     ...        "block_lengths": None, "driven_by": None, "zero_share": 1.0, "dead": 2, "observations": 0, "observations_left_out": 0, "law": None}
-    >>> ["".join(each) for each in sentences({"audit": [row], "audit_compression": []}, arrays=3)][0]
-    '1 layer with 4 weights, of 3 arrays: 1 undecided.'
+    >>> ["".join(each) for each in sentences({"audit": [row], "audit_compression": [], "audit_profiles": []}, arrays=3)][:2]
+    ['No layer has a tail index, so nothing can be said of heavy tails: the table says why.', '1 layer with 4 weights, of 3 arrays: 1 undecided.']
     """
     layers = rows["audit"]
     labels = Counter(row["reading"] for row in layers)
     counted = ", ".join(f"{labels[word]} {word}" for word in classify.LABELS if labels[word])
     weights = sum(row["parameters"] for row in layers)
-    first = f"{_count(len(layers), 'layer')} with {weights:,} weights, of {_count(arrays, 'array')}: {counted}."
-    return [[first, *laws(layers)], _heavier(layers), [*_removable(rows), *_dead(layers)]]
+    shares = {level: _share(rows, level) for level in LEVELS}
+    about = f"{_count(len(layers), 'layer')} with {weights:,} weights, of {_count(arrays, 'array')}: {counted}."
+    return [
+        verdict(layers, shares[_SHOWN]),
+        [about, *laws(layers)],
+        _heavier(layers, _gaussian(rows["audit_profiles"])),
+        [_removable(shares), *_dead(layers)],
+    ]
 
 
 def laws(layers: Sequence[Row]) -> Text:
@@ -72,30 +79,47 @@ def heavier(row: Row, null: str) -> bool:
     return below is not None and lengths is not None and 2 * below > lengths
 
 
-def _heavier(layers: Sequence[Row]) -> Text:
-    found = sorted((row for row in layers if heavier(row, "gaussian")), key=lambda row: -row["gap_gaussian"])
+def _gaussian(profiles: Sequence[Row]) -> dict[int, float]:
+    """Give the tail index of Gaussian layers of each layer's shape: the median over block lengths."""
+    found = defaultdict(list)
+    for row in profiles:
+        if (row["estimator"], row["series"]) == ("mmo_multivariate", "gaussian"):
+            found[row["layer"]].append(row["alpha"])
+    return {layer: float(np.median(values)) for layer, values in found.items()}
+
+
+def _heavier(layers: Sequence[Row], gaussian: Mapping[int, float]) -> Text:
+    found = sorted(
+        (row for row in layers if heavier(row, "gaussian")), key=lambda row: row["alpha"] - gaussian[row["layer"]]
+    )
     compared = sum(row["below_gaussian"] is not None for row in layers)
     if not compared:
         return ["No layer can be compared with Gaussian ones."]
     if not found:
         return [
-            f"Of {_count(compared, 'layer')} compared none has rows heavier than those of Gaussian layers of its shape."
+            f"Compared with Gaussian layers of the same shape, no layer of {compared} has rows of a lower tail index."
         ]
-    gap = float(np.median([row["gap_gaussian"] for row in found]))
     names: list[str] = []
     for row in found[:3]:
         small = ", since some of its rows are small" if row["driven_by"] == "small norms" else ""
-        below = f" ({number(row['alpha'])}, lower by {number(row['gap_gaussian'])}{small})"
-        names += [", ", Name(row["layer_name"]), below] if names else [Name(row["layer_name"]), below]
+        below = f" ({number(row['alpha'])} where Gaussian layers have {number(gaussian[row['layer']])}{small})"
+        names += [", " if names else "", Name(row["layer_name"]), below]
     if len(found) > 3:
         names.append(f" and {len(found) - 3} more")
-    tied = sum(heavier(row, "shuffled") for row in found)
     return [
-        f"The rows of {len(found)} of {_count(compared, 'layer')} are heavier than those of Gaussian layers of the same shape, "
-        f"in the median by {number(gap)} of tail index: ",
+        f"Compared with Gaussian layers of the same shape, {len(found)} of {_count(compared, 'layer')} "
+        f"{'has' if len(found) == 1 else 'have'} rows of a lower tail index: ",
         *names,
-        f"; {tied} of these also than the layer's own entries in random order, so there it matters which weights share a row.",
+        f".{_order(sum(heavier(row, 'shuffled') for row in found), len(found))}",
     ]
+
+
+def _order(count: int, of: int) -> str:
+    """Say in how many of the layers that have a low index it comes from the arrangement of weights in rows."""
+    if not count:
+        return ""
+    which = "there" if of == 1 else "in all of these" if count == of else f"in {count} of these"
+    return f" With a layer's own entries in random order the index is higher {which}: it matters which weights share a row."
 
 
 def removable(rows: Rows, level: float) -> dict[int, float]:
@@ -112,34 +136,39 @@ def removable(rows: Rows, level: float) -> dict[int, float]:
     }
 
 
-def _removable(rows: Rows) -> Text:
-    sizes = {row["layer"]: row["parameters"] for row in rows["audit"]}
-    said = []
-    for level in LEVELS:
-        shares = removable(rows, level)
-        if not shares:
-            return ["Nothing can be said of what can be removed"]
-        share = sum(sizes[layer] * part for layer, part in shares.items()) / sum(sizes[layer] for layer in shares)
-        said.append(
-            f"{percent(share)} of the entries at a relative error of {100 * level:g}% ({percent(GAUSSIAN_SHARES[level])} of Gaussian ones)"
-        )
-    return [f"What can go, smallest first, is {' and '.join(said)}"]
+def _share(rows: Rows, level: float) -> float | None:
+    """Give the share of all entries that can go at a relative error; None where no layer has one."""
+    sizes, shares = {row["layer"]: row["parameters"] for row in rows["audit"]}, removable(rows, level)
+    if not shares:
+        return None
+    gone = sum(sizes[layer] * part for layer, part in shares.items())
+    return float(gone / sum(sizes[layer] for layer in shares))
+
+
+def _removable(shares: Mapping[float, float | None]) -> str:
+    known = {level: share for level, share in shares.items() if share is not None}
+    if not known:
+        return "Nothing can be said of what can be removed."
+    first, *others = (f"{percent(share)}{{}} at a relative error of {100 * level:g}%" for level, share in known.items())
+    said = " and ".join([first.format(" of all entries can go"), *(each.format("") for each in others)])
+    gaussian = " and ".join(percent(GAUSSIAN_SHARES[level]) for level in known)
+    return f"With the smallest entries of each layer set to zero, {said}; of Gaussian ones {gaussian}."
 
 
 def _dead(layers: Sequence[Row]) -> Text:
     zeros = sum(round((row["zero_share"] or 0) * row["parameters"]) for row in layers)
-    counted = "; no weight is zero"
+    counted = " No weight is zero"
     if zeros:
         share = zeros / sum(row["parameters"] for row in layers)
-        counted = f"; {_count(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
+        counted = f" {_count(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
     dead = [row for row in layers if row["dead"]]
     if not dead:
-        return [f"{counted}, no row is dead."]
+        return [f"{counted}, and no row is dead."]
     named: list[str] = []
     for row in dead[:3]:
         named += [", " if named else "", f"{row['dead']:,} rows or kernels of ", Name(row["layer_name"])]
     more = f" and of {len(dead) - 3} more layers" if len(dead) > 3 else ""
-    return [f"{counted}, and dead are ", *named, more, "."]
+    return [f"{counted}, and dead are ", *named, f"{more}."]
 
 
 def _count(number: int, word: str) -> str:

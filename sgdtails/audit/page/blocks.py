@@ -63,11 +63,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, paragraphs and a table."""
+    """A heading, a table with a note below, and terms."""
 
     title: str
-    paragraphs: Sequence[Text] = ()
     table: Table | None = None
+    note: str = ""
     terms: Sequence[tuple[str, str]] = ()
 
 

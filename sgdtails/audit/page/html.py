@@ -8,14 +8,21 @@ from sgdtails.config import resources
 
 _LEFT, _RIGHT, _WIDTH = 1.0, 2.2, 120  # of the axis of tail indices, and its width in pixels
 _MARKS = {"stable": "diverged", "finite-variance": "supported", "scale-mixture": "budget", "undecided": "undecided"}
+_AXIS = "α̂ from 1 to 2.2"
 _STYLE = """
 td svg { display: block; }
 td code { overflow-wrap: anywhere; }
-#layers td:nth-child(6) { min-width: 26rem; }
-figure img { min-width: 0; }
 dt { font-weight: 600; margin-top: .6rem; }
-dd { margin: 0; max-width: 46rem; }
-.answer p { font-size: 1.1rem; }
+dd { margin: 0; }
+dl div { break-inside: avoid; }
+p { max-width: 60rem; }
+.answer > p { font-size: 1.2rem; max-width: 72rem; margin-bottom: .8rem; }
+.rows .why { min-width: 24rem; }
+#layers td:nth-child(2) { min-width: 8rem; }
+.facts p { break-inside: avoid; }
+#layers td:nth-child(3) { white-space: nowrap; }
+@media (min-width: 60rem) { dl { columns: 2; column-gap: 2.5rem; } .answer .facts { columns: 2; column-gap: 2.5rem; } .facts p:first-child { margin-top: 0; } }
+@media (max-width: 40rem) { .rows td.why { display: block; min-width: 0; text-align: left; } .rows td.why::before { display: block; } }
 """
 
 
@@ -83,8 +90,9 @@ def fragment(page: Page) -> str:
     <p>One.</p>
     </section>
     """
-    answer = "\n".join(f"<p>{_text(sentence)}</p>" for sentence in page.answer)
-    parts = [f'<section class="answer">\n{answer}\n</section>']
+    first, *facts = (f"<p>{_text(sentence)}</p>" for sentence in page.answer)
+    rest = ['<div class="facts">', *facts, "</div>"] if facts else []
+    parts = ["\n".join(['<section class="answer">', first, *rest, "</section>"])]
     parts += map(_section, page.sections[:1])
     if page.figure:
         alt = "Tail indices, shares that can go, and ranks of every layer"
@@ -95,34 +103,41 @@ def fragment(page: Page) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = [f"<section>\n<h2>{escape(section.title)}</h2>", *(f"<p>{_text(text)}</p>" for text in section.paragraphs)]
+    parts = [f"<section>\n<h2>{escape(section.title)}</h2>"]
     if section.table:
         parts.append(_table(section.table))
+    if section.note:
+        parts.append(f"<p>{escape(section.note)}</p>")
     if section.terms:
-        terms = "\n".join(f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in section.terms)
+        terms = "\n".join(
+            f"<div><dt>{escape(term)}</dt><dd>{escape(meaning)}</dd></div>" for term, meaning in section.terms
+        )
         parts.append(f"<dl>\n{terms}\n</dl>")
     return "\n".join([*parts, "</section>"])
 
 
 def _table(table: Table) -> str:
     at = next((n for n, (title, _) in enumerate(table.columns) if table.intervals and "α̂" in title), None)
-    heads = [
-        f'<th scope="col"{_class(number)}><button type="button">{escape(title)}<span aria-hidden="true"></span></button></th>'
-        for title, number in table.columns
-    ]
+    columns = list(table.columns)
+    rows = [[_cell(cell, *columns[n]) for n, cell in enumerate(row)] for row in table.rows]
+    caption = table.caption
     if at is not None:
-        heads.insert(at + 1, '<th scope="col"><button type="button">1 to 2.2</button></th>')
-    rows = []
-    for place, row in enumerate(table.rows):
-        cells = [_cell(cell, table.columns[n][1]) for n, cell in enumerate(row)]
-        if at is not None:
-            cells.insert(at + 1, f"<td>{_drawing(table.intervals[place])}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        columns.insert(at + 1, (_AXIS, False))
+        caption += (
+            ". Drawn: α̂ and its interval on an axis from 1 to 2.2, with a dotted line at 2, the value of light tails"
+        )
+        for row, interval in zip(rows, table.intervals, strict=True):
+            row.insert(at + 1, f'<td data-label="{_AXIS}">{_drawing(interval)}</td>')
+    heads = "".join(
+        f'<th scope="col"{_class(number)}><button type="button">{escape(title)}<span aria-hidden="true"></span></button></th>'
+        for title, number in columns
+    )
+    lines = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return (
         f'<div class="tools" data-for="{table.name}"></div>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.caption)}">\n'
-        f'<table id="{table.name}">\n<caption>{escape(table.caption)}</caption>\n<thead><tr>{"".join(heads)}</tr></thead>\n'
-        f"<tbody>\n{chr(10).join(rows)}\n</tbody>\n</table>\n</div>"
+        f'<table id="{table.name}" class="rows">\n<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n'
+        f"<tbody>\n{lines}\n</tbody>\n</table>\n</div>"
     )
 
 
@@ -130,12 +145,14 @@ def _class(number: bool) -> str:
     return ' class="number"' if number else ""
 
 
-def _cell(cell: Cell, number: bool) -> str:
+def _cell(cell: Cell, title: str, number: bool) -> str:
+    label = f' data-label="{escape(title)}"'
     value = f' data-value="{cell.value}"' if cell.value is not None and math.isfinite(cell.value) else ""
     if not cell.mark:
-        return f"<td{_class(number)}{value}>{_text(cell.text)}</td>"
+        return f"<td{_class(number)}{label}{value}>{_text(cell.text)}</td>"
     word, *others = cell.text
-    return f'<td{value}><span class="mark {_MARKS.get(cell.mark, "")}">{escape(word)}</span>{_text(others)}</td>'
+    mark = f'<span class="mark {_MARKS.get(cell.mark, "")}">{escape(word)}</span>'
+    return f'<td class="why"{label}{value}>{mark}{_text(others)}</td>'
 
 
 def _text(pieces: Text) -> str:

@@ -32,9 +32,11 @@ def write(page: Page) -> str:
 
 
 def _section(section: Section) -> list[str]:
-    parts = [f"## {section.title}", *(_text(paragraph) for paragraph in section.paragraphs)]
+    parts = [f"## {section.title}"]
     if section.table:
         parts.append(_table(section.table))
+    if section.note:
+        parts.append(_text([section.note]))
     if section.terms:
         parts.append("\n".join(f"- **{term}**: {meaning}" for term, meaning in section.terms))
     return parts

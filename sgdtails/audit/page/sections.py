@@ -24,7 +24,12 @@ LEGEND = (
     ("dead", "Rows or kernels that are zero, or lie below a gap of a factor of ten and more in the sorted norms. They are left out of α̂."),
     ("driven by small norms", "α̂ is low since some rows are unusually small, not since some are large: no heavy tail."),
 )  # fmt: skip
-FILES = (("plan.json", "The file beside this page with the removable shares of each layer, for torch.nn.utils.prune."),)
+FILES = (
+    ("plan.json", "The file beside this page with the removable shares of each layer, for torch.nn.utils.prune."),
+    ("audit.png", "The figure. Top: α̂, removable shares and ranks of each layer. Middle: α̂ at each block length, of the layers of lowest, middle and highest α̂, over the range of two kinds of layers without heavy tails. Bottom: the error as entries or singular values are removed."),
+)  # fmt: skip
+SPECTRA = ("effective rank", "How many directions a layer uses: exp of the entropy of its squared singular values' shares, over the full rank; 1 if all are used alike. The figure's last panel has it against α̂: do layers of lower α̂ have a lower rank?")  # fmt: skip
+NOTE = "* The interval may be too short: rows of 100 numbers and more, with an index near 2."
 
 
 def page(
@@ -67,17 +72,22 @@ def page(
     >>> state = {"a.weight": np.random.default_rng(0).standard_normal((64, 32), np.float32)}
     >>> nulls = {"replicates": 2, "entries": 2**10}
     >>> rows = layers.audit(state, where="mine", seed=0, entries=2**20, nulls=nulls, epsilon=[0.1])
-    >>> print(markdown.write(page("mine", "mine.pt", rows, arrays=1)).splitlines()[2])
+    >>> print(markdown.write(page("mine", "mine.pt", rows, arrays=1)).splitlines()[4])
     `mine.pt`: 1 layer with 2,048 weights, of 1 array: 1 undecided. The likeliest law of the weights is gaussian in 1 layer.
     """
-    first, *others = answer.sentences(rows, arrays=arrays)
-    sentences = [[Name(source), f", read as {read_as}: " if read_as else ": ", *first], *others]
+    first, about, *others = answer.sentences(rows, arrays=arrays)
+    sentences = [first, [Name(source), f", read as {read_as}: " if read_as else ": ", *about], *others]
     if rows.get("audit_skipped"):
         sentences.append(_skipped(rows["audit_skipped"], with_files=with_files))
-    sections = [Section("Layers", table=_layers(rows, with_files=with_files)), _zeros(rows["audit"])]
+    short = any(row["interval_holds"] is False for row in rows["audit"])
+    table = _layers(rows, with_files=with_files)
+    sections = [Section("Layers", table, NOTE if short else ""), _zeros(rows["audit"])]
     if rows.get("audit_accuracy"):
         sections.append(Section("Pruned by magnitude, layer by layer", table=_accuracy(rows["audit_accuracy"])))
-    sections.append(Section("How to read this page", terms=(*LEGEND, *(FILES if with_files else ()))))
+    terms = [*LEGEND, *(FILES if with_files else ())]
+    if with_files and not rows.get("audit_accuracy"):
+        terms.append(SPECTRA)
+    sections.append(Section("How to read this page", terms=terms))
     return Page(["Audit of ", Name(name)], sentences, [each for each in sections if each], figure)
 
 
@@ -103,7 +113,7 @@ def _layers(rows: Rows, *, with_files: bool) -> Table:
                 Cell([str(row["layer"])], row["layer"]),
                 Cell([Name(row["layer_name"])]),
                 Cell([row["shape"].replace(" x ", " × ")], row["parameters"]),
-                Cell([interval(row)], row["alpha"]),
+                Cell([interval(row) + ("*" if row["interval_holds"] is False else "")], row["alpha"]),
                 Cell([row["reading"], *_why(row)], mark=row["reading"].removesuffix("-like")),
                 Cell([law(row)]),
                 Cell([percent(share)], share),

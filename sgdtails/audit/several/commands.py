@@ -49,7 +49,7 @@ def compare(
     chosen = settings(part, exclude)
     states = [audit_inputs.read(source, weights=None, seed=chosen["seed"], part=part) for source in (first, second)]
     found = list(comparison.rows(*states, seed=chosen["seed"], entries=chosen["entries"], exclude=chosen["exclude"]))
-    page = comparison.page(base, tuned, found)
+    page = comparison.page(first, second, found)  # whole paths: both files may have one name
     if output is not None:
         common = {"base": base, "tuned": tuned}
         rows = [common | row for row in found]
