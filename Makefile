@@ -28,7 +28,7 @@ demo: .venv/ready            ## the embedded study: results/demo/figures and res
 
 plan: .venv/ready            ## what the study of CONFIG would run: jobs and networks by stage, time, room on disk; runs nothing
 	$(THERE)
-	@snakemake --cores all --configfile "$$CONFIG" --dry-run
+	@snakemake --cores all --configfile "$$CONFIG" --dry-run --nolock
 
 fig%: .venv/ready            ## one figure of the study of CONFIG, and all that it needs: make fig03 CONFIG=mine.yaml, make figure_profiles
 	$(THERE)
@@ -38,9 +38,10 @@ figures: .venv/ready         ## redraw the figures of the study of CONFIG whose 
 	$(THERE)
 	snakemake --cores all --configfile "$$CONFIG" --forcerun figure --allowed-rules figure figures -- figures
 
-report: .venv/ready          ## the study of CONFIG as one page, finished or not: results/<study>/report.html
+# Without the lock, since it writes the page alone: another start may be under way.
+report: .venv/ready          ## the study of CONFIG as one page, finished, under way or not: results/<study>/report.html
 	$(THERE)
-	snakemake --cores 1 --configfile "$$CONFIG" --allowed-rules report -- report
+	snakemake --cores 1 --configfile "$$CONFIG" --allowed-rules report --nolock -- report
 
 status: .venv/ready          ## the progress of the study of CONFIG, from its files: runs, time left
 	@python -m sgdtails.report.status --configfile "$$CONFIG"
@@ -111,10 +112,13 @@ format: .venv/ready          ## put the code into its style
 # uv comes first, at the locked version, and installs the rest; both check the hashes of the lock.
 $(VENV)/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sgdtails needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Packages are installed into $(VENV): some minutes."
 	$(PYTHON) -m venv $(VENV)
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	@# Its Python finds this repository from any folder.
+	$(BIN)/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "sgdtails.pth").write_text(sys.argv[1] + "\n")' "$(CURDIR)"
 	touch $@
 
 lock: .venv/ready            ## after an edit of requirements.in

@@ -87,7 +87,7 @@ def audited(folder: Path, file: str) -> Audited:
     zeros = sum((row["zero_share"] or 0) * row["parameters"] for row in rows) / sum(size.values())
     left_out = counted([row["reason"] for row in found.table("audit_skipped").to_pylist()], "as ")
     laws = [row["law"] or "none" for row in rows]
-    name = f"`{Path(file).name}`"
+    name = Path(file).name.replace("_", "_<wbr>")  # where a narrow column breaks it
     about = [
         f"{network} ({name})",
         f"{package} {version}",

@@ -157,6 +157,16 @@ def list_results():
         print(said, end="\n" * bool(said), file=sys.stderr)
 
 
+def say_where():
+    """Say where the page or the figures are that were asked for by name."""
+    named = {"report": f"{STUDY}/report.html"}
+    for figure in FIGURE_TABLES:
+        named[figure_target(figure)] = f"{FIGURE.format(figure=figure)}.png"
+    for target in workflow.dag_settings.targets:
+        if target in named:
+            print(named[target], file=sys.stderr)
+
+
 def refused(error):
     """Make the sentence on a file or folder that cannot be read or written."""
     return WorkflowError(
@@ -181,6 +191,7 @@ def guarded(execute):
         execute(*arguments, executor_plugin=executor_plugin, **options)
         if workflow.dag is not None and not (common.touch_exec or common.dryrun_exec):
             list_results()
+            say_where()
 
     return execute_checked
 
@@ -219,4 +230,4 @@ def check_machine():
             names = yaml.safe_load(file.read_text())["partitions"]
             slurm.check_partitions(names, str(file))
     except InputError as error:
-        raise WorkflowError(f"{error}") from None
+        stop(error)

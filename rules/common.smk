@@ -36,6 +36,17 @@ code_digest.put_first(BASE)
 code_digest.beside(
     [Path(file).resolve().parent for file in workflow.config_settings.configfiles], BASE
 )
+
+
+def stop(error):
+    """End with one sentence, which names the study's config. Snakemake would add a traceback to an exception."""
+    given = [
+        min(os.path.relpath(path), str(path), key=len)
+        for path in workflow.config_settings.configfiles
+    ]
+    sys.exit(": ".join(["sgdtails", *filter(None, [", ".join(given)]), f"{error}"]))
+
+
 if workflow.is_main_process:
     os.environ.pop(code_digest.GIVEN, None)  # of a driver that started this one
 CONTAINERS = (
@@ -51,7 +62,7 @@ try:
     study.exempt  # a wrong name of a layer is a sentence here
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
-    raise WorkflowError(f"{error}") from None
+    stop(error)
 
 # The networks that runs start from: one of each model, dataset and seed. Each has a row of the run table that starts from it.
 INITIALS = {}
@@ -205,7 +216,7 @@ def check_claims():
             if run not in RUNS:
                 raise unknown("run", run, "config key histograms.runs", RUNS)
     except InputError as error:
-        raise WorkflowError(f"{error}") from None
+        stop(error)
 
 
 def check_own():
@@ -226,7 +237,7 @@ def check_own():
         for where, path in named.items():
             plugins.load(path, where)
     except (InputError, UserCodeError) as error:
-        raise WorkflowError(f"{error}") from None
+        stop(error)
 
 
 if workflow.is_main_process:
@@ -248,7 +259,7 @@ def checkpoints():
             )
         return found
     except InputError as error:
-        raise WorkflowError(f"{error}") from None
+        stop(error)
 
 
 def checkpoint_files(wildcards):

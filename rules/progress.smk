@@ -4,6 +4,7 @@ With `--quiet host`, or any other `--quiet`, and with `--verbose` the terminal s
 """
 
 import logging
+import signal
 import time
 
 from snakemake.logging import logger
@@ -71,15 +72,37 @@ def copied(job):
     return shared.place(job.output[0], job.params).is_file()
 
 
+def trained():
+    """Say how many networks are trained; nothing if all are. Before a job of training ends, no time can be told, but this can."""
+    from sgdtails.report.status_overview import overview
+
+    try:
+        found = overview(config)
+    except (InputError, OSError):
+        return ""
+    ended, runs = len(found.ended["train"]), len(found.runs)
+    return f", {ended:,} of {runs:,} networks trained" if ended < runs else ""
+
+
 class Screen(logging.Filter):
     """Says on the terminal what Snakemake says of jobs, in fewer words; Snakemake's log file stays as it is."""
 
     def __init__(self, terminal):
         super().__init__()
         self.terminal, self.pace, self.said, self.line = terminal, None, 0.0, ""
+        self.interrupted, self.go_on = False, signal.getsignal(signal.SIGINT)
+        if callable(self.go_on):
+            signal.signal(signal.SIGINT, self.interrupt)
+
+    def interrupt(self, number, frame):
+        """Note that a person has pressed Ctrl-C, and let Snakemake end."""
+        self.interrupted = True
+        self.go_on(number, frame)
 
     def filter(self, record):
         event, now = getattr(record, "event", None), time.monotonic()
+        if self.interrupted and self.pace:  # jobs end, and none of them has failed
+            return self.end(record, now)
         if event == LogEvent.RUN_INFO and hasattr(record, "stats"):
             if not self.pace:  # a dry run would say it twice
                 self.plan()
@@ -95,6 +118,13 @@ class Screen(logging.Filter):
                 f"The job {record.rule_name} failed. Its log: {', '.join(record.log)}"
             )
         return event not in UNSAID and not str(record.msg).startswith(UNSAID_WORDS)
+
+    def end(self, record, now):
+        """Say once that the start was interrupted, in place of what Snakemake says of jobs that did not end."""
+        if str(record.msg).startswith("Terminating"):
+            done = self.pace.line(now).partition(",")[0]
+            self.say(f"Interrupted: {done}. The same command goes on from there.")
+        return False
 
     def say(self, text):
         """Print a line or lines of this filter's own."""
@@ -123,6 +153,8 @@ class Screen(logging.Filter):
         """Say how far the work is, unless that was said a moment ago."""
         if now - self.said >= EVERY or record.done == record.total:
             line = self.pace.line(now)
+            if "," not in line:
+                line += trained()
             if (
                 line != self.line
             ):  # the job of a target makes no file, and does not count

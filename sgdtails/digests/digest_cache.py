@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _FOLDERS = ("sgdtails", "workflow")  # that have the code of rules
+_STATES = 8  # of which digests are kept: branches and edits
 _SEEN: dict[Path, tuple[str, list[object]]] = {}  # by repository: its state, and the times and sizes that it is of
 
 
@@ -25,8 +26,7 @@ def state(root: Path) -> str:
     root
         The repository's folder.
     """
-    with os.scandir(root) as entries:
-        beside = sorted(each.name for each in entries if each.name.removesuffix(".py").isidentifier())
+    beside = sorted(_importable(root))
     files = sorted(file for folder in _FOLDERS for file in _code(root / folder))
     seen = [beside, files]
     if _SEEN.get(root, ("", []))[1] != seen:
@@ -36,6 +36,16 @@ def state(root: Path) -> str:
             found.update(f"{os.path.relpath(path, root)} {len(content)}\n".encode() + content)
         _SEEN[root] = found.hexdigest(), seen
     return _SEEN[root][0]
+
+
+def _importable(root: Path) -> Iterator[str]:
+    """List modules and folders of modules in a folder."""
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py") or (
+                entry.name.isidentifier() and entry.is_dir() and any(Path(entry).glob("*.py"))
+            ):
+                yield entry.name
 
 
 def _code(folder: str | Path) -> Iterator[tuple[str, int, int, int]]:
@@ -64,10 +74,8 @@ def find(root: Path, now: str) -> dict[str, str]:
     now
         The code's state.
     """
-    with suppress(OSError, ValueError, AttributeError):
-        kept = json.loads(_file(root).read_bytes())
-        if kept.get("state") == now:
-            return dict(kept["digests"])
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads(_file(root, now).read_bytes()))
     return {}
 
 
@@ -86,12 +94,14 @@ def keep(root: Path, before: str, name: str, digest: str) -> None:
     with suppress(OSError):
         if state(root) != before:
             return
-        file = _file(root)
+        file = _file(root, before)
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({"state": before, "digests": find(root, before) | {name: digest}}))
+        part.write_text(json.dumps(find(root, before) | {name: digest}))
         part.replace(file)
+        for old in sorted(file.parent.glob("digests-*.json"), key=lambda each: -each.stat().st_mtime)[_STATES:]:
+            old.unlink()
 
 
-def _file(root: Path) -> Path:
-    return root / ".snakemake/sgdtails/digests.json"
+def _file(root: Path, now: str) -> Path:
+    return root / f".snakemake/sgdtails/digests-{now[:16]}.json"

@@ -159,7 +159,8 @@ def save(name: str, tables: Mapping[str, pa.Table], outputs: Sequence[str], **se
     """
     with matplotlib.rc_context(STYLE):
         page = PAGES[name](**tables) if name in PAGES else FIGURES[name](**tables, **settings).figure()
-        for path in outputs:
+        for path in sorted(outputs, key=lambda path: Path(path).suffix == ".pdf"):  # with a PDF's 72 dots per inch last
             with atomic(path) as temporary:
                 kind = Path(path).suffix[1:]
                 page.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+            page.set_layout_engine("none")  # the layout of the first file is that of all

@@ -14,8 +14,8 @@ def test_the_page_has_the_networks_of_the_script():
     assert len(found) == len(files) == len(gallery.NETWORKS) >= 8
     for said, about, (file, (package, version, network)) in zip(found, files, gallery.NETWORKS.items(), strict=True):
         name = file.rpartition("/")[2]
-        assert said.startswith(f"| `{name}` | ")
-        assert about.startswith(f"| {network} (`{name}`) | {package} {version} | ")
+        assert said.replace("<wbr>", "").startswith(f"| {name} | ")
+        assert about.replace("<wbr>", "").startswith(f"| {network} ({name}) | {package} {version} | ")
 
 
 def test_trust_has_the_numbers_of_the_page():
@@ -34,8 +34,8 @@ def test_a_page_of_one_network(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", **{"fc.weight": weight, "fc.bias": weight[:, 0]})
     monkeypatch.setattr(gallery, "NETWORKS", {"a.npz": ("mine", "1.0", "a test")})
     page = gallery.page(tmp_path)
-    found, about = ([cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "`a.npz`" in line)
-    assert about == ["a test (`a.npz`)", "mine 1.0", "an archive of numpy arrays", "1", "20,000", "1 as a bias"]
+    found, about = ([cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "a.npz" in line)
+    assert about == ["a test (a.npz)", "mine 1.0", "an archive of numpy arrays", "1", "20,000", "1 as a bias"]
     assert found[1].startswith(("1.9", "2.0"))
     assert found[3:] == ["1 gaussian", "0", "28%", "2.0%", "4"]
     assert "mine==1.0" in page

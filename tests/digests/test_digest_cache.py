@@ -27,8 +27,9 @@ def digest(root, *modules):
 
 
 def kept(root):
-    file = root / ".snakemake/sgdtails/digests.json"
-    return json.loads(file.read_text())["digests"] if file.exists() else {}
+    """What is kept for the code as it is."""
+    file = digest_cache._file(root, digest_cache.state(root))
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def test_a_digest_is_computed_once(root, monkeypatch):
@@ -39,7 +40,7 @@ def test_a_digest_is_computed_once(root, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sgdtails/b.py", SCRIPT])
-def test_an_edit_of_any_code_forgets_all(root, name):
+def test_an_edit_of_any_code_is_another_state(root, name):
     first = digest(root)
     (root / name).write_text((root / name).read_text().replace("VALUE = ", "VALUE = 7 + "))
     second = digest(root)
@@ -47,12 +48,20 @@ def test_an_edit_of_any_code_forgets_all(root, name):
     assert kept(root) == {SCRIPT: second}
 
 
-def test_a_new_module_that_an_import_finds_forgets_all(root):
+def test_a_new_module_that_an_import_finds_is_another_state(root):
     (root / "sgdtails/b.py").write_text("import other\nVALUE = other.VALUE\n")
     first = digest(root)
     (root / "other.py").write_text("VALUE = 3\n")
     source_trees.read.cache_clear()  # as in another process
     assert digest(root) != first
+
+
+def test_digests_of_few_states_are_kept(root):
+    for number in range(12):
+        (root / "sgdtails/b.py").write_text(f"VALUE = {number}\n")
+        digest(root)
+    assert len(list((root / ".snakemake/sgdtails").iterdir())) == 8
+    assert kept(root)
 
 
 def test_what_has_code_elsewhere_is_not_kept(root):
@@ -70,10 +79,10 @@ def test_code_that_changes_meanwhile_is_not_kept(root):
     assert kept(root) == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"state": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"[3]", b"{", b"\xff"])
 def test_a_damaged_file_is_as_none(root, content):
     first = digest(root)
-    (root / ".snakemake/sgdtails/digests.json").write_bytes(content)
+    digest_cache._file(root, digest_cache.state(root)).write_bytes(content)
     assert digest(root) == first
     assert kept(root) == {SCRIPT: first}
 

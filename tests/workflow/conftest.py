@@ -70,6 +70,10 @@ class Workflow:
             # What Python has compiled as well, but not what another process is about to write.
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "Snakefile", folder)
+        # Copies have the same code, so that digests computed for one serve all.
+        (ROOT / ".snakemake/copies").mkdir(parents=True, exist_ok=True)
+        (folder / ".snakemake").mkdir()
+        (folder / ".snakemake/sgdtails").symlink_to(ROOT / ".snakemake/copies")
 
     def copied(self, folder: Path) -> "Workflow":
         """Another one with the same results, which may be spoilt."""

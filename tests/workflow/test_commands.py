@@ -1,6 +1,8 @@
 """What a person types and reads: new studies, figures by name, plans, progress, and mistakes on the command line."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import yaml
 
 from sgdtails.io import tables
 from sgdtails.report import new_study
-from tests.workflow.conftest import TINY, environment
+from tests.workflow.conftest import TINY, Workflow, environment
 
 FIGURE = "results/tiny/figures/fig01.png"
 
@@ -42,6 +44,35 @@ def test_a_config_that_is_not_there_and_two_that_are(planned):
     result = planned.run(TINY, "over.yaml", "--dry-run", "--quiet=host", "--", "fig01")
     assert result.returncode == 0, result.stdout
     assert "results/over/figures/fig01.png" in result.stdout
+
+
+def test_a_mistake_in_a_config_is_one_sentence_with_its_file(planned):
+    result = planned.run(TINY | {"runs": [TINY["runs"][0] | {"model": "fcn44"}]}, "--dry-run")
+    assert result.returncode == 1
+    assert (
+        "sgdtails: study.yaml: unknown model 'fcn44' in config key runs, block 1: did you mean 'fcn4'?\n"
+        in result.stdout
+    )
+    assert "Error" not in result.stdout
+    (planned.folder / "broken.yaml").write_text("study: broken\nruns: [digits\nmodels: 3\n")
+    result = planned.run(TINY, "broken.yaml", "--dry-run")
+    assert re.search(r"^sgdtails: broken.yaml cannot be read as YAML: .* line 3, column 7$", result.stdout, re.M)
+    assert "Traceback" not in result.stdout
+
+
+@pytest.mark.slow("a study that is interrupted")
+def test_ctrl_c_is_no_failure(tmp_path):
+    driver = Workflow(tmp_path).start(TINY, start_new_session=True)
+    with driver.stdout as printed:
+        for line in printed:
+            if "jobs done" in line:
+                break
+        os.killpg(driver.pid, signal.SIGINT)
+        rest = printed.read()
+    assert driver.wait() == 1
+    assert re.search(r"^Interrupted: \d+ of \d+ jobs done. The same command goes on from there.$", rest, re.M)
+    assert "failed" not in rest
+    assert "Error" not in rest
 
 
 def test_a_figure_is_a_target(planned):
