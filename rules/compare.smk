@@ -1,6 +1,6 @@
 """Networks compared with each other: does a quantity change with a column of the run table, such as width?
 
-Outputs: tables/comparisons.parquet and compared.parquet (config key compare); dependence.parquet of each run and each initial
+Outputs: tables/comparisons.parquet, comparisons.md and compared.parquet (config key compare); dependence.parquet of each run and each initial
 network and errors.parquet of each run, and the tables of all of them, where a claim or a comparison names them.
 """
 
@@ -103,6 +103,7 @@ rule compare:
     output:
         compared=TABLE.format(table="compared"),
         comparisons=TABLE.format(table="comparisons"),
+        text=f"{STUDY}/tables/comparisons.md",
     log:
         f"{LOGS}/compare.log",
     conda:

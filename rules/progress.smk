@@ -90,6 +90,7 @@ class Screen(logging.Filter):
     def __init__(self, terminal):
         super().__init__()
         self.terminal, self.pace, self.said, self.line = terminal, None, 0.0, ""
+        self.training = False
         self.interrupted, self.go_on = False, signal.getsignal(signal.SIGINT)
         if callable(self.go_on):
             signal.signal(signal.SIGINT, self.interrupt)
@@ -141,7 +142,8 @@ class Screen(logging.Filter):
         }
         self.pace = pace.Pace(jobs)
         lines = plan.lines(jobs.values())
-        if any(job.stage in pace.TRAINING for job in jobs.values()):
+        self.training = any(job.stage in pace.TRAINING for job in jobs.values())
+        if self.training:
             lines += plan.time(config)
         if number := sum(map(copied, workflow.dag.needrun_jobs())):
             lines.append(
@@ -153,7 +155,7 @@ class Screen(logging.Filter):
         """Say how far the work is, unless that was said a moment ago."""
         if now - self.said >= EVERY or record.done == record.total:
             line = self.pace.line(now)
-            if "," not in line:
+            if "," not in line and self.training:
                 line += trained()
             if (
                 line != self.line

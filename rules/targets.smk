@@ -91,6 +91,7 @@ TABLES = [
     *expand(TABLE, table=["dependence"] if "dependence" in ASKED else []),
     *expand(TABLE, table=["claims", "verdicts"]),
     *expand(f"{STUDY}/tables/{{text}}.md", text=["claims", "table1", "table2"]),
+    *([f"{STUDY}/tables/comparisons.md"] if config["compare"] else []),
 ]
 FIGURES = expand(f"{FIGURE}.{{kind}}", figure=FIGURE_TABLES, kind=["pdf", "png"])
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _SHOWN = 20  # names in a sentence
+_CLOSE = 0.6  # similarity below which a guess is as good as none: "wd" has 0.57 with "width"
 
 
 class InputError(ValueError):
@@ -14,8 +15,10 @@ class UserCodeError(Exception):
     """Code of the user's own raised an exception, which is the cause; the message is one sentence: which, where, what to do."""
 
 
-def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputError:
-    """Build the error for a name that is not among the valid ones, with the nearest of these.
+def unknown(
+    kind: str, name: object, where: str, valid: Iterable[str], *, listed: Iterable[str] | None = None
+) -> InputError:
+    """Build the error for a name that is not among the valid ones, with the nearest of these, or a list if none is near.
 
     Parameters
     ----------
@@ -27,6 +30,8 @@ def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputE
         Where it was given.
     valid : iterable of str
         The valid names.
+    listed : iterable of str, optional
+        Those of them to list, if not all.
 
     Returns
     -------
@@ -39,7 +44,8 @@ def unknown(kind: str, name: object, where: str, valid: Iterable[str]) -> InputE
     unknown dataset 'mnits' in the run table: did you mean 'mnist'?
     """
     names, given = sorted(valid), str(name)[:100]
-    close = get_close_matches(given, names, n=1, cutoff=0.5)
+    close = get_close_matches(given, names, n=1, cutoff=_CLOSE)
+    names = names if listed is None else sorted(listed)
     more = f" … ({len(names):,} in all)" if len(names) > _SHOWN else ""
     hint = f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names[:_SHOWN])}{more}."
     return InputError(f"unknown {kind} {given!r} in {where}: {hint}")

@@ -1,5 +1,6 @@
 """Figures that compare networks: paired differences by a column of the run table, and errors of pruning beside simulated ones."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -40,18 +41,50 @@ def comparisons(compared: pa.Table, comparisons: pa.Table) -> Plot:
     """
     points, differences = _by(compared.to_pylist(), "comparison"), _by(comparisons.to_pylist(), "comparison")
     panels = {}
-    for title, rows in points.items():
-        places, numeric = _places(rows)
-        colours = _palette(rows)
-        name = rows[0]["x_name"].replace("_", " ")
-        draw = partial(_draw_points, rows=rows, places=places, colours=colours, numeric=numeric)
-        panels[title] = Panel(draw, xlabel=name, ylabel=theme.wrap(rows[0]["y_name"], 2.2))
-        draw = partial(
-            _draw_differences, rows=differences.get(title, []), places=places, colours=colours, numeric=numeric
-        )
-        label = f"difference from {name} {next(iter(places))}"
-        panels[f"{title}, differences"] = Panel(draw, xlabel=name, ylabel=label)
+    for title in dict.fromkeys((*differences, *points)):
+        rows, found = points.get(title, []), differences.get(title, [])
+        panels[title], panels[f"{title}, differences"] = _both(rows, found)
     return Plot(panels, _two_to_a_line)
+
+
+def _both(rows: Sequence[Row], found: Sequence[Row]) -> tuple[Panel, Panel]:
+    """Make the panels of a comparison: its points and its differences, or in words why there are none."""
+    first = (*rows, *found)[0]
+    name = _name(first["x_name"])
+    points = partial(_draw_nothing, reason="no run has a value")
+    differences = partial(_draw_nothing, reason=_no_pairs(found))
+    if rows:
+        places, numeric = _places(rows)
+        style: dict[str, Any] = {"places": places, "numeric": numeric, "colours": _palette(rows)}
+        points = partial(_draw_points, rows=rows, **style)
+        if any(row["pairs"] for row in found):
+            differences = partial(_draw_differences, rows=found, **style)
+    label = f"difference from {name} {found[0]['x_from'] or ''}" if found else "difference"
+    return (
+        Panel(points, xlabel=name, ylabel=_quantity(first["y_name"])),
+        Panel(differences, xlabel=name, ylabel=theme.wrap(label, 2.6)),
+    )
+
+
+def _name(column: str) -> str:
+    return r"$\eta/b$" if column == "eta_over_b" else column.replace("_", " ")
+
+
+def _quantity(words: str) -> str:
+    """Write what is compared as other figures do, in lines that fit the height of a panel."""
+    said = re.sub(r"\balpha\b", "tail index @", re.sub(r"\bnll\b", "NLL", words))  # one letter, for the length of lines
+    return theme.wrap(said, 2.6).replace("@", r"$\hat\alpha$")
+
+
+def _draw_nothing(axes: Axes, *, reason: str) -> None:
+    theme.annotate_empty(axes, theme.wrap(reason, 2.2))
+    axes.set(xticks=[], yticks=[])
+
+
+def _no_pairs(rows: Sequence[Row]) -> str:
+    """Say why there are none; tables of earlier versions do not."""
+    said = dict.fromkeys(row["missing"] for row in rows if row["colour"] is None and row.get("missing"))
+    return f"no pairs: {'; '.join(said)}".replace("_", " ") if said else "no pairs"
 
 
 def _two_to_a_line(plot: Plot) -> Figure:
@@ -65,13 +98,9 @@ def _two_to_a_line(plot: Plot) -> Figure:
         plot.draw(axes, name, legend=False)
         axes.set_title("")
     for left, right in zip(places[::2], places[1::2], strict=True):
-        if plot.panels:
-            limits = [end for axes in (left, right) for end in axes.get_xlim()]
-            for axes in (left, right):  # differences of several colours stand beside their value of x
-                axes.set_xlim(min(limits), max(limits))
-            entries = _entries(left, right)
-            if entries:
-                right.legend(list(entries.values()), list(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        entries = _entries(left, right)
+        if plot.panels and entries:
+            right.legend(list(entries.values()), list(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -119,8 +148,10 @@ def _draw_points(
         x, y = [places[row["x_text"]] for row in chosen], [row["y"] for row in chosen]
         axes.plot(x, y, "o", color=shade, markersize=theme.marker(2.5), alpha=0.6, markeredgewidth=0)
         means = {place: np.mean([b for a, b in zip(x, y, strict=True) if a == place]) for place in sorted(set(x))}
-        label = None if value is None else f"{rows[0]['colour_name']} {value}".replace("_", " ")
-        axes.plot(list(means), list(means.values()), color=shade, linewidth=theme.line(0.9), label=label)
+        axes.plot(list(means), list(means.values()), color=shade, linewidth=theme.line(0.9))
+        if value is not None:
+            label = f"{_name(rows[0]['colour_name'])} {value}"
+            axes.plot([], [], "o-", color=shade, markersize=theme.marker(3), linewidth=theme.line(0.9), label=label)
     _finish(axes, places, numeric=numeric)
 
 
@@ -134,20 +165,30 @@ def _draw_differences(
 ) -> None:
     """Mean differences with intervals, those of one value of x beside each other; of all colours together in grey."""
     axes.axhline(0, color=theme.grey(), linewidth=theme.line(0.7), zorder=0)
-    shades: dict[str | None, str] = {**colours, None: theme.grey()}
-    steps = np.linspace(-1, 1, len(shades)) if len(shades) > 1 else np.zeros(1)
-    gap = 0.12 if numeric else 0.12 * _least_gap(list(places.values()))
-    for step, (value, shade) in zip(steps, shades.items(), strict=True):
-        chosen = [row for row in rows if row["colour"] == value and row["difference"] is not None]
-        place = [places[row["x_to"]] for row in chosen]
-        x = [at * 2 ** (step * gap) if numeric else at + step * gap for at in place]
+    reached = {row["x_to"]: places[row["x_to"]] for row in rows if row["pairs"]}
+    gap = _least_gap([float(np.log2(place)) if numeric else place for place in reached.values()])
+    shades: dict[str | None, str] = {None: theme.grey(), **colours}
+    groups = _by([row for row in rows if row["pairs"]], "colour")
+    steps = np.linspace(-1, 1, len(groups)) if len(groups) > 1 else np.zeros(1)
+    for step, (value, chosen) in zip(steps, groups.items(), strict=True):
+        x = [_moved(reached[row["x_to"]], 0.15 * step * gap, numeric=numeric) for row in chosen]
         middle = [row["difference"] for row in chosen]
         ends = [[_length(row, "low") for row in chosen], [_length(row, "high") for row in chosen]]
         shape, label = ("D", "all") if value is None and None not in colours else ("o", None)
-        axes.errorbar(
-            x, middle, ends, fmt=shape, color=shade, markersize=theme.marker(3), elinewidth=theme.line(0.9), label=label
-        )
-    _finish(axes, places, numeric=numeric)
+        style: dict[str, Any] = {
+            "color": shades[value],
+            "markersize": theme.marker(3),
+            "elinewidth": theme.line(0.9),
+            "label": label,
+        }
+        axes.errorbar(x, middle, ends, fmt=shape, **style)
+    _finish(axes, reached, numeric=numeric)
+    around = zip((min(reached.values()), max(reached.values())), (-0.3 * gap, 0.3 * gap), strict=True)
+    axes.set_xlim(*(_moved(place, by, numeric=numeric) for place, by in around))
+
+
+def _moved(place: float, by: float, *, numeric: bool) -> float:
+    return float(place * 2**by) if numeric else float(place + by)
 
 
 def _length(row: Row, end: str) -> float:

@@ -51,7 +51,7 @@ A file's metadata names the config, the code digest and the library versions tha
 | [dependence](#dependence) | run × weights × layer × measure | how far weights are from independent; made if a claim or comparison names it |
 | [errors](#errors) | run × weights × layer × structure × κ | errors of Theorems 2 to 4, measured and simulated; made if a claim or comparison names it |
 | [compared](#compared) | comparison × run | the points of config key `compare` |
-| [comparisons](#comparisons) | comparison × colour × value | their paired differences, with intervals |
+| [comparisons](#comparisons) (also `comparisons.md`) | comparison × colour × value | their paired differences, with intervals |
 | [claims](#claims) (also `claims.md`) | claim × panel | effect, interval, p-values, verdict |
 | [bounds](#bounds) | run × statement | Theorems 5 and 7, Corollary 1 |
 | [perturbation](#perturbation) | run × ratio | Lemma 1 against measured outputs |

@@ -48,6 +48,8 @@ def test_claims_and_comparisons_are_of_every_width(results):
     assert differences.pairs.tolist() == [3, 3, 6]
     assert differences.low.notna().all()
     assert (results / "figures/comparisons.pdf").is_file()
+    text = (results / "tables/comparisons.md").read_text(encoding="utf-8")
+    assert text.count("width 24 against 12: ") == 3
 
 
 def test_tables_have_every_network(results):

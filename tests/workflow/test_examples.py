@@ -103,7 +103,17 @@ def test_the_tutorials_answer(results):
     runs = table(results, "momentum", "runs")
     assert runs.variant.tolist() == ["", "", "m0.9", "m0.9"]
     found = table(results, "momentum", "comparisons")
-    assert found.columns[4:].tolist() == ["colour", "x_from", "x_to", "pairs", "difference", "low", "high", "p"]
+    assert found.columns[4:].tolist() == [
+        "colour",
+        "x_from",
+        "x_to",
+        "pairs",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "missing",
+    ]
     assert found.fillna({"colour": "all"})[["colour", "x_from", "x_to", "pairs"]].values.tolist() == [
         ["0.2", "0", "0.9", 1],
         ["0.25", "0", "0.9", 1],
@@ -112,6 +122,9 @@ def test_the_tutorials_answer(results):
     alpha = runs.set_index(["effective_step_size", "momentum"]).alpha.unstack()
     differences = alpha[0.9] - alpha[0.0]
     assert found.difference.tolist() == pytest.approx([*differences, differences.mean()])
+    text = (results / "momentum/tables/comparisons.md").read_text(encoding="utf-8")
+    assert "\n| effective step size | difference |\n" in text
+    assert text.count("momentum 0.9 against 0: undecided, a single pair has no interval") == 2
 
 
 def test_rank_regression_of_a_power_law():
