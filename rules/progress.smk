@@ -3,6 +3,7 @@
 With `--quiet host`, or any other `--quiet`, and with `--verbose` the terminal shows Snakemake's own messages instead.
 """
 
+import atexit
 import logging
 import signal
 import time
@@ -90,7 +91,7 @@ class Screen(logging.Filter):
     def __init__(self, terminal):
         super().__init__()
         self.terminal, self.pace, self.said, self.line = terminal, None, 0.0, ""
-        self.training = False
+        self.training = self.ended = False
         self.interrupted, self.go_on = False, signal.getsignal(signal.SIGINT)
         if callable(self.go_on):
             signal.signal(signal.SIGINT, self.interrupt)
@@ -98,12 +99,13 @@ class Screen(logging.Filter):
     def interrupt(self, number, frame):
         """Note that a person has pressed Ctrl-C, and let Snakemake end."""
         self.interrupted = True
+        atexit.register(self.end)  # if Snakemake says nothing more
         self.go_on(number, frame)
 
     def filter(self, record):
         event, now = getattr(record, "event", None), time.monotonic()
         if self.interrupted and self.pace:  # jobs end, and none of them has failed
-            return self.end(record, now)
+            return self.end()
         if event == LogEvent.RUN_INFO and hasattr(record, "stats"):
             if not self.pace:  # a dry run would say it twice
                 self.plan()
@@ -120,10 +122,11 @@ class Screen(logging.Filter):
             )
         return event not in UNSAID and not str(record.msg).startswith(UNSAID_WORDS)
 
-    def end(self, record, now):
+    def end(self):
         """Say once that the start was interrupted, in place of what Snakemake says of jobs that did not end."""
-        if str(record.msg).startswith("Terminating"):
-            done = self.pace.line(now).partition(",")[0]
+        if self.pace and not self.ended:
+            self.ended = True
+            done = self.pace.line(time.monotonic()).partition(",")[0]
             self.say(f"Interrupted: {done}. The same command goes on from there.")
         return False
 
