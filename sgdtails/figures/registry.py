@@ -1,6 +1,7 @@
 """All figures by name: of a study as plots, of a checkpoint as pages; and the files of the workflow."""
 
 import inspect
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -160,7 +161,8 @@ def save(name: str, tables: Mapping[str, pa.Table], outputs: Sequence[str], **se
     with matplotlib.rc_context(STYLE):
         page = PAGES[name](**tables) if name in PAGES else FIGURES[name](**tables, **settings).figure()
         for path in sorted(outputs, key=lambda path: Path(path).suffix == ".pdf"):  # with a PDF's 72 dots per inch last
+            kind, drawn = Path(path).suffix[1:], io.BytesIO()  # the writer of PDFs hides that a disk is full
+            page.savefig(drawn, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
             with atomic(path) as temporary:
-                kind = Path(path).suffix[1:]
-                page.savefig(temporary, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+                Path(temporary).write_bytes(drawn.getbuffer())
             page.set_layout_engine("none")  # the layout of the first file is that of all

@@ -62,7 +62,11 @@ def test_a_mistake_in_a_config_is_one_sentence_with_its_file(planned):
 
 @pytest.mark.slow("a study that is interrupted")
 def test_ctrl_c_is_no_failure(tmp_path):
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a process in the background ignores it, and so would this one
     driver = Workflow(tmp_path).start(TINY, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
     with driver.stdout as printed:
         for line in printed:
             if "jobs done" in line:
