@@ -142,7 +142,7 @@ def _audit(options: argparse.Namespace) -> int:
     how = {"part": options.part, "exclude": options.exclude}
     if options.compare or options.series:
         print((commands.compare if options.compare else commands.follow)(sources, options.output, **how), flush=True)
-        _say_where(options.output, f"{'--and--'.join(sources)}/comparison" if options.compare else "series/series")
+        _say_where(options.output, f"{commands.folder(*sources)}/comparison" if options.compare else "series/series")
         return 0
     failed = 0
     for name, source in sources.items():

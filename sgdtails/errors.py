@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _SHOWN = 20  # names in a sentence
-_CLOSE = 0.6  # similarity below which a guess is as good as none: "wd" has 0.57 with "width"
+_CLOSE = 0.6  # similarity that a guess needs: "wd" has 0.57 with "width", which is no help
 
 
 class InputError(ValueError):
@@ -18,7 +18,7 @@ class UserCodeError(Exception):
 def unknown(
     kind: str, name: object, where: str, valid: Iterable[str], *, listed: Iterable[str] | None = None
 ) -> InputError:
-    """Build the error for a name that is not among the valid ones, with the nearest of these, or a list if none is near.
+    """Build the error for a name that is not among the valid ones, with the nearest of these. If none is near, it lists them.
 
     Parameters
     ----------

@@ -9,9 +9,8 @@ KEY = "label"  # of entries of models and of datasets.sources; nothing but figur
 _DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR10"}
 _ACRONYM = re.compile(r"(fcn|cnn|mlp)\d*")
 _NUMBER = r"[\d.]+(?:e[-+]\d+)?"
-_VARIANT = re.compile(
-    rf"(?:m({_NUMBER}))?(?:-?wd({_NUMBER}))?(?:-?n({_NUMBER})a({_NUMBER})(?:-(\w+))?)?"
-)  # of run_table
+# As the run table writes variants.
+_VARIANT = re.compile(rf"(?:m({_NUMBER}))?(?:-?wd({_NUMBER}))?(?:-?n({_NUMBER})a({_NUMBER})(?:-(\w+))?)?")
 
 
 def without_label(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def of_variant(variant: str) -> str:
     if not found:
         return variant
     momentum, decay, noise, alpha, kind = found.groups()
-    words = {"momentum": momentum, "weight decay": decay, f"{kind} noise".removeprefix("None "): noise}
+    words = {"momentum": momentum, "weight decay": decay, f"{kind} noise" if kind else "noise": noise}
     spelled = ", ".join(f"{name} {value}" for name, value in words.items() if value)
     return f"{spelled} of index {alpha}" if noise else spelled
 

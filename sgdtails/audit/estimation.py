@@ -208,6 +208,7 @@ def _rows(
 
 
 def _label(array: NDArray[np.float32], head: bool, centring: str, seed: int) -> str:
+    # Unlike classify.centred_samples this takes entries row by row in a head too, as audits do, so that both draw alike.
     rows = np.ascontiguousarray(layers.observations(array, "multivariate", head=head))
     rows, entries = (layers.centre(sample, np.float32, centring) for sample in (rows, rows.reshape(-1)))
     found: str = label.majority(label.votes(rows, entries, [seed]))["reading"]

@@ -150,8 +150,9 @@ def _inside(scripts: Sequence[Path], modules: Sequence[Path], root: Path, state:
     kept = digest_cache.find(root, state).get(name)
     if kept:
         return kept
-    found = of_files(scripts, modules, root)
-    if digest_cache.covers(_trees(scripts, modules, root, LEFT_OUT)[1], root):
+    starts, reduced = _trees(scripts, modules, root, LEFT_OUT)
+    found = _of_trees(starts, reduced)
+    if digest_cache.covers(reduced, root):
         digest_cache.keep(root, state, name, found)
     return found
 
@@ -185,7 +186,11 @@ def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_
     str
         16 hexadecimal digits.
     """
-    starts, found = _trees(scripts, modules, root.resolve(), left_out)
+    return _of_trees(*_trees(scripts, modules, root.resolve(), left_out))
+
+
+def _of_trees(starts: Iterable[Path], found: Mapping[Path, Tree]) -> str:
+    """Digest trees, with the files that were asked for first."""
     order = sorted(starts, key=lambda file: (found[file].own, file))
     numbers = {file: number for number, file in enumerate(order)}
     parts = []

@@ -1,6 +1,6 @@
-"""Digests that are kept from process to process, in ``.snakemake`` of the repository: to compute those of all rules takes seconds.
+"""Digests that are kept from process to process, in ``.snakemake`` of the repository.
 
-They hold while the bytes of all code of the repository stay as they are. What cannot be read or written is computed again.
+To compute those of all rules takes seconds. Kept ones hold while the bytes of all code of the repository stay as they are. What cannot be read or written is computed again.
 """
 
 import hashlib
@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 _FOLDERS = ("sgdtails", "workflow")  # that have the code of rules
-_STATES = 8  # of which digests are kept: branches and edits
-_SEEN: dict[Path, tuple[str, list[object]]] = {}  # by repository: its state, and the times and sizes that it is of
+_STATES = 8  # how many keep their digests: branches and edits
+_SEEN: dict[Path, tuple[str, list[object]]] = {}  # by repository: its state, with the files that it is of
 
 
 def state(root: Path) -> str:
-    """Digest the bytes of all code that a kept digest may be of, and what else an import could find beside it.
+    """Digest the bytes of all code that a kept digest may be of. Names of modules beside it count too: an import could find them.
 
     A process reads the files again when one of them has another time, size or inode than before.
 

@@ -62,7 +62,7 @@ class Matrix:
 def matrices(
     rows: Iterable[Row], titles: Mapping[str, str] = MappingProxyType({}), groups: Collection[str] = ()
 ) -> tuple[Matrix, Matrix]:
-    """Put the rows of table ``claims`` in order: claims on the paper's figures that were tested, and the other claims.
+    """Put the rows of table ``claims`` in order. Tested claims on the paper's figures come first, then the others.
 
     Parameters
     ----------

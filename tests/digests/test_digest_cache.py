@@ -35,7 +35,7 @@ def kept(root):
 def test_a_digest_is_computed_once(root, monkeypatch):
     first = digest(root)
     assert kept(root) == {SCRIPT: first}
-    monkeypatch.setattr(code_digest, "of_files", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(code_digest, "_of_trees", lambda *_: pytest.fail("computed again"))
     assert digest(root) == first
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sgdtails.audit.layer.compressibility import LEVELS, MAGNITUDES
 from sgdtails.audit.layers import Rows
-from sgdtails.audit.page.blocks import Name, Text, number, percent
+from sgdtails.audit.page.blocks import Name, Text, count_of, number, percent
 from sgdtails.audit.page.verdict import GAUSSIAN_SHARES, verdict
 from sgdtails.tail_index import classify
 
@@ -43,7 +43,7 @@ def sentences(rows: Rows, *, arrays: int) -> list[Text]:
     counted = ", ".join(f"{labels[word]} {word}" for word in classify.LABELS if labels[word])
     weights = sum(row["parameters"] for row in layers)
     shares = {level: _share(rows, level) for level in LEVELS}
-    about = f"{_count(len(layers), 'layer')} with {weights:,} weights, of {_count(arrays, 'array')}: {counted}."
+    about = f"{count_of(len(layers), 'layer')} with {weights:,} weights, of {count_of(arrays, 'array')}: {counted}."
     return [
         verdict(layers, shares[_SHOWN]),
         [about, *laws(layers)],
@@ -61,10 +61,10 @@ def laws(layers: Sequence[Row]) -> Text:
     found = Counter(row["law"] for row in layers if row["law"])
     close = found.pop("undecided", 0)
     said = [
-        f"{law} in {_count(count, 'layer') if not n else count}" for n, (law, count) in enumerate(found.most_common())
+        f"{law} in {count_of(count, 'layer') if not n else count}" for n, (law, count) in enumerate(found.most_common())
     ]
     parts = [f"the likeliest law of the weights is {', '.join(said)}"] if said else []
-    parts += [f"two laws are too close to call in {close if said else _count(close, 'layer')}"] if close else []
+    parts += [f"two laws are too close to call in {close if said else count_of(close, 'layer')}"] if close else []
     sentence = "; ".join(parts)
     return [f" {sentence[0].upper()}{sentence[1:]}."] if sentence else []
 
@@ -107,7 +107,7 @@ def _heavier(layers: Sequence[Row], gaussian: Mapping[int, float]) -> Text:
     if len(found) > 3:
         names.append(f" and {len(found) - 3} more")
     return [
-        f"Compared with Gaussian layers of the same shape, {len(found)} of {_count(compared, 'layer')} "
+        f"Compared with Gaussian layers of the same shape, {len(found)} of {count_of(compared, 'layer')} "
         f"{'has' if len(found) == 1 else 'have'} rows of a lower tail index: ",
         *names,
         f".{_order(sum(heavier(row, 'shuffled') for row in found), len(found))}",
@@ -160,7 +160,7 @@ def _dead(layers: Sequence[Row]) -> Text:
     counted = " No weight is zero"
     if zeros:
         share = zeros / sum(row["parameters"] for row in layers)
-        counted = f" {_count(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
+        counted = f" {count_of(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
     dead = [row for row in layers if row["dead"]]
     if not dead:
         return [f"{counted}, and no row is dead."]
@@ -169,7 +169,3 @@ def _dead(layers: Sequence[Row]) -> Text:
         named += [", " if named else "", f"{row['dead']:,} rows or kernels of ", Name(row["layer_name"])]
     more = f" and of {len(dead) - 3} more layers" if len(dead) > 3 else ""
     return [f"{counted}, and dead are ", *named, f"{more}."]
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")

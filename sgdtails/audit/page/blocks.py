@@ -90,6 +90,15 @@ def number(value: float | None, digits: int = 2) -> str:
     return "" if value is None else "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
+def count_of(number: int, word: str) -> str:
+    """Write how many there are of something.
+
+    >>> count_of(1, "layer"), count_of(2000, "layer")
+    ('1 layer', '2,000 layers')
+    """
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
 def percent(share: float | None) -> str:
     """Write a share as a percentage; small ones keep a digit.
 

@@ -1,12 +1,12 @@
-"""Whether a network is heavy-tailed, in a few plain words: what follows from the labels and laws of its layers and what can go."""
+"""Whether a network is heavy-tailed, in a few plain words. The labels and laws of its layers decide, and what can go."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sgdtails.audit.page.blocks import Name, Text, percent
+from sgdtails.audit.page.blocks import Name, Text, count_of, percent
 
 GAUSSIAN_SHARES = {0.01: 0.0576, 0.1: 0.2653}  # of a Gaussian layer that can go at these relative errors
-_EASIER = 0.02  # more than Gaussian weights allow: less is chance in small layers
+_EASIER = 0.02  # how much more than Gaussian weights allow is no chance in small layers
 _CHANCE = 20  # layers, of which one may look heavy-tailed by chance
 _INFINITE = 2.0  # laws with a smaller tail index have infinite variance
 _NAMED = 3
@@ -67,7 +67,7 @@ def _tails(layers: Sequence[Row], kinds: Sequence[str]) -> Text:
     if heavy:
         verb = "looks" if len(heavy) == 1 else "look"
         rest = f"; the other {others.removeprefix('1 ')}" if count - len(heavy) == 1 else f"; of the others {others}"
-        return [f"{len(heavy)} of {_layers(count)} {verb} like a heavy-tailed law: ", *_names(heavy), f"{rest if others else ''}."]  # fmt: skip
+        return [f"{len(heavy)} of {count_of(count, 'layer')} {verb} like a heavy-tailed law: ", *_names(heavy), f"{rest if others else ''}."]  # fmt: skip
     if count == 1:
         return [f"The layer does not look like a heavy-tailed law: it {others.removeprefix('1 ')}."]
     return [f"No layer looks like a heavy-tailed law: {others}."]
@@ -82,10 +82,6 @@ def _names(layers: Sequence[Row]) -> Text:
 
 def _counted(word: str, count: int) -> str:
     return f"{count} {_WORDS[word][count > 1]}"
-
-
-def _layers(count: int) -> str:
-    return f"{count} layer" + ("" if count == 1 else "s")
 
 
 def _pruning(share: float | None) -> Iterable[str]:
@@ -116,13 +112,13 @@ def _sure(layers: Sequence[Row], kinds: Sequence[str]) -> Iterable[str]:
         return [f" How sure: {law}{few}."]
     if set(kinds) <= {"undecided", "none"}:
         which = (
-            f"for it in {_layers(infinite)}: infinite variance"
+            f"for it in {count_of(infinite, 'layer')}: infinite variance"
             if infinite
             else "against it: none has infinite variance"
         )
         return [f" The likeliest laws speak {which}."]
     law = (
-        f"not very, since the likeliest law of {_layers(infinite)} has infinite variance"
+        f"not very, since the likeliest law of {count_of(infinite, 'layer')} has infinite variance"
         if infinite
         else "the likeliest laws say so, too"
     )

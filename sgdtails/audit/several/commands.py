@@ -53,10 +53,17 @@ def compare(
     if output is not None:
         common = {"base": base, "tuned": tuned}
         rows = [common | row for row in found]
-        _write(
-            "comparison", rows, page, output / f"{base}--and--{tuned}", {"settings": chosen, "sources": [first, second]}
-        )
+        _write("comparison", rows, page, output / folder(base, tuned), {"settings": chosen, "sources": [first, second]})
     return markdown.write(page)
+
+
+def folder(base: str, tuned: str) -> str:
+    """Name the folder of a comparison.
+
+    >>> folder("a", "b")
+    'a--and--b'
+    """
+    return f"{base}--and--{tuned}"
 
 
 def follow(
