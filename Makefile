@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 120
 APPTAINER ?= apptainer
 # Tests of one file, or of the finished study, stay with one worker: tests/conftest.py. TESTS are more arguments.
 WORKERS ?= 2
-PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS) $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
 
 .PHONY: help docs docs-site fuzz demo plan gpu-check gpu-study figures report status bench test test-all lint format lock clean image test-container test-cluster verify soak
 
@@ -68,7 +68,7 @@ test: $(VENV)/ready          ## the tests that every change must pass: at most 8
 	$(PYTEST) -m "not slow"
 
 test-all: .venv/ready        ## all tests: SLURM, faults, the demo, examples too; skips are listed with their reasons
-	$(PYTEST) -rs $(if $(COVERAGE),--cov=sgdtails --cov-report=term)
+	$(PYTEST) -rs
 
 verify: .venv/ready          ## compare every result, to its last bit, with its checksum
 	python -m sgdtails.io.integrity results

@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import compileall
 import copy
 import os
 import re
@@ -33,6 +34,12 @@ DEAREST = int(os.environ.get("SGDTAILS_TEST_DEAREST", 8))
 BEFORE = pytest.StashKey[float]()
 RUNNING: list[float] = []  # seconds of CPU of processes that live on from test to test
 FINISHED = {"finished", "undisturbed", "image"}  # fixtures of a whole study each, or of an image, used by several files
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the library once: jobs in copies of it may be told not to (PYTHONDONTWRITEBYTECODE), and would do it each."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "sgdtails", quiet=2)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which puts the group into a test's name

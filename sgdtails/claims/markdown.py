@@ -41,7 +41,7 @@ def _section(name: str, panels: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for row in panels:
         excluded = row["excluded_why"] or "0"
-        cells = (row["panel"], effect(row), interval(row), _number(row["p_holm"], 2), f"{row['n']:,}", row["seeds"])
+        cells = (row["panel"], effect(row), interval(row), number(row["p_holm"], 2), f"{row['n']:,}", row["seeds"])
         lines.append("| " + " | ".join(map(str, (*cells, excluded, row["verdict"], row["reason"]))) + " |")
     return [*lines, ""]
 
@@ -53,17 +53,24 @@ def _supports(text: str) -> str:
 
 def effect(row: Mapping[str, Any]) -> str:
     """Return a claim's effect, with its name; nothing where there is none."""
-    return "" if row["effect"] is None else f"{row['effect_name'].replace('_', ' ')} {_number(row['effect'])}"
+    return "" if row["effect"] is None else f"{row['effect_name'].replace('_', ' ')} {number(row['effect'])}"
 
 
 def interval(row: Mapping[str, Any]) -> str:
     """Return a claim's interval; nothing where there is none."""
     if row["effect_low"] is None:
         return ""
-    return f"[{_number(row['effect_low'])}, {_number(row['effect_high'])}]"
+    return f"[{number(row['effect_low'])}, {number(row['effect_high'])}]"
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number to its first digits, without those of rounding errors; nothing where there is none.
+
+    Examples
+    --------
+    >>> number(0.1 + 0.2), number(None)
+    ('0.3', '')
+    """
     return "" if value is None else f"{round(value, 9):.{digits}g}"
 
 
@@ -113,7 +120,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     else:
         word, ends = f"lower by {_signed(-middle, size)} (", (-high, -low)
     between = " to ".join(_signed(end, size) for end in ends)
-    return f"{_against(row)}: {word}{between}, {row['pairs']:,} pairs, p = {_number(row['p'], 2)}){rest}"
+    return f"{_against(row)}: {word}{between}, {row['pairs']:,} pairs, p = {number(row['p'], 2)}){rest}"
 
 
 def _against(row: Mapping[str, Any]) -> str:

@@ -150,4 +150,4 @@ def _range(rows: Sequence[Row]) -> str:
         return ""
     if found[0]["effect"] == found[-1]["effect"]:
         return f"; {effect(found[0], ' is')}"
-    return f"; {effect(found[0], ' is between')} and {found[-1]['effect']:.3g}"
+    return f"; {effect(found[0], ' is between')} and {markdown.number(found[-1]['effect'])}"

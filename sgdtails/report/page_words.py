@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sgdtails.claims.markdown import number
 from sgdtails.io.tables import panel_title
 from sgdtails.labels import Labels
 
@@ -42,7 +43,7 @@ def effect(row: Row, link: str = "") -> str:
     if row["effect"] is None:
         return ""
     name = row["effect_name"]
-    return f"{_EFFECTS.get(name, name.replace('_', ' '))}{link} {round(row['effect'], 9):.3g}"
+    return f"{_EFFECTS.get(name, name.replace('_', ' '))}{link} {number(row['effect'])}"
 
 
 def panel_titles(rows: Iterable[Row], of: Iterable[Row], names: Labels) -> dict[str, str]:

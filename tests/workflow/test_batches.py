@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from sgdtails.io import integrity, storage, tables
-from tests.workflow.conftest import TINY, Workflow
+from tests.workflow.conftest import TINY
 
 RUNS = "results/tiny/tables/runs.parquet"
 PAIRS = TINY | {"runs_per_job": 2}
@@ -27,46 +27,22 @@ def weights(workflow):
     }
 
 
-def rows(workflow):
-    return [{**row, "seconds": 0} for row in tables.read(workflow.folder / RUNS).to_pylist()]
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    with Workflow(tmp_path_factory.mktemp("pairs"), warm=True) as workflow:
-        result = workflow.run(PAIRS, "--", RUNS)
-        assert result.returncode == 0, result.stdout
-        yield workflow
-
-
-@pytest.mark.slow(
-    "trains the study again; that a network's bytes do not depend on those beside it is tested in the library as well"
-)
-def test_runs_side_by_side_have_the_bytes_of_runs_alone(pairs, fresh):
-    alone = fresh
-    result = alone.run(TINY | {"runs_per_job": 1}, "--", RUNS)
-    assert result.returncode == 0, result.stdout
-    assert rows(pairs) == rows(alone)
-    assert weights(pairs) == weights(alone)
-    assert not list((pairs.folder / "results/tiny/checkpoints").rglob("*.safetensors"))
-
-
-def test_nothing_is_left_to_do_by_one_run_a_job_or_several(pairs):
+def test_nothing_is_left_to_do_by_one_run_a_job_or_several(finished):
     for number in (1, 2, 3, "auto"):
-        assert pairs.planned(PAIRS | {"runs_per_job": number}, "--", RUNS) == {}
+        assert finished.planned(PAIRS | {"runs_per_job": number}, "--", RUNS) == {}
 
 
-def test_a_new_row_trains_one_run(pairs):
+def test_a_new_row_trains_one_run(finished):
     config = copy.deepcopy(PAIRS)
     config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
-    assert pairs.planned(config, "--", RUNS) == {"train": 1, "average": 1, "tails": 1, "runs": 1}
+    assert finished.planned(config, "--", RUNS) == {"train": 1, "average": 1, "tails": 1, "runs": 1}
     config["runs"][-1]["seed"] = 1
-    assert pairs.planned(config, "--", RUNS) == {"initial": 1, "train": 1, "average": 1, "tails": 1, "runs": 1}
+    assert finished.planned(config, "--", RUNS) == {"initial": 1, "train": 1, "average": 1, "tails": 1, "runs": 1}
 
 
-def test_a_changed_setting_of_the_average_trains_nothing(pairs):
+def test_a_changed_setting_of_the_average_trains_nothing(finished):
     config = PAIRS | {"average": {"burn_in": 20, "length": 31}}
-    assert pairs.planned(config, "--", RUNS) == {"average, several": 1, "average": 1, "tails, several": 1, "runs": 1}
+    assert finished.planned(config, "--", RUNS) == {"average, several": 1, "average": 1, "tails, several": 1, "runs": 1}
 
 
 @pytest.mark.parametrize(
@@ -76,29 +52,29 @@ def test_a_changed_setting_of_the_average_trains_nothing(pairs):
         {"stop": TINY["stop"] | {"budget": 4001}},
     ],
 )
-def test_what_training_depends_on_is_made_again_side_by_side(pairs, edit):
-    planned = pairs.planned(PAIRS | edit, "--", RUNS)
+def test_what_training_depends_on_is_made_again_side_by_side(finished, edit):
+    planned = finished.planned(PAIRS | edit, "--", RUNS)
     stages = {"train, several": 1, "train": 1, "average, several": 1, "average": 1, "tails, several": 1}
     assert planned == stages | {"runs": 1} | ({"dataset": 1, "initial": 1} if "datasets" in edit else {})
 
 
-def test_lost_files_are_made_again_without_those_of_others(pairs):
+def test_lost_files_are_made_again_without_those_of_others(finished):
     """The first two runs shared a job."""
     lost = [f"results/tiny/runs/fcn4-digits-b50-lr{step}-s0/converged.safetensors" for step in ("0.1", "0.3")]
     for names, planned in ((lost[:1], {"train": 1}), (lost, {"train, several": 1})):
-        aside = {path: path.rename(path.with_suffix(".aside")) for path in (pairs.folder / name for name in names)}
+        aside = {path: path.rename(path.with_suffix(".aside")) for path in (finished.folder / name for name in names)}
         try:
-            assert pairs.planned(PAIRS, "--", *names) == planned
+            assert finished.planned(PAIRS, "--", *names) == planned
         finally:
             for path, there in aside.items():
                 there.rename(path)
 
 
-def test_without_notes_of_what_is_done_nothing_is_made_again(pairs, tmp_path):
-    done = pairs.folder / "results/tiny/.done"
+def test_without_notes_of_what_is_done_nothing_is_made_again(finished, tmp_path):
+    done = finished.folder / "results/tiny/.done"
     done.rename(tmp_path / "done")
     try:
-        assert pairs.planned(PAIRS, "--", RUNS) == {}
+        assert finished.planned(PAIRS, "--", RUNS) == {}
     finally:
         (tmp_path / "done").rename(done)
 
