@@ -44,7 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which puts the group into a test's name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep one file's tests, and those of one finished study, to one worker: no fixture is made twice. The longest begin first."""
+    """Keep one file's tests, and those of one finished study, to one worker: no fixture is made twice.
+
+    The longest begin first, and before them those that mostly wait.
+    """
     groups = {}
     for item in items:
         studies = FINISHED & set(getattr(item, "fixturenames", ()))
@@ -57,7 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not mark.args:
                 raise pytest.UsageError(f"{item.nodeid}: say why it is slow: pytest.mark.slow('...')")
             first.add(groups[item.nodeid])
-    items.sort(key=lambda item: (groups[item.nodeid] not in first, not item.nodeid.startswith("tests/workflow/")))
+    folders = ("tests/cluster/", "tests/workflow/")
+    items.sort(key=lambda item: [groups[item.nodeid] not in first, *(not item.nodeid.startswith(f) for f in folders)])
 
 
 def cpu_seconds() -> float:
