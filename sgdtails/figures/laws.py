@@ -34,6 +34,7 @@ COLOURS = {
 _PALE = 0.35  # opacity of layers that are undecided, in the colour of the best law
 _BARS = 8  # most of a panel
 _POINTS = 400  # of a curve
+_FAR = 2000  # points beyond its end
 _DRAWN = ("gaussian", "laplace", "generalised_normal", "student_t", "normal_inverse_gaussian", "stable")
 
 
@@ -198,14 +199,21 @@ def _tail(axes: Axes, *, bins: Rows, laws: Rows) -> None:
     axes.plot(t[seen], beyond[seen], shape, color=theme.foreground(), markersize=width, label="weights")
     curve = np.geomspace(t[0], reach, _POINTS)
     for row, (_, colour) in zip(laws, theme.markers(), strict=False):
-        law = BY_NAME["entries", row["law"]]
-        below = law.distribution(curve, row["scale"], row["shape"] or math.nan, 1)
-        above = 1 - below
+        above = _beyond(row, curve)
         axes.plot(curve[above > 0], above[above > 0], color=colour, linewidth=theme.line(1), label=_name(row))
     axes.set_xscale("log")
     axes.set_yscale("log")
     if seen.any():
         axes.set_ylim(beyond[seen].min() / 5, 1.5)
+
+
+def _beyond(row: Row, magnitudes: Floats) -> Floats:
+    """Compute a law's probability beyond magnitudes, ascending: summed from far out, so that small ones keep their first digits."""
+    at = np.append(np.log(magnitudes), np.linspace(math.log(magnitudes[-1]), math.log(1e5 * magnitudes[-1]), _FAR)[1:])
+    log_density = BY_NAME["entries", row["law"]].density(np.exp(at) / row["scale"], row["shape"] or math.nan, 1)
+    mass = 2 * np.exp(log_density + at) / row["scale"]  # of log t
+    pieces = (mass[1:] + mass[:-1]) / 2 * np.diff(at)
+    return np.asarray(pieces[::-1].cumsum()[::-1][: len(magnitudes)])
 
 
 def _name(row: Row) -> str:

@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
 import pyarrow as pa
+import pytest
+from scipy import stats
 
 from sgdtails.figures import laws
 from sgdtails.io import tables
@@ -46,6 +49,23 @@ def test_a_curve_per_law_beside_the_weights():
     labels = figure.axes[1].get_legend_handles_labels()[1]
     assert labels == ["weights", "student-t (3)", "gaussian"]
     assert "student-t" in plot.panels[next(iter(plot.panels))].note
+
+
+@pytest.mark.parametrize(
+    ("law", "shape", "known"),
+    [
+        ("gaussian", None, stats.norm()),
+        ("student_t", 3.0, stats.t(3)),
+        ("normal_inverse_gaussian", 0.3, stats.norminvgauss(0.3, 0)),
+        ("stable", 1.5, stats.levy_stable(1.5, 0)),
+    ],
+)
+def test_tails_are_those_of_their_law(law, shape, known):
+    """To 3%, less than the width of a line: a Gaussian tail of 1e-12 falls by half from one of 400 points to the next."""
+    t = np.geomspace(0.5, 30, laws._POINTS)
+    above, right = laws._beyond({"law": law, "shape": shape, "scale": 2.0}, 2 * t), 2 * known.sf(t)
+    seen = right > 1e-12
+    np.testing.assert_allclose(above[seen], right[seen], rtol=0.03)
 
 
 def test_without_rows_a_sentence_stands_there():
