@@ -146,7 +146,7 @@ def _hours(costs: Sequence[Cost]) -> str:
     return " | ".join("not measured" if None in part else f"{sum(part) / 3600:,.2f}" for part in parts)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configfile", type=Path, help="of a study on MNIST and CIFAR10")
     parser.add_argument("--iterations", type=int)
@@ -156,8 +156,10 @@ def main() -> None:
     parser.add_argument("--bandwidth", type=float)
     parser.add_argument("--networks", type=int, default=1, help="of each run that are pruned")
     parser.add_argument("--analysis", type=float, default=ANALYSIS, help="core-seconds per million weights")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     peaks = (given.flops, given.bandwidth) if given.flops and given.bandwidth else None
+    if not peaks and not given.steps.is_file():
+        parser.error(f"there is no {given.steps}; run python -m benchmarks.training, or give --flops and --bandwidth")
     measured = [] if peaks else json.loads(given.steps.read_text(encoding="utf-8"))["steps"]
     laws = None if given.iterations else iterations.laws(iterations.read(given.tables))
     how = How(measured, peaks, laws, given.iterations, given.networks, given.analysis)

@@ -104,13 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         "--compare", action="store_true", help="compare two checkpoints of one network, the base first"
     )
     several.add_argument("--series", action="store_true", help="follow tail indices over checkpoints of one training")
-    audit.add_argument("--part", help="of a file with several networks the one that is asked for, such as teacher")
+    audit.add_argument("--part", help="audit one network of a file with several, such as teacher")
     audit.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="names of arrays that are no layers, such as '*stft*'",
+        help="leave out arrays of this name, such as '*stft*'; may be given several times",
     )
     audit.set_defaults(run=_audit)
 
@@ -122,11 +122,19 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="show a study's progress", description=_status.__doc__)
     status.add_argument("--configfile", type=Path, help="the file given to Snakemake; by default the paper's study")
-    status.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
+    status.add_argument(
+        "--results", type=Path, default=Path("results"), help="the folder that holds studies; by default results"
+    )
     status.set_defaults(run=_status)
 
     verify = commands.add_parser("verify", help="find damaged results", description=_verify.__doc__)
-    verify.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the folder that holds studies")
+    verify.add_argument(
+        "results",
+        type=Path,
+        nargs="?",
+        default=Path("results"),
+        help="the folder that holds studies; by default results",
+    )
     verify.set_defaults(run=_verify)
     return parser
 

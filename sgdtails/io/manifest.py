@@ -162,6 +162,8 @@ def studies(results: Path) -> tuple[list[Path], list[str]]:
     problems
         A sentence for each place that cannot be looked at.
     """
+    if not os.path.lexists(results):
+        return [], [f"there is no folder {results}; give the folder that holds studies."]
     found: list[Path] = []
     problems: list[str] = []
     waiting = [results]

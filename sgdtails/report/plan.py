@@ -16,6 +16,7 @@ _STAGES = {
     "training": ("train",),
     "averages": ("average",),
     "tail indices": ("tails", "initial_tails"),
+    "laws": ("laws", "initial_laws"),
     "compression": ("compression", "initial_compression"),
     "pruning": ("prune", "initial_prune"),
     "perturbation, bounds": ("perturbation", "bounds"),
@@ -35,7 +36,7 @@ _STAGES = {
     "tables": (),
     "figures": ("figure",),
 }
-_OF_NETWORKS = list(_STAGES)[1:9]
+_OF_NETWORKS = list(_STAGES)[1:10]
 
 
 def lines(jobs: Iterable[Job]) -> list[str]:

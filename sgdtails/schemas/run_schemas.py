@@ -92,7 +92,7 @@ WEIGHTS = (
     "weights",
     TEXT,
     "",
-    "initial, converged (at the gate where training stopped), last (last iterate of averaging) or average (ergodic average)",
+    "initial, converged (at the gate where training stopped), last (last iterate of averaging) or average (mean of SGD's iterates)",
 )
 LAYER = (("layer", COUNT, "", "index from 0"), ("layer_name", TEXT, "", "name in the network"))
 P = ("p", REAL, "1", "of the lp norm")

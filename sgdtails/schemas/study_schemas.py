@@ -106,8 +106,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             "estimator",
             TEXT,
             "",
-            "mmo_multivariate (MMO15, Corollary 2.4), mmo_univariate (Corollary 2.2), one of sgdtails.estimators, or "
-            "published_...: the published values of other samples and estimators (docs/science.md); spectrum: the exponent of "
+            "mmo_multivariate (MMO15, Corollary 2.4), mmo_univariate (Corollary 2.2); hill, pickands, moment, de_haan_resnick, "
+            "paulauskas, log_moment, characteristic_function, quantiles; a name in tails.own; published_...: the published values "
+            "of other samples and estimators (docs/science.md); spectrum: the exponent of "
             "the density of the eigenvalues of W^T W, as WeightWatcher fits it (docs/trust.md), not a tail index",
         ),
         ("k1", COUNT, "observations", "block length; null: the aggregate over all of them, or an estimator without"),

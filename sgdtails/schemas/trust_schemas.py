@@ -88,7 +88,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "",
             "last (iterate) or average (ergodic): sums tend to a stable law of index min(alpha_true, 2)",
         ),
-        ("estimator", TEXT, "", "mmo_univariate, mmo_multivariate, or a name in sgdtails.estimators"),
+        ("estimator", TEXT, "", "as in table tails"),
         ("k1", COUNT, "observations", "block length; null: the aggregate, or no block length"),
         ("alpha", REAL, "1", "1 / mean over parts of the estimates of 1/alpha; infinite where that is <= 0"),
         ("alpha_low", REAL, "1", "lower end of a 95% t-interval from the spread over parts"),

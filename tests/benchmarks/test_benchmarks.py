@@ -169,3 +169,9 @@ def test_counts_of_a_step():
     assert roofline.traffic(layers) == 16 * 14_209_024 - 4 * 784 * 2048
     cnn = roofline.matrices({"cnn": [4, "M", 6]}, (1, 8, 8), 10)
     assert cnn == [(36, 64), (216, 16), (960, 1)]
+
+
+def test_a_cost_without_measured_steps_or_peaks_is_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        grid_cost.main(["--steps", str(tmp_path / "none.json")])
+    assert "none.json; run python -m benchmarks.training" in capsys.readouterr().err

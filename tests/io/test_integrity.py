@@ -337,6 +337,11 @@ def test_a_study_that_is_a_link_to_what_is_not_there_is_reported(study, capsys):
     )
 
 
+def test_a_missing_folder_of_studies_is_reported(tmp_path, capsys):
+    assert integrity.main(tmp_path / "none") == 1
+    assert capsys.readouterr().out.startswith(f"there is no folder {tmp_path / 'none'}; give")
+
+
 def test_a_folder_that_cannot_be_listed_is_reported(study, monkeypatch, capsys):
     real = os.scandir
 

@@ -51,6 +51,8 @@ def test_a_plan_counts_every_job_and_fits_a_screen():
         "train",
         "average",
         "tails",
+        "laws",
+        "initial_laws",
         "compression",
         "prune",
         "bounds",
@@ -62,4 +64,5 @@ def test_a_plan_counts_every_job_and_fits_a_screen():
     assert max(map(len, lines)) < 80
     counts = {line[:20].strip(): int(line[20:28].replace(",", "")) for line in lines[1:]}
     assert counts["total"] == len(jobs) == sum(counts.values()) - counts["total"]
-    assert (counts["tail indices"], counts["tables"], counts["simulations"]) == (1000, 1, 1)
+    assert (counts["tail indices"], counts["laws"], counts["tables"], counts["simulations"]) == (1000, 1000, 1, 1)
+    assert lines[1 + list(counts).index("laws")].split()[-1] == "3,000"  # networks

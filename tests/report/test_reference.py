@@ -5,6 +5,7 @@ import pytest
 
 from sgdtails.report import reference
 from sgdtails.schemas import study_schemas as schemas
+from sgdtails.tail_index.estimators import ESTIMATORS
 from tests.conftest import ROOT
 
 
@@ -22,6 +23,11 @@ def test_every_column_and_every_key_or_its_section_has_a_meaning():
     tops = {"datasets", "datasets.sources.<name>", "models.<name>", "tails", "pruning"}  # their keys say what they hold
     for key, meaning in meanings.items():
         assert meaning or meanings.get(key.rpartition(".")[0]) or key in tops, key
+
+
+def test_the_column_of_estimators_names_each():
+    said = schemas.SCHEMAS["tails"].field("estimator").metadata[b"meaning"].decode()
+    assert not [name for name in ESTIMATORS if name not in said]
 
 
 def test_comments_beside_a_key_or_above_it_are_its_own():
