@@ -121,7 +121,7 @@ $(VENV)/ready: requirements.lock
 	$(BIN)/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "sgdtails.pth").write_text(sys.argv[1] + "\n")' "$(CURDIR)"
 	touch $@
 
-lock: .venv/ready            ## after an edit of requirements.in
+lock: .venv/ready            ## write requirements.lock anew, after an edit of requirements.in
 	uv pip compile requirements.in --output-file requirements.lock --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --custom-compile-command "make lock"
 	@sed -i '/- pip:/q' envs/sgdtails.yaml  # then the packages before Snakemake, and their dependencies
