@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -305,6 +305,7 @@ def _profile_end(law: Law, norms: Norms, log_scale: float, inner: float, side: i
     best = _mean(law, norms, log_scale, law.outer(inner)) * norms.weights
     start, enough = log_scale, _EXACT_DROP / norms.weights
 
+    @cache  # the same shape again, from another scale, would be another number in its last digits
     def excess(at: float) -> float:
         nonlocal start
         shape, far = law.outer(at), np.array([_FAR])

@@ -48,7 +48,7 @@ def label_rows(*, shapes: Sequence[Sequence[int]], layers: int, seed: int, **rul
     >>> next(row["label"] for row in rows if row["law"] == "gaussian" and row["count"])
     'gaussian'
     """
-    settings = Settings(replicates=0, **rule)  # type: ignore[arg-type]
+    settings = Settings(replicates=0, intervals=False, **rule)  # type: ignore[arg-type]
     simulated = label_counts(
         lambda layer, _: str(of_layer(layer, settings=settings)[0]["label"]), shapes=shapes, layers=layers, seed=seed
     )

@@ -37,6 +37,14 @@ def test_intervals_hold_the_truth(law, shape):
     assert held / 60 >= 0.86
 
 
+@pytest.mark.parametrize("seed", [58, 242])
+def test_a_profile_that_ends_at_a_step_of_its_search_has_an_interval(seed):
+    """Of these samples a step lands where the likelihood has dropped by 1.9207, whose last digits depend on where a search began."""
+    drawn = families.MULTIVARIATE_T.draw(2.5, 64, 9, np.random.default_rng(seed))
+    found = fit(families.MULTIVARIATE_T, Norms.of(drawn, 9))
+    assert found.shape[1] < 2.5 < found.shape[2]
+
+
 @pytest.mark.parametrize("name", ["laplace", "generalised_normal", "student_t", "normal_inverse_gaussian", "stable"])
 def test_bins_change_the_likelihood_by_less_than_a_millionth(name, monkeypatch):
     """Of 40,000 stable weights, whose largest is thousands of times their median."""
