@@ -163,7 +163,7 @@ def _layer(matrix: Matrix, index: int, settings: _Settings) -> Rows:
     tensor = matrix.tensor
     found = estimates.of_tensor(tensor, seed, settings.entries)
     if found is None:
-        return {"audit": [row | estimates.missing("the weights are not all finite")]}
+        return {"audit": [row | estimates.missing(estimates.NOT_FINITE)]}
     row |= found.columns
     sample, known = found.sample, row["reason"] is None or row["alpha"] is not None
     profiles = list(_profiles(found.cleaned, settings, seed)) if known else []

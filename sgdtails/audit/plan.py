@@ -74,7 +74,11 @@ def _left_out(row: Mapping[str, Any], kappas: Mapping[tuple[int, float], float])
         return "no array of the file is this layer"
     if row["kind"] in SPARED:
         return "an embedding"
-    return None if any(layer == row["layer"] for layer, _ in kappas) else "its weights are all zero or not all finite"
+    return (
+        None
+        if any(layer == row["layer"] for layer, _ in kappas)
+        else "its weights are all zero, not all finite, or too large"
+    )
 
 
 def _amounts(layers: Sequence[Mapping[str, Any]], ratios: Sequence[float]) -> list[dict[str, Any]]:

@@ -152,7 +152,7 @@ def _inside(scripts: Sequence[Path], modules: Sequence[Path], root: Path, state:
         return kept
     starts, reduced = _trees(scripts, modules, root, LEFT_OUT)
     found = _of_trees(starts, reduced)
-    if digest_cache.covers(reduced, root):
+    if digest_cache.covers(reduced, {top for tree in reduced.values() for top in tree.tops}, root):
         digest_cache.keep(root, state, name, found)
     return found
 

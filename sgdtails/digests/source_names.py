@@ -102,16 +102,22 @@ class Names:
     @cached_property
     def imported(self) -> set[Path]:
         """Files of the repository that the file imports, within functions too."""
+        files = {self.settle(target)[0] for target in self._targets if not self.is_left_out(target)}
+        return {file for file in files if file}
+
+    @property
+    def tops(self) -> set[str]:
+        """The first parts of what the file imports, libraries too."""
+        return {target.partition(".")[0] for target in self._targets}
+
+    @cached_property
+    def _targets(self) -> set[str]:
         found = set()
         for node in (part for parts in self._nodes for part in parts):
             if isinstance(node, ast.Import):
-                targets = [alias.name for alias in node.names]
+                found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                targets = [target for _, target in self.aliases(node)]
-            else:
-                continue
-            files = [self.settle(target)[0] for target in targets if not self.is_left_out(target)]
-            found |= {file for file in files if file}
+                found |= {target for _, target in self.aliases(node)}
         return found
 
     @cached_property
@@ -242,7 +248,7 @@ class Names:
 def file_of(module: str, root: Path) -> Path | None:
     """Find the file of a module, or of a package, below ``root``; None if it is not there."""
     base = root.joinpath(*module.split("."))
-    files = (base.with_name(f"{base.name}.py"), base / "__init__.py")
+    files = (base / "__init__.py", base.with_name(f"{base.name}.py"))  # Python, too, prefers a package
     return next((file for file in files if file.is_file()), None)
 
 

@@ -24,7 +24,8 @@ class Tree(NamedTuple):
     """What counts of a file.
 
     ``own`` is the digest of its reduced tree. ``used`` are the files that the tree refers to by number, in order; ``imported`` are
-    the other files that it imports. ``names`` are those that it defines, ``asked`` those that it uses of other files.
+    the other files that it imports. ``names`` are those that it defines, ``asked`` those that it uses of other files, ``tops`` the
+    first parts of what it imports, found or not.
     """
 
     own: str
@@ -33,6 +34,7 @@ class Tree(NamedTuple):
     names: frozenset[str]
     asked: frozenset[tuple[Path, str]]
     empty: bool
+    tops: frozenset[str]
 
 
 @cache
@@ -63,6 +65,7 @@ def read(source: bytes, file: Path, root: Path, left_out: frozenset[str], kept: 
         names=frozenset(speller.names.module),
         asked=frozenset(asked),
         empty=not words,
+        tops=frozenset(speller.names.tops),
     )
 
 

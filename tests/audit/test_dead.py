@@ -175,3 +175,13 @@ def test_an_estimate_lies_in_its_interval():
 def test_a_layer_too_small_for_any_estimate_has_a_row_that_says_so():
     found = row(np.array([[0.3, -1.2], [0.7, 0.1]], np.float32))
     assert (found["alpha"], found["reason"]) == (None, "no two block lengths for 2 rows and 4 entries")
+
+
+def test_small_rows_beside_a_huge_one_are_not_zero():
+    """Squares of their ratio are below single precision."""
+    weights = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
+    weights[0] *= 1e28
+    found = dead.scan(weights)
+    assert found.zeros == 0
+    np.testing.assert_allclose(found.log_norms, np.log(np.linalg.norm(weights.astype(float), axis=1)), rtol=1e-5)
+    assert not dead.dead_rows(found.log_norms, found.fewest).any()

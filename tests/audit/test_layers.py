@@ -1,6 +1,7 @@
 """Audits with threads, shared nulls, and what readings say."""
 
 import numpy as np
+import pytest
 
 from sgdtails.audit import layers
 from sgdtails.audit.layer import bands
@@ -49,3 +50,13 @@ def test_layers_name_the_array_that_they_lie_in():
     found = {row["layer_name"]: row["parameter"] for row in rows["audit"]}
     parts = {f"attn.in_proj_weight[{part}]": "attn.in_proj_weight" for part in "qkv"}
     assert found == parts | {"fc": "fc.weight", "bare": "bare"}
+
+
+@pytest.mark.parametrize("unit", [1e37, 1e300])
+def test_weights_too_large_for_sums_are_said_and_stop_no_other_layer(unit):
+    weights = np.random.default_rng(0).standard_normal((64, 32))
+    state = {"huge.weight": weights * unit, "plain.weight": weights}
+    nulls = {"replicates": 2, "entries": 1024}
+    rows = layers.audit(state, where="huge", seed=0, entries=2**20, nulls=nulls, epsilon=[0.1])["audit"]
+    assert rows[0]["reason"] == "the weights are not all finite, or exceed 1e30"
+    assert rows[1]["alpha"] is not None

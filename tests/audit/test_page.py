@@ -248,6 +248,21 @@ def test_a_page_of_layers_without_numbers():
     assert "No weight is zero, and no row is dead." in page
 
 
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (1, "Nothing can be said of what can be removed.\n"),
+        (2, " Of the 1 layer that can be counted, no weight is zero, and no row"),
+    ],
+)
+def test_a_page_counts_no_zeros_of_weights_that_are_not_finite(layers, said):
+    state = {name: np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32) for name in "ab"[:layers]}
+    state["a"][:32], state["a"][40] = 0, np.nan
+    page = sgdtails.audit({f"{name}.weight": weight for name, weight in state.items()}, nulls=NULLS).markdown()
+    assert said in page
+    assert "No weight is zero" not in page
+
+
 def test_a_page_counts_one_layer_and_one_zero_in_the_singular():
     weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     weight[0, 0] = 0

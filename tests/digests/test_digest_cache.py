@@ -1,6 +1,7 @@
 """Digests that are kept: the same as computed ones, for as long as no code changes."""
 
 import json
+import os
 
 import pytest
 
@@ -26,6 +27,13 @@ def digest(root, *modules):
     return code_digest.of_rule(SCRIPT, modules, root, {}).partition(" ")[0]
 
 
+def digest_elsewhere(root):
+    """The digest in a process that starts now."""
+    source_trees.read.cache_clear()
+    digest_cache._SEEN.clear()
+    return digest(root)
+
+
 def kept(root):
     """What is kept for the code as it is."""
     file = digest_cache._file(root, digest_cache.state(root))
@@ -48,12 +56,61 @@ def test_an_edit_of_any_code_is_another_state(root, name):
     assert kept(root) == {SCRIPT: second}
 
 
-def test_a_new_module_that_an_import_finds_is_another_state(root):
-    (root / "sgdtails/b.py").write_text("import other\nVALUE = other.VALUE\n")
+@pytest.mark.parametrize(
+    ("imported", "name"),
+    [
+        ("other", "other.py"),
+        ("other", "other/__init__.py"),
+        ("other.sub.part", "other/sub/part.py"),
+        ("there", "there/__init__.py"),
+        ("there.part", "there/part.py"),
+        ("sgdtails.other", "sgdtails/other.py"),
+    ],
+)
+def test_a_new_module_that_an_import_finds_is_another_digest(root, imported, name):
+    (root / "there").mkdir()
+    (root / "there/before.py").write_text("")
+    (root / "sgdtails/b.py").write_text(f"import {imported} as found\nVALUE = found.VALUE\n")
     first = digest(root)
-    (root / "other.py").write_text("VALUE = 3\n")
-    source_trees.read.cache_clear()  # as in another process
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text("VALUE = 3\n")
+    digest(root)  # of a process that has read b.py before: it keeps nothing that is wrong
+    assert digest_elsewhere(root) != first
+
+
+def test_a_package_comes_before_a_module_of_its_name(root):
+    """Python imports the package."""
+    first = digest(root)
+    (root / "sgdtails/b").mkdir()
+    (root / "sgdtails/b/__init__.py").write_text("VALUE = 3\n")
     assert digest(root) != first
+
+
+@pytest.mark.parametrize("letter", "abcdefgh")
+def test_a_link_that_leads_nowhere_hides_no_edit(root, letter):
+    """Emacs makes one beside a file that is being edited. Folders list their files in any order."""
+    (root / f"sgdtails/.#{letter}.py").symlink_to("me@host.1:2")
+    first = digest(root)
+    (root / "sgdtails/b.py").write_text("VALUE = 22\n")
+    assert digest_elsewhere(root) != first
+
+
+def test_an_edit_that_keeps_size_time_and_inode_is_seen(root):
+    first, file = digest(root), root / "sgdtails/b.py"
+    about = file.stat()
+    file.write_text("VALUE = 2\n")
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert digest(root) != first
+
+
+def test_what_cannot_be_a_module_is_no_error(root):
+    first = digest(root)
+    (root / "sgdtails/circle").symlink_to(".")
+    (root / "sgdtails/itself.py").symlink_to("itself.py")
+    (root / "sgdtails/folder.py").mkdir()
+    os.mkfifo(root / "sgdtails/pipe.py")
+    (root / os.fsdecode(b"sgdtails/\xff.py")).touch()
+    assert digest(root) == first
 
 
 def test_digests_of_few_states_are_kept(root):
@@ -79,7 +136,23 @@ def test_code_that_changes_meanwhile_is_not_kept(root):
     assert kept(root) == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"[3]", b"{", b"\xff"])
+def test_code_that_changes_and_is_put_back_meanwhile_is_not_kept(root):
+    """As by git stash: what was read in between is not of this state."""
+    before = digest_cache.state(root)
+    for text in ("VALUE = 2\n", "VALUE = 1\n"):
+        (root / "sgdtails/b.py").write_text(text)
+    digest_cache.keep(root, before, SCRIPT, "0" * 16)
+    assert kept(root) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"[]", b"3", b"[3]", b"{", b"\xff"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        *(b'{"%s": %s}' % (SCRIPT.encode(), value) for value in (b"5", b"[1]", b'"one two"', b"1234567812345678")),
+    ],
+)
 def test_a_damaged_file_is_as_none(root, content):
     first = digest(root)
     digest_cache._file(root, digest_cache.state(root)).write_bytes(content)

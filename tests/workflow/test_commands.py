@@ -60,6 +60,27 @@ def test_a_mistake_in_a_config_is_one_sentence_with_its_file(planned):
     assert "Traceback" not in result.stdout
 
 
+def test_a_config_after_an_equals_sign_is_looked_at_too(planned):
+    (planned.folder / "broken.yaml").write_text("runs: [digits\nmodels: 3\n")
+    for name, said in {
+        "nosuch.yaml": "there is no file nosuch.yaml;",
+        "broken.yaml": "broken.yaml cannot be read as YAML:",
+    }.items():
+        result = planned.run(TINY, f"--configfile={name}", "--dry-run")
+        assert f"sgdtails: {said}" in result.stdout
+        assert "Traceback" not in result.stdout
+
+
+def test_a_config_that_is_a_pipe_is_refused_before_it_is_read(planned):
+    """It could be read once only, and Snakemake would find it empty; one that nobody writes into is never opened."""
+    os.mkfifo(planned.folder / "pipe")
+    result = planned.run(TINY, "--configfile", "pipe", "--dry-run")
+    assert result.returncode == 1
+    assert result.stdout.endswith(
+        "sgdtails: pipe is a folder or a pipe; give the path of a file, a study's config, after --configfile.\n"
+    )
+
+
 @pytest.mark.slow("a study that is interrupted")
 def test_ctrl_c_is_no_failure(tmp_path):
     before = signal.signal(

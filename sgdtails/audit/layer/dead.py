@@ -15,8 +15,10 @@ Array = Any  # numpy.ndarray or torch.Tensor
 GAP = 10.0  # factor between neighbours in the sorted norms of rows: nothing lies between dead rows and the others
 SMALL = 100.0  # the median norm of the others, over the largest of dead rows, at least
 FEWEST_ALIVE = 4  # rows, and a quarter of them: gaps among the largest norms are what heavy tails have
+LARGEST = 1e30  # magnitude of a weight: sums of a layer's rows stay within single precision
 FEW_VALUES = 16  # different ones at most, of weights that were quantised: they have no tail
 _GAP_VALUES = 3  # other than zero in each row: of fewer, small norms and wide gaps are common by chance
+_LOST = 1e-30  # a sum of squares that single precision may have lost parts of
 _CHUNK = 2**24  # weights at a time
 
 
@@ -27,7 +29,7 @@ class Scan:
     Attributes
     ----------
     finite : bool
-        Whether every weight is.
+        Whether every weight is, and none exceeds ``LARGEST``.
     zeros : int
         Number of weights that are exactly zero.
     log_norms : numpy.ndarray
@@ -65,19 +67,30 @@ def scan(tensor: Array) -> Scan:
     zeros, fewest, norms = 0, dimension, []
     for part in parts(tensor):
         xp = array_namespace(part)
-        rows = np.asarray(xp.astype(part, xp.float32)).reshape(-1, dimension)
+        with np.errstate(over="ignore"):  # said below
+            rows = np.asarray(xp.astype(part, xp.float32)).reshape(-1, dimension)
         largest = float(np.abs(rows).max())
-        if not math.isfinite(largest):
+        if not largest <= LARGEST:
             return Scan(False, 0, np.empty(0), 0)
-        rows = rows / (largest or 1.0)  # squares stay within single precision
         with np.errstate(divide="ignore"):
-            norms.append(np.log(np.einsum("ij,ij->i", rows, rows).astype(np.float64)) / 2 + math.log(largest or 1.0))
+            norms.append(np.log(_squares(rows, largest or 1.0)) / 2 + math.log(largest or 1.0))
         nothing = rows.size - int(np.count_nonzero(rows))
         zeros += nothing
         if nothing:
             held = np.count_nonzero(rows, axis=1)
             fewest = min(fewest, int(held[held > 0].min(initial=dimension)))
     return Scan(True, zeros, np.concatenate(norms), fewest)
+
+
+def _squares(rows: NDArray[np.float32], unit: float) -> NDArray[np.float64]:
+    """Sum the squares of rows in a unit that keeps them within single precision; those of much smaller rows in double precision."""
+    scaled = rows / np.float32(unit)
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", scaled, scaled).astype(np.float64)
+    few = squares < _LOST
+    if few.any():
+        exact = rows[few].astype(np.float64) / unit
+        squares[few] = np.einsum("ij,ij->i", exact, exact)
+    return squares
 
 
 def parts(tensor: Array) -> Iterator[Array]:

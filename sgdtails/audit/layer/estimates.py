@@ -21,6 +21,7 @@ _ENOUGH = 3  # block lengths of a layer of which no row is left out
 _ROUND = (1000, 500, 100, 50, 20, 10, 4)  # numbers with block lengths: the first of which a hundredth can be spared
 ESTIMATED = ("alpha", "alpha_low", "alpha_high", "interval_holds", "alpha_published", "skewed")
 SETTINGS = Settings(robustness=False)
+NOT_FINITE = f"the weights are not all finite, or exceed {dead.LARGEST:.0e}".replace("+", "")
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def of_tensor(tensor: Array, seed: Sequence[int], most: int, *, labelled: bool =
     Returns
     -------
     Estimated or None
-        None for a layer whose weights are not all finite.
+        None for a layer whose weights are not all finite, or too large.
 
     Examples
     --------

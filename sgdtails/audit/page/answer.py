@@ -156,10 +156,15 @@ def _removable(shares: Mapping[float, float | None]) -> str:
 
 
 def _dead(layers: Sequence[Row]) -> Text:
-    zeros = sum(round((row["zero_share"] or 0) * row["parameters"]) for row in layers)
+    known = [row for row in layers if row["zero_share"] is not None or not row["parameters"]]
+    if not known:  # of weights that are not finite nothing is counted
+        return []
+    zeros = sum(round((row["zero_share"] or 0) * row["parameters"]) for row in known)
     counted = " No weight is zero"
+    if len(known) < len(layers):
+        counted = f" Of the {count_of(len(known), 'layer')} that can be counted, no weight is zero"
     if zeros:
-        share = zeros / sum(row["parameters"] for row in layers)
+        share = zeros / sum(row["parameters"] for row in known)
         counted = f" {count_of(zeros, 'weight')} {'is' if zeros == 1 else 'are'} zero ({percent(share)})"
     dead = [row for row in layers if row["dead"]]
     if not dead:

@@ -78,7 +78,7 @@ def rows(state: Mapping[str, Any], *, seed: int, entries: int, exclude: Sequence
     [('a', 2.0)]
     """
     for layer, matrix in enumerate(matrices(state, exclude)[0]):
-        columns = {"reason": matrix.reason or "the weights are not all finite"}
+        columns = {"reason": matrix.reason or estimates.NOT_FINITE}
         if matrix.reason is None:
             found = estimates.of_tensor(matrix.tensor, [seed, layer], entries, labelled=False)
             columns = found.columns if found else columns
