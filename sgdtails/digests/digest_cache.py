@@ -114,6 +114,7 @@ def keep(root: Path, before: str, name: str, digest: str) -> None:
     name, digest
         What it is of, and itself.
     """
+    root = root.resolve()
     with suppress(OSError):
         seen = _SEEN.get(root)
         if state(root) != before or _SEEN[root] is not seen:  # the same again may have been other code in between
