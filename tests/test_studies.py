@@ -1,5 +1,7 @@
 """Studies in the repository: their configs are sound, and the verdicts of those with results follow from their tables."""
 
+import re
+
 import pandas as pd
 import pytest
 import yaml
@@ -107,6 +109,37 @@ def test_what_distances_say_of_independent_entries(name):
     start = "independent_entries_"
     said = {row["claim"].removeprefix(start): row["verdict"] for row in rows if row["claim"].startswith(start)}
     assert said == DISTANCES[name]
+
+
+def test_the_laws_of_narrow_networks_are_those_of_the_pages():
+    """Labels that ten networks have, powers of single weights, and how often a stable law is likelier than a t law."""
+    laws = pd.read_parquet(ROOT / "studies/mnist-narrow/tables/laws.parquet")
+    assert set(laws[laws.weights == "initial"].label) == {"uniform"}
+    trained = laws[laws.weights == "average"]
+    layers = trained.drop_duplicates(["run", "layer"])
+    page = (ROOT / "studies/mnist-narrow/README.md").read_text(encoding="utf-8").partition("## Which law?")[2]
+    powers = trained[trained.law == "generalised_normal"].groupby("layer_name")["shape"].median()
+    places = {"fc1": "first", "fc2": "second", "fc3": "third", "fc4": "fourth", "head": "head"}
+    for layer, place in places.items():
+        counts = layers[layers.layer_name == layer].label.value_counts()
+        labels = [f"{number} {name}" for name, number in counts.items() if number >= 10]
+        said = ", ".join(re.sub("[a-z-]+-[a-z-]+", r"`\g<0>`", label) for label in labels)
+        assert f"| {place} | {said} | {powers[layer]:.2f} |" in page
+    counts = layers.label.value_counts()
+    assert f"Of the {len(layers)} trained layers {counts.pop('lognormal-scales')} follow" in page
+    assert f"; {counts.pop('undecided')} are undecided" in page
+    for label, number in counts.items():
+        assert f"{number} `{label}`" in page
+    trust = " ".join((ROOT / "docs/trust.md").read_text(encoding="utf-8").split())
+    rows = trained.set_index(["run", "layer_name"])
+    stable, t = (rows[rows.law == law].log_likelihood for law in ("stable", "student_t"))
+    first, second, third, fourth, _ = (stable > t).groupby("layer_name").sum()
+    assert (first, fourth) == (0, 58)
+    assert f"in none of the 58 first layers, in {second} second, {third} third and all fourth ones" in trust
+    stable, t = (rows[rows.law == law].log_likelihood for law in ("elliptical_stable", "multivariate_t"))
+    *hidden, head = (t > stable).groupby("layer_name").sum()
+    assert head == 58
+    assert f"in {sum(hidden)} of {4 * 58} hidden layers and all heads" in trust
 
 
 def test_the_laws_of_trained_layers_are_those_of_the_page():

@@ -56,7 +56,7 @@ def compressibility(
     >>> from sgdtails.io import tables
     >>> read = [tables.read(f"studies/mnist-narrow/tables/{name}.parquet") for name in ("runs", "tails", "compression")]
     >>> compressibility(*read).panels["FCN4, MNIST"].note
-    '$n$ = 295 layers of 59 runs; 1 diverged'
+    '$n$ = 290 layers of 58 runs; 2 diverged'
     """
     initial, trained = (_points(tails, compression, index, weights) for weights in ("initial", "average"))
 

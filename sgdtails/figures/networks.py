@@ -142,6 +142,10 @@ def accuracies(runs: pa.Table, *, weights: str = "last", index: Index = PAPERS, 
 def _accuracies(axes: Axes, rows: Rows, *, weights: str, by_run: Mapping[str, ScalarMappable]) -> None:
     if not rows:
         return
+    rows = [row for row in rows if accuracy_of(row, weights) is not None]
+    if not rows:  # tables of an older version, beside those of another study
+        theme.annotate_empty(axes, f"no accuracy\nof weights '{weights}'")
+        return
     alpha, ratio = ([row[key] for row in rows] for key in ("alpha", "eta_over_b"))
     accuracy = [100 * accuracy_of(row, weights) for row in rows]
     area, scale = 14 * theme.marker(1) ** 2, by_run[rows[0]["run"]]

@@ -60,7 +60,7 @@ def ranges(runs: pa.Table) -> Iterator[dict[str, Any]]:
     Examples
     --------
     >>> next(ranges(tables.read("studies/mnist-narrow/tables/runs.parquet")))["converged"]
-    59
+    58
     """
     for rows in tables.panels(runs.to_pylist()).values():
         ratios = [row["eta_over_b"] for row in rows]

@@ -150,7 +150,7 @@ class Study:
         >>> import sgdtails
         >>> figure = sgdtails.load("studies/mnist-narrow").figure("fig01", style="paper")
         >>> [axes.get_title() for axes in figure.axes]
-        ['FCN4, width 256, MNIST\n$n$ = 59; 1 diverged']
+        ['FCN4, width 256, MNIST\n$n$ = 58; 2 diverged']
         """
         with _styled(style):
             return self._plot(name, settings).figure()
@@ -324,7 +324,7 @@ def load(path: str | Path) -> Study:
     >>> import sgdtails
     >>> study = sgdtails.load("studies/mnist-narrow")
     >>> len(study.runs), study.runs.status.eq("converged").sum().item()
-    (60, 59)
+    (60, 58)
     >>> study.columns("tails").unit["observations"]
     'observations'
     """

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sgdtails.figures import registry, theme
+from sgdtails.figures import networks, registry, theme
 from sgdtails.figures.elements import arrange, ticks
 from sgdtails.figures.registry import FIGURES
 from sgdtails.io import storage, tables
@@ -17,6 +17,7 @@ from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import histograms
 from sgdtails.tail_index.network_index import Index
 from sgdtails.theory import bounds, synthetic
+from tests.conftest import ROOT
 
 BASE_RUN = dict.fromkeys(tables.SCHEMAS["runs"].names, None)
 BASE_TAIL = dict.fromkeys(tables.SCHEMAS["tails"].names, None)
@@ -403,3 +404,11 @@ def test_a_log_axis_has_three_ticks_however_short(low, high, expected):
     ticks.label_log(axes.xaxis)
     FigureCanvasAgg(axes.figure).draw()
     assert [label.get_text() for label in axes.get_xticklabels()] == expected
+
+
+def test_a_panel_whose_runs_lack_the_accuracy_says_so():
+    """Tables of an older version may stand beside those of another study."""
+    runs = tables.read(ROOT / "studies/mnist-narrow/tables/runs.parquet")
+    rows = [row | {"last_test_accuracy": None} for row in runs.to_pylist()]
+    axes, *_ = networks.accuracies(pa.Table.from_pylist(rows, schema=runs.schema)).figure().axes
+    assert [text.get_text() for text in axes.texts] == ["no accuracy\nof weights 'last'"]

@@ -68,7 +68,7 @@ def converged_by_title(runs: pa.Table, labels: Labels = NAMES) -> dict[str, Rows
     >>> from sgdtails.io import tables
     >>> runs = tables.read("studies/mnist-narrow/tables/runs.parquet")
     >>> {title: len(rows) for title, rows in converged_by_title(runs).items()}
-    {'FCN4, MNIST': 59}
+    {'FCN4, MNIST': 58}
     """
     known = {row["run"] for row in converged(runs)}
     groups = by_title(runs.to_pylist(), labels)
@@ -111,7 +111,7 @@ def run_panels(
     >>> from sgdtails.io import tables
     >>> runs = tables.read("studies/mnist-narrow/tables/runs.parquet")
     >>> run_panels(runs, lambda axes, rows: None)["FCN4, MNIST"].note
-    '$n$ = 59; 1 diverged'
+    '$n$ = 58; 2 diverged'
     """
     if among is not None:
         runs = runs.filter(pc.field("run").isin(pa.array(list(among), pa.string())))
