@@ -79,6 +79,8 @@ def test_what_the_page_of_claims_says_of_laws():
     entries, of_rows = (found[f"nearer_to_stable_{name}"] for name in ("entries", "rows"))
     assert (entries["verdict"], of_rows["verdict"]) == ("supported", "contradicted")
     assert 4e-4 < entries["effect"] < 6e-4
+    narrow = [row for row in rows("studies/mnist-narrow", "claims") if row["claim"].startswith("nearer_to_stable")]
+    assert [row["verdict"] for row in narrow] == ["contradicted", "contradicted"]
 
 
 def test_what_readme_says_of_labels():
