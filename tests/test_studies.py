@@ -142,6 +142,20 @@ def test_the_laws_of_narrow_networks_are_those_of_the_pages():
     assert f"in {sum(hidden)} of {4 * 58} hidden layers and all heads" in trust
 
 
+def test_what_index_follows_which_ratio():
+    """Rho of the spectrum's exponent and of the tail index with step size over batch size, and with step size."""
+    folder = ROOT / "studies/mnist-narrow"
+    tails = pd.read_parquet(folder / "tables/tails.parquet")
+    exponents = tails[(tails.estimator == "spectrum") & (tails.weights == "average")].groupby("run").alpha.mean()
+    runs = pd.read_parquet(folder / "tables/runs.parquet").set_index("run").assign(exponent=exponents)
+    rho = runs[runs.status == "converged"].corr("spearman", numeric_only=True).loc[["eta_over_b", "step_size"]]
+    said = {name: [f"\N{MINUS SIGN}{-each:.2f}" for each in rho[name]] for name in ("exponent", "alpha")}
+    page, trust = (path.read_text(encoding="utf-8") for path in (folder / "README.md", ROOT / "docs/trust.md"))
+    assert " = {} with\n  η/b and {} with η:".format(*said["exponent"]) in page
+    words = " = {}) more closely than η ({}), α̂ the other way round ({}, {})"
+    assert words.format(*said["exponent"], *said["alpha"]) in trust
+
+
 def test_the_laws_of_trained_layers_are_those_of_the_page():
     """docs/trust.md: 231 hidden layers and 77 heads of the three controls."""
     page = (ROOT / "docs/trust.md").read_text(encoding="utf-8").partition("### What a trained layer looks like")[2]
