@@ -83,9 +83,8 @@ def test_a_config_that_is_a_pipe_is_refused_before_it_is_read(planned):
 
 @pytest.mark.slow("a study that is interrupted")
 def test_ctrl_c_is_no_failure(tmp_path):
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a process in the background ignores it, and so would this one
+    # Else a process in the background ignores it, and so would this one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     driver = Workflow(tmp_path).start(TINY, start_new_session=True)
     signal.signal(signal.SIGINT, before)
     with driver.stdout as printed:

@@ -245,15 +245,11 @@ def test_nothing_is_done_twice(finished):
 
 @pytest.mark.slow("trains the study a second time")
 def test_the_same_seed_gives_the_same_bytes_in_a_job_of_its_own(finished, fresh):
-    """All tables and weights, and figures of three kinds: all are saved by the same code."""
-    drawn = ("fig01", "fig03", "figure_profiles")
-    result = fresh.run(TINY | {"runs_per_job": 1}, "--", "tables", *drawn)
-    assert result.returncode == 0, result.stdout
+    assert fresh.run(TINY | {"runs_per_job": 1}).returncode == 0
+    assert not list((results(finished) / "checkpoints").rglob("*.safetensors"))
     compared = 0
     for path in sorted(results(finished).rglob("*.*")):
         other = results(fresh) / path.relative_to(results(finished))
-        if path.parent.name == "figures" and path.stem not in ("fig01", "fig03", "profiles"):
-            continue
         if path.name in (
             "runs.parquet",
             "training.parquet",
@@ -269,7 +265,7 @@ def test_the_same_seed_gives_the_same_bytes_in_a_job_of_its_own(finished, fresh)
         else:
             continue
         compared += 1
-    assert compared >= 3 * 12 + 34 + 6
+    assert compared >= 3 * 12 + 1 + 24 + 34
 
 
 def changed(**sections) -> dict:
