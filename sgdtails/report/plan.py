@@ -9,9 +9,7 @@ from sgdtails.report import similar_runs, status
 from sgdtails.report.pace import Job
 from sgdtails.report.status_overview import overview
 
-# Stages in their order; the first word of a rule's name decides, and what is in none is a table of the study.
-_STAGES = {
-    "datasets": ("dataset",),
+_OF_NETWORKS = {
     "initial networks": ("initial",),
     "training": ("train",),
     "averages": ("average",),
@@ -21,6 +19,11 @@ _STAGES = {
     "pruning": ("prune", "initial_prune"),
     "perturbation, bounds": ("perturbation", "bounds"),
     "dependence, errors": ("dependence", "initial_dependence", "errors"),
+}
+# Stages in their order; the first word of a rule's name decides, and what is in none is a table of the study.
+_STAGES = {
+    "datasets": ("dataset",),
+    **_OF_NETWORKS,
     "simulations": (
         "calibration_sample",
         "confusion",
@@ -36,7 +39,6 @@ _STAGES = {
     "tables": (),
     "figures": ("figure",),
 }
-_OF_NETWORKS = list(_STAGES)[1:10]
 
 
 def lines(jobs: Iterable[Job]) -> list[str]:

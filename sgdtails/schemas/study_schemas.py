@@ -106,10 +106,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             "estimator",
             TEXT,
             "",
-            "mmo_multivariate (MMO15, Corollary 2.4), mmo_univariate (Corollary 2.2); hill, pickands, moment, de_haan_resnick, "
-            "paulauskas, log_moment, characteristic_function, quantiles; a name in tails.own; published_...: the published values "
-            "of other samples and estimators (docs/science.md); spectrum: the exponent of "
-            "the density of the eigenvalues of W^T W, as WeightWatcher fits it (docs/trust.md), not a tail index",
+            "mmo_multivariate is MMO15's of rows (Corollary 2.4), mmo_univariate of entries (Corollary 2.2). Others are hill, "
+            "pickands, moment, de_haan_resnick, paulauskas, log_moment, characteristic_function and quantiles. Names in tails.own "
+            "are yours. published_... are the published values of other samples and estimators (docs/science.md). spectrum is no "
+            "tail index, but the exponent of the density of the eigenvalues of W^T W, as WeightWatcher fits it (docs/trust.md)",
         ),
         ("k1", COUNT, "observations", "block length; null: the aggregate over all of them, or an estimator without"),
         ("k1_targets", TEXT, "", "the block lengths asked for that were lowered to k1, the nearest divisor of N"),
