@@ -133,20 +133,42 @@ def beside(folders: Iterable[Path], root: Path, environment: MutableMapping[str,
 
 
 def _digest(names: Sequence[str], root: Path, environment: Mapping[str, str], state: str | None = None) -> str:
-    """Digest a script and modules; modules beside a config are read with that folder as their root."""
-    inside = _inside(*_files(names, root), root.resolve(), state or digest_cache.state(root))
+    """Digest a script and modules; modules beside a config are read with that folder as their root.
+
+    What they use of the repository counts with the script.
+    """
     folders = [Path(folder) for folder in environment.get(BESIDE, "").split(os.pathsep) if folder]
-    outside = []
+    root = root.resolve()
+    outside: list[str] = []
+    others: set[Path] = set()
     for name in (name for name in names[1:] if not source_names.file_of(name, root)):
-        lies = next((folder for folder in folders if source_names.file_of(name, folder)), None)
+        lies = next((folder.resolve() for folder in folders if source_names.file_of(name, folder)), None)
         if lies and (file := source_names.file_of(name, lies)):
-            outside.append(of_files([], [file], lies))
+            starts, found = _trees([], {file: ALL}, lies, LEFT_OUT)
+            outside.append(_of_trees(starts, found))
+            others.update(found)
+    scripts, modules = _files(names, root)
+    kept = _used(others, root) | dict.fromkeys(modules, ALL)
+    inside = _inside(scripts, kept, root, state or digest_cache.state(root))
     return hashlib.sha256(" ".join([inside, *outside]).encode()).hexdigest()[:16] if outside else inside
 
 
-def _inside(scripts: Sequence[Path], modules: Sequence[Path], root: Path, state: str) -> str:
+def _used(files: Iterable[Path], root: Path) -> dict[Path, frozenset[str]]:
+    """Find the modules of the repository that other files import, each with the names that they use of it."""
+    found: dict[Path, frozenset[str]] = {}
+    for file in files:
+        tree = source_trees.read(file.read_bytes(), file, root, LEFT_OUT, ALL)
+        for module in (*tree.used, *tree.imported):
+            found.setdefault(module, frozenset())
+        for module, name in tree.asked:
+            found[module] |= {name, "__getattr__"}  # a package may offer it by that function
+    return found
+
+
+def _inside(scripts: Sequence[Path], modules: Mapping[Path, frozenset[str]], root: Path, state: str) -> str:
     """Digest files in the repository, or take the digest that is kept."""
-    name = " ".join(os.path.relpath(file.resolve(), root) for file in (*scripts, *modules))
+    asked = [f"{file.relative_to(root)}:{','.join(sorted(names))}" for file, names in sorted(modules.items())]
+    name = " ".join([*(os.path.relpath(file.resolve(), root) for file in scripts), *asked])
     kept = digest_cache.find(root, state).get(name)
     if kept:
         return kept
@@ -160,7 +182,7 @@ def _inside(scripts: Sequence[Path], modules: Sequence[Path], root: Path, state:
 def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:
     """Find the script, and the files of modules that are in the repository; a user's module may lie elsewhere."""
     modules = [source_names.file_of(name, root) for name in names[1:]]
-    return [root / names[0]], [file for file in modules if file]
+    return [root / names[0]], [file.resolve() for file in modules if file]
 
 
 def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str] = LEFT_OUT) -> str:
@@ -186,7 +208,8 @@ def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_
     str
         16 hexadecimal digits.
     """
-    return _of_trees(*_trees(scripts, modules, root.resolve(), left_out))
+    kept = {file.resolve(): ALL for file in modules}
+    return _of_trees(*_trees(scripts, kept, root.resolve(), left_out))
 
 
 def _of_trees(starts: Iterable[Path], found: Mapping[Path, Tree]) -> str:
@@ -207,12 +230,11 @@ def _of_trees(starts: Iterable[Path], found: Mapping[Path, Tree]) -> str:
 
 
 def _trees(
-    scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str]
+    scripts: Iterable[Path], modules: Mapping[Path, frozenset[str]], root: Path, left_out: frozenset[str]
 ) -> tuple[set[Path], dict[Path, Tree]]:
-    """Reduce scripts, modules and what they import; also return the first two."""
-    named = {file.resolve() for file in modules}
-    starts = {file.resolve() for file in scripts} | named
-    return starts, trees(starts, root, left_out, dict.fromkeys(named, ALL))
+    """Reduce scripts, modules of which others use names, and what they import; also return the first two."""
+    starts = {file.resolve() for file in (*scripts, *modules)}
+    return starts, trees(starts, root, left_out, modules)
 
 
 def trees(

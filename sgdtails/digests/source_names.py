@@ -20,7 +20,7 @@ class Names:
 
     def __init__(self, body: Sequence[ast.stmt], file: Path, root: Path, left_out: frozenset[str]) -> None:
         self._body, self._root, self._left_out = body, root, left_out
-        self._package = file.relative_to(root).parts[:-1]
+        self._package = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
         self._files: dict[str, Path | None] = {}
         self._nodes = [list(walk(statement)) for statement in body]
         self.module = self._bound(body)
@@ -106,6 +106,12 @@ class Names:
         return {file for file in files if file}
 
     @property
+    def offered(self) -> set[tuple[Path, str]]:
+        """Pair files of the repository with names that the file imports from them."""
+        settled = [self.settle(target) for target in self.module.values() if target and not self.is_left_out(target)]
+        return {(file, rest[0]) for file, rest in settled if file and rest}
+
+    @property
     def tops(self) -> set[str]:
         """The first parts of what the file imports, libraries too."""
         return {target.partition(".")[0] for target in self._targets}
@@ -119,6 +125,30 @@ class Names:
             elif isinstance(node, ast.ImportFrom):
                 found |= {target for _, target in self.aliases(node)}
         return found
+
+    def lazy(self, names: frozenset[str]) -> set[tuple[Path, str]]:
+        """Pair files with names that a function ``__getattr__`` may take from them.
+
+        They are the files that strings name: for a name that is a key of a dictionary its value, else all.
+        """
+        asked = names - {"__getattr__"} - self.module.keys()
+        if "__getattr__" not in names & self.module.keys():
+            return set()
+        nodes = [node for parts in self._nodes for node in parts]
+        keys = {
+            key.value: value
+            for node in nodes
+            if isinstance(node, ast.Dict)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant) and key.value in asked
+        }
+        strings = {
+            node.value
+            for node in (nodes if asked - keys.keys() else keys.values())
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value
+        }
+        settled = [self.settle(text) for text in strings if not self.is_left_out(text)]
+        return {(file, name) for file, rest in settled if file and not rest for name in asked}
 
     @cached_property
     def _used(self) -> set[str]:

@@ -56,8 +56,12 @@ def read(source: bytes, file: Path, root: Path, left_out: frozenset[str], kept: 
     """
     speller = _Speller(ast.parse(source, filename=str(file)), file, root, left_out, kept)
     words, numbers = speller.text()
-    asked = {(word[1], word[2]) for word in speller.references}
-    more = sorted({*speller.names.imported, *source_names.packages(file, root, left_out)} - {file, *numbers})
+    lazy = speller.names.lazy(kept)
+    asked = {(word[1], word[2]) for word in speller.references} | lazy
+    if "*" in kept:  # what it imports may be looked up in it
+        asked |= speller.names.offered
+    imported = {*speller.names.imported, *source_names.packages(file, root, left_out), *(other for other, _ in lazy)}
+    more = sorted(imported - {file, *numbers})
     return Tree(
         own=hashlib.sha256(" ".join(words).encode("utf-8", "surrogatepass")).hexdigest(),
         used=tuple(numbers),

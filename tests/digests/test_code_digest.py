@@ -215,3 +215,38 @@ def test_a_module_beside_a_config_counts_with_what_it_imports_from_there(tree, t
     assert found("mine") == first
     (own / "helper.py").write_text("x = 2\n")
     assert found("mine") != first
+
+
+@pytest.mark.parametrize(
+    ("use", "changed"),
+    [
+        ("import lib.unused\ndef f(): return lib.unused.x\n", True),
+        ("def f():\n    from lib import unused\n    return unused.x\n", True),
+        ("from lib.lazy import x\n", True),
+        ("import lib.lazy\ndef f(): return lib.lazy.unused\n", True),  # by a dictionary
+        ("import lib.lazy\ndef f(): return lib.lazy.other\n", False),
+        ("from . import unused\n", False),  # that folder's own, which is not there
+    ],
+)
+def test_what_a_module_beside_a_config_uses_of_the_repository_counts(tree, tmp_path, monkeypatch, use, changed):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.py").write_text(use)
+    (tree / "lib/lazy.py").write_text(
+        "import importlib\n_NAMES = {'unused': 'lib.unused', 'other': 'lib.late'}\n"
+        "def __getattr__(name):\n    return getattr(importlib.import_module(_NAMES.get(name, 'lib.unused')), name)\n"
+    )
+    script = "lib/part/d.py"
+
+    def found():
+        environment = {}
+        code_digest.beside([own], tree, environment)
+        return code_digest.of_rule(script, ["mine"], tree, environment)
+
+    before = found()
+    assert found() == before
+    (tree / "lib/unused.py").write_text("x = 5\n")
+    assert (found() != before) == changed
+    (tree / "lib/unused.py").write_text("x = 4  # as before\n")
+    assert found() == before
