@@ -114,25 +114,30 @@ def test_what_distances_say_of_independent_entries(name):
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
-@pytest.mark.parametrize(("study", "depth"), [("mnist-narrow", 4), ("mnist-narrow-fcn6", 6)])
-def test_the_laws_of_narrow_networks_are_those_of_their_page(study, depth):
+@pytest.mark.parametrize(
+    ("study", "kind", "depth"),
+    [("mnist-narrow", "fc", 4), ("mnist-narrow-fcn6", "fc", 6), ("mnist-narrow-cnn", "conv", 3)],
+)
+def test_the_laws_of_narrow_networks_are_those_of_their_page(study, kind, depth):
     """Labels that a sixth of the networks have, and powers of single weights."""
     laws = pd.read_parquet(ROOT / f"studies/{study}/tables/laws.parquet")
-    assert set(laws[laws.weights == "initial"].label) == {"uniform"}
+    drawn = laws[laws.weights == "initial"].groupby("layer_name").label.unique().str.join(" ")
+    assert drawn.pop("head") == "uniform"
+    assert set(drawn) == {"gaussian" if kind == "conv" else "uniform"}
     trained = laws[laws.weights == "average"]
     layers = trained.drop_duplicates(["run", "layer"])
     page = (ROOT / f"studies/{study}/README.md").read_text(encoding="utf-8").partition("## Which law?")[2]
     powers = trained[trained.law == "generalised_normal"].groupby("layer_name")["shape"].median()
-    places = {f"fc{number}": place for number, place in enumerate(PLACES[:depth], start=1)} | {"head": "head"}
+    places = {f"{kind}{number}": place for number, place in enumerate(PLACES[:depth], start=1)} | {"head": "head"}
     for layer, place in places.items():
         counts = layers[layers.layer_name == layer].label.value_counts()
         labels = [f"{number} {name}" for name, number in counts.items() if number >= counts.sum() / 6]
         said = ", ".join(re.sub("[a-z-]+-[a-z-]+", r"`\g<0>`", label) for label in labels)
         assert f"| {place} | {said} | {powers[layer]:.2f} |" in page
     counts = layers.label.value_counts()
+    assert f"{counts.pop('undecided')} are undecided" in page
     most = counts.idxmax()
     assert f"Of the {len(layers)} trained layers {counts.pop(most)} follow `{most}`" in page
-    assert f"{counts.pop('undecided')} are undecided" in page
     for label, number in counts.items():
         assert f"{number} `{label}`" in page
 
