@@ -111,6 +111,81 @@ def test_what_distances_say_of_independent_entries(name):
     assert said == DISTANCES[name]
 
 
+_EFFECT = re.compile(r"([-\d.]+) \(([-\d.]+) to ([-\d.]+)\) \| (\w+)")
+
+
+def said_of(folder):
+    """Return the lines of tables on a study's page, with plain minus signs."""
+    page = (folder / "README.md").read_text(encoding="utf-8").replace("\N{MINUS SIGN}", "-")
+    return [line for line in page.splitlines() if line.startswith("| ")]
+
+
+def shown(value, like):
+    """Write a number with the digits of another text."""
+    decimals = len(like.partition(".")[2])
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+
+
+@pytest.mark.parametrize("study", ["mnist-narrow", "mnist-narrow-fcn6", "mnist-narrow-cnn"])
+def test_the_effects_on_a_page_are_those_of_its_claims(study):
+    """The first effect, interval and verdict of a line are those of a claim; a second one may be by another index."""
+    folder = ROOT / "studies" / study
+    claims = [row for row in tables.read(folder / "tables/claims.parquet").to_pylist() if row["effect"] is not None]
+    lines = [found for line in said_of(folder) if (found := _EFFECT.search(line))]
+    assert len(lines) >= 10
+    for found in lines:
+        *numbers, verdict = found.groups()
+        assert any(
+            [shown(row[key], text) for key, text in zip(("effect", "effect_low", "effect_high"), numbers, strict=True)]
+            == numbers
+            and row["verdict"] == verdict
+            for row in claims
+        ), found[0]
+
+
+SLOPES = {
+    "mnist-width": {
+        "Does α̂ change": "width_alpha",
+        "rows at K1 = 2 ": "width_alpha_rows_2",
+        "rows at K1 = 20 ": "width_alpha_rows_20",
+        "entries at K1 = 2 ": "width_alpha_entries_2",
+        "entries at K1 = 1,000 ": "width_alpha_entries_1000",
+        "second layer be removed": "width_removable_1",
+        "pruning, by layer": "width_accuracy_layer_magnitude",
+        "global magnitude": "width_accuracy_global_magnitude",
+        "of singular values": "width_accuracy_singular_value",
+        "of nodes": "width_accuracy_node",
+        "a tenth of the entries": "width_errors_entries",
+        "of the eigenvalues": "width_errors_eigenvalues",
+        "of the columns": "width_errors_columns",
+        "within rows": "width_independence_within_rows",
+        "of initial weights": "width_initial_independence_within_rows",
+    },
+    "control-full-batch": {
+        "lighter tails": "batch_alpha",
+        "within rows": "batch_independence_within_rows",
+        "within columns": "batch_independence_within_columns",
+        "between neighbouring layers": "batch_independence_next_layer",
+    },
+    "control-train-size": {"does not depend": "size_alpha", "accuracy rises": "size_accuracy"},
+}
+
+
+@pytest.mark.parametrize("study", SLOPES)
+def test_the_slopes_on_a_page_are_those_of_its_claims(study):
+    """With the verdicts at two or three step sizes; one verdict where they agree."""
+    claims = pd.read_parquet(ROOT / "studies" / study / "tables/claims.parquet").sort_values("panel")
+    lines = said_of(ROOT / "studies" / study)
+    for text, claim in SLOPES[study].items():
+        (line,) = (line for line in lines if text in line)
+        slopes, said = (cell.strip() for cell in line.split("|")[2:4])
+        rows = claims[claims.claim == claim]
+        effects = zip(rows.effect, slopes.split(", "), strict=True)
+        assert ", ".join(shown(effect, text) for effect, text in effects) == slopes
+        verdicts = re.findall("supported|contradicted|undecided", said)
+        assert verdicts in (list(rows.verdict), list(set(rows.verdict)))
+
+
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
