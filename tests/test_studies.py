@@ -202,6 +202,7 @@ def test_the_laws_of_narrow_networks_are_those_of_their_page(study, kind, depth)
     trained = laws[laws.weights == "average"]
     layers = trained.drop_duplicates(["run", "layer"])
     page = (ROOT / f"studies/{study}/README.md").read_text(encoding="utf-8").partition("## Which law?")[2]
+    page = " ".join(page.split())
     powers = trained[trained.law == "generalised_normal"].groupby("layer_name")["shape"].median()
     places = {f"{kind}{number}": place for number, place in enumerate(PLACES[:depth], start=1)} | {"head": "head"}
     for layer, place in places.items():
@@ -210,7 +211,7 @@ def test_the_laws_of_narrow_networks_are_those_of_their_page(study, kind, depth)
         said = ", ".join(re.sub("[a-z-]+-[a-z-]+", r"`\g<0>`", label) for label in labels)
         assert f"| {place} | {said} | {powers[layer]:.2f} |" in page
     counts = layers.label.value_counts()
-    assert f"{counts.pop('undecided')} are undecided" in page
+    assert f"; {counts.pop('undecided')} are undecided" in page
     most = counts.idxmax()
     assert f"Of the {len(layers)} trained layers {counts.pop(most)} follow `{most}`" in page
     for label, number in counts.items():

@@ -167,8 +167,9 @@ def _used(files: Iterable[Path], root: Path) -> dict[Path, frozenset[str]]:
 
 def _inside(scripts: Sequence[Path], modules: Mapping[Path, frozenset[str]], root: Path, state: str) -> str:
     """Digest files in the repository, or take the digest that is kept."""
-    asked = [f"{file.relative_to(root)}:{','.join(sorted(names))}" for file, names in sorted(modules.items())]
-    name = " ".join([*(os.path.relpath(file.resolve(), root) for file in scripts), *asked])
+    asked = [(file, f":{','.join(sorted(names))}") for file, names in sorted(modules.items())]
+    files = [*((file, "") for file in scripts), *asked]
+    name = " ".join(os.path.relpath(file.resolve(), root) + names for file, names in files)
     kept = digest_cache.find(root, state).get(name)
     if kept:
         return kept
@@ -182,7 +183,7 @@ def _inside(scripts: Sequence[Path], modules: Mapping[Path, frozenset[str]], roo
 def _files(names: Sequence[str], root: Path) -> tuple[list[Path], list[Path]]:
     """Find the script, and the files of modules that are in the repository; a user's module may lie elsewhere."""
     modules = [source_names.file_of(name, root) for name in names[1:]]
-    return [root / names[0]], [file.resolve() for file in modules if file]
+    return [root / names[0]], [file for file in modules if file]
 
 
 def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_out: frozenset[str] = LEFT_OUT) -> str:
@@ -208,8 +209,7 @@ def of_files(scripts: Iterable[Path], modules: Iterable[Path], root: Path, left_
     str
         16 hexadecimal digits.
     """
-    kept = {file.resolve(): ALL for file in modules}
-    return _of_trees(*_trees(scripts, kept, root.resolve(), left_out))
+    return _of_trees(*_trees(scripts, dict.fromkeys(modules, ALL), root.resolve(), left_out))
 
 
 def _of_trees(starts: Iterable[Path], found: Mapping[Path, Tree]) -> str:
@@ -233,8 +233,9 @@ def _trees(
     scripts: Iterable[Path], modules: Mapping[Path, frozenset[str]], root: Path, left_out: frozenset[str]
 ) -> tuple[set[Path], dict[Path, Tree]]:
     """Reduce scripts, modules of which others use names, and what they import; also return the first two."""
-    starts = {file.resolve() for file in (*scripts, *modules)}
-    return starts, trees(starts, root, left_out, modules)
+    kept = {file.resolve(): names for file, names in modules.items()}
+    starts = {file.resolve() for file in scripts} | kept.keys()
+    return starts, trees(starts, root, left_out, kept)
 
 
 def trees(

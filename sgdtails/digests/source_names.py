@@ -116,10 +116,14 @@ class Names:
         """The first parts of what the file imports, libraries too."""
         return {target.partition(".")[0] for target in self._targets}
 
+    @property
+    def _flat(self) -> Iterator[ast.AST]:
+        return (node for parts in self._nodes for node in parts)
+
     @cached_property
     def _targets(self) -> set[str]:
         found = set()
-        for node in (part for parts in self._nodes for part in parts):
+        for node in self._flat:
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
@@ -131,20 +135,19 @@ class Names:
 
         They are the files that strings name: for a name that is a key of a dictionary its value, else all.
         """
-        asked = names - {"__getattr__"} - self.module.keys()
         if "__getattr__" not in names & self.module.keys():
             return set()
-        nodes = [node for parts in self._nodes for node in parts]
+        asked = names - self.module.keys()
         keys = {
             key.value: value
-            for node in nodes
+            for node in self._flat
             if isinstance(node, ast.Dict)
             for key, value in zip(node.keys, node.values, strict=True)
             if isinstance(key, ast.Constant) and key.value in asked
         }
         strings = {
             node.value
-            for node in (nodes if asked - keys.keys() else keys.values())
+            for node in (self._flat if asked - keys.keys() else keys.values())
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value
         }
         settled = [self.settle(text) for text in strings if not self.is_left_out(text)]
@@ -152,7 +155,7 @@ class Names:
 
     @cached_property
     def _used(self) -> set[str]:
-        return {part.id for parts in self._nodes for part in parts if isinstance(part, ast.Name)}
+        return {part.id for part in self._flat if isinstance(part, ast.Name)}
 
     def is_used(self, name: str) -> bool:
         """Tell if the file uses a name."""
