@@ -250,3 +250,20 @@ def test_what_a_module_beside_a_config_uses_of_the_repository_counts(tree, tmp_p
     assert (found() != before) == changed
     (tree / "lib/unused.py").write_text("x = 4  # as before\n")
     assert found() == before
+
+
+def test_a_link_beside_a_config_counts_with_all_its_names(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own, elsewhere = tmp_path / "own", tmp_path / "elsewhere.py"
+    own.mkdir()
+    elsewhere.write_text("def _hidden(): return 1\n")
+    (own / "mine.py").symlink_to(elsewhere)
+
+    def found():
+        environment = {}
+        code_digest.beside([own], tree, environment)
+        return code_digest.of_rule("lib/part/d.py", ["mine"], tree, environment)
+
+    before = found()
+    elsewhere.write_text("def _hidden(): return 2\n")
+    assert found() != before
