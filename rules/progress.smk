@@ -36,18 +36,34 @@ UNSAID_WORDS = (
 )
 
 
+def networks(job):
+    """Return stage and networks of one of Snakemake's jobs; no networks if it is about something else."""
+    if job.rule.name in MEMBERS:
+        return MEMBERS[job.rule.name]
+    network = job.wildcards_dict.get("run", job.wildcards_dict.get("initial"))
+    known = network in RUNS or network in INITIALS
+    return job.rule.name, [network] if known else []
+
+
 def as_job(job):
     """Return stage, subject and number of networks of one of Snakemake's jobs."""
     from sgdtails.report.pace import Job
 
-    name, fields = job.rule.name, job.wildcards_dict
-    if name in MEMBERS:
-        stage, members = MEMBERS[name]
+    stage, members = networks(job)
+    if members:
         return Job(stage, shared_text(stage, members[0]), len(members))
-    network = fields.get("run", fields.get("initial"))
-    if network in RUNS or network in INITIALS:
-        return Job(name, shared_text(name, network))
-    return Job(name, "_".join(map(str, fields.values())))
+    return Job(stage, "_".join(map(str, job.wildcards_dict.values())))
+
+
+def to_train(jobs):
+    """Return by stage the runs that these jobs train or average."""
+    from sgdtails.report.pace import TRAINING
+
+    runs = {stage: set() for stage in TRAINING}
+    for stage, members in map(networks, jobs):
+        if stage in runs:
+            runs[stage].update(members)
+    return runs
 
 
 def shared_text(stage, network):
@@ -138,17 +154,15 @@ class Screen(logging.Filter):
         """Say what is to be done, once it is planned."""
         from sgdtails.report import pace, plan
 
-        jobs = {
-            workflow.dag.jobid(job): as_job(job)
-            for job in workflow.dag.needrun_jobs()
-            if job.output
-        }
+        planned = [job for job in workflow.dag.needrun_jobs() if job.output]
+        jobs = {workflow.dag.jobid(job): as_job(job) for job in planned}
         self.pace = pace.Pace(jobs)
         lines = plan.lines(jobs.values())
-        self.training = any(job.stage in pace.TRAINING for job in jobs.values())
+        runs = to_train(planned)
+        self.training = any(runs.values())
         if self.training:
-            lines += plan.time(config)
-        if number := sum(map(copied, workflow.dag.needrun_jobs())):
+            lines += plan.time(config, runs)
+        if number := sum(map(copied, planned)):
             lines.append(
                 f"Simulations that were computed before with the same settings, so that their tables are copied: {number}"
             )

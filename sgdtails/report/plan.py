@@ -1,7 +1,7 @@
 """What a start of the workflow will do, on one screen: jobs and networks by stage."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sgdtails.config.types import Config
@@ -72,13 +72,15 @@ def lines(jobs: Iterable[Job]) -> list[str]:
     return [f"{'stage':20}{'jobs':>8}{'networks':>10}", *said, f"{'total':20}{count.total():8,}"]
 
 
-def time(config: Config, results: Path = Path("results")) -> Iterator[str]:
+def time(config: Config, planned: Mapping[str, Collection[str]], results: Path = Path("results")) -> Iterator[str]:
     """Yield lines about the time that training and averaging will take, by this study's runs and those of others.
 
     Parameters
     ----------
     config
         The study's whole config.
+    planned
+        By stage, ``train`` or ``average``, the runs of the jobs that are to run.
     results
         The folder that holds studies.
 
@@ -87,6 +89,6 @@ def time(config: Config, results: Path = Path("results")) -> Iterator[str]:
     InputError
         The run table cannot be used.
     """
-    found = overview(config, results)
+    found = overview(config, results, planned=planned)
     found.similar = similar_runs.times(config, found.runs, results)
     yield from status.left(found)

@@ -83,7 +83,7 @@ def left(found: Overview) -> Iterator[str]:
     found
         What ``overview`` found.
     """
-    if all(len(rows) == len(found.runs) for rows in found.ended.values()):
+    if not any(found.to_do.values()):
         yield "All runs are trained and averaged."
         return
     seconds, unknown = time_left(found)
@@ -93,7 +93,8 @@ def left(found: Overview) -> Iterator[str]:
         about = "More than" if unknown else "About"
         yield f"{about} {timedelta(seconds=round(seconds))} of training and averaging left {how}; analyses are not counted."
     if unknown:
-        yield f"How long {unknown:,} trainings and averages take is not known: no run like theirs has ended yet."
+        them = f"{unknown:,} trainings and averages take" if unknown > 1 else "one training or average takes"
+        yield f"How long {them} is not known: no run like {'theirs' if unknown > 1 else 'it'} has ended yet."
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 import fcntl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,8 @@ class Overview:
         The sentence that the last job of such a run has ended with.
     similar
         By stage and run, mean seconds and iterations of such runs in other studies, as ``similar_runs.times`` finds them.
+    to_do
+        For each stage, the runs that are still to go through it.
     """
 
     study: str
@@ -64,9 +66,16 @@ class Overview:
     paused: dict[str, int] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     similar: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    to_do: dict[str, list[str]] = field(default_factory=dict)
 
 
-def overview(config: Config, results: Path = Path("results"), *, now: float | None = None) -> Overview:
+def overview(
+    config: Config,
+    results: Path = Path("results"),
+    *,
+    now: float | None = None,
+    planned: Mapping[str, Collection[str]] | None = None,
+) -> Overview:
     """Read from a study's files how far each run is.
 
     Parameters
@@ -77,6 +86,9 @@ def overview(config: Config, results: Path = Path("results"), *, now: float | No
         The folder that holds studies.
     now
         Seconds since the epoch; the present by default.
+    planned
+        For each stage, the runs that a start will take through it, some of them perhaps again; by default those that have not
+        ended.
 
     Returns
     -------
@@ -96,6 +108,8 @@ def overview(config: Config, results: Path = Path("results"), *, now: float | No
     ended = {stage: {run: row for run, row in found.items() if row} for stage, found in rows.items()}
     found = Overview(config["study"], str(study_size.measure(config, runs, folder)), runs, ended)
     for stage in STAGES:
+        asked = runs.keys() - ended[stage].keys() if planned is None else planned.get(stage, ())
+        found.to_do[stage] = [run for run in runs if run in asked]
         for run in runs:
             if run not in found.ended[stage]:
                 _unfinished(found, folder, stage, run, moment)
@@ -116,6 +130,7 @@ def _unfinished(found: Overview, study: Path, stage: str, run: str, now: float) 
     record = _checkpoint(folder / run)
     if outcome := record.get("outcome"):  # its job writes the results of all its runs at its end
         found.ended[stage][run] = {"seconds": record["seconds"], **outcome}
+        found.to_do[stage] = [other for other in found.to_do[stage] if other != run]
         return
     held, beat = _held(folder / f"{run}.lock"), progress.read(logs, run)
     if held or (held is False and beat and now - beat.updated < FRESH):
@@ -182,11 +197,10 @@ def time_left(found: Overview) -> tuple[float, int]:
     """
     at_work = {(job.run, job.stage): job.beat for job in found.jobs}
     seconds, unknown = 0.0, 0
-    for stage, rows in found.ended.items():
+    for stage, runs in found.to_do.items():
         means = _means(found, stage)
-        for run, row in found.runs.items():
-            if run in rows:
-                continue
+        for run in runs:
+            row = found.runs[run]
             mean = means.get(_kind(row)) or means.get(_kind(row)[:3]) or found.similar.get(stage, {}).get(run)
             beat = at_work.get((run, stage))
             if mean:

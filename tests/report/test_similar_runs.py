@@ -40,7 +40,7 @@ def test_the_same_network_of_another_name_counts(mine, tmp_path):
         "train": {"fcn4-digits-b10-lr0.1-s0": (20.0, 500.0), "fcn4-digits-b20-lr0.1-s0": (8.0, 500.0)},
         "average": {},
     }
-    known, unknown = plan.time(mine, tmp_path)
+    known, unknown = plan.time(mine, {"train": runs, "average": runs}, tmp_path)
     assert known.startswith(f"More than {timedelta(seconds=28)} of training and averaging left")
     assert unknown.startswith("How long 2 trainings and averages take is not known")
 

@@ -13,7 +13,7 @@ from sgdtails.config import run_table
 from sgdtails.config.study import read_config
 from sgdtails.errors import InputError
 from sgdtails.io import parquet, storage
-from sgdtails.report import status, status_overview
+from sgdtails.report import plan, status, status_overview
 from sgdtails.runtime import progress
 from sgdtails.schemas import run_schemas
 from tests.conftest import ROOT
@@ -153,6 +153,19 @@ def test_nothing_is_said_of_a_kind_that_has_not_ended_once(tmp_path, study, beat
         assert "How long 5 trainings and averages take is not known" in text
         write_rows(tmp_path, study, [FIRST], seconds=100.0, iterations=1000)
         assert "More than 0:02:55 of training" in "\n".join(status.lines(status.overview(study, tmp_path)))
+
+
+def test_the_time_of_a_start_is_that_of_its_own_jobs(tmp_path, study):
+    """Neither of runs that it leaves out, nor less for those that it trains again."""
+    write_rows(tmp_path, study, [FIRST, SECOND], seconds=100.0, iterations=1000)
+    assert list(plan.time(study, {"train": [], "average": [FIRST]}, tmp_path)) == [
+        "How long one training or average takes is not known: no run like it has ended yet."
+    ]
+    write_averages(tmp_path, study, [FIRST])
+    [line] = plan.time(study, {"train": [SECOND], "average": [SECOND]}, tmp_path)
+    assert line.startswith("About 0:01:50 of training and averaging left")
+    [line] = plan.time(study, {"train": [SECOND, THIRD], "average": [SECOND]}, tmp_path)
+    assert line.startswith("About 0:03:30 of training and averaging left")
 
 
 def test_no_table_is_begun_for_jobs_that_have_said_nothing(tmp_path, study, beat):
