@@ -11,6 +11,7 @@ import yaml
 from scipy.stats import spearmanr
 
 import sgdtails
+from benchmarks import grid_cost, iterations
 from sgdtails import cli
 from sgdtails.io import tables
 from tests.conftest import ROOT
@@ -54,6 +55,17 @@ def test_the_table_of_readme_has_the_verdicts_of_the_studies(study):
     assert {text: cell.rstrip("*") for text, cell in matrix()[study].items()} == {
         text: verdicts[claim] for text, claim in CLAIMS.items()
     }
+
+
+def test_the_tables_of_the_paper_s_grid_follow_from_the_studies(config):
+    """Laws of iterations, and the costs that docs/performance.md computes from them for an H200's peaks."""
+    laws = iterations.laws(iterations.read())
+    assert sorted(laws) == ["cnn", "fcn4", "fcn6"]
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    assert "`--flops 67e12 --bandwidth 4.3e12`" in page
+    costs = grid_cost.table(config, grid_cost.How(peaks=(67e12, 4.3e12), laws=laws))
+    for lines in (iterations.report(laws), costs):
+        assert "\n".join(lines) in page
 
 
 def test_what_readme_says_of_width():

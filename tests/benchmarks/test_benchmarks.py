@@ -10,7 +10,6 @@ from sgdtails.config import run_table
 from sgdtails.data import datasets as data
 from sgdtails.data import loaders
 from sgdtails.errors import InputError
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow("no part of the library or the workflow")
 
@@ -105,14 +104,6 @@ def test_the_interval_of_an_exponent_is_that_of_a_regression():
 def test_too_few_runs_give_no_law(rows):
     with pytest.raises(InputError, match="m: no law"):
         iterations.fit(rows)
-
-
-def test_stored_studies_have_laws():
-    """What docs/performance.md says of them."""
-    found = iterations.laws(iterations.read())
-    assert sorted(found) == ["cnn", "fcn4", "fcn6"]
-    for line in iterations.report(found):
-        assert line in (ROOT / "docs/performance.md").read_text()
 
 
 @pytest.mark.parametrize("peaks", [(1e12, 1e30), (1e30, 1e9)])
