@@ -208,7 +208,11 @@ def check_claims():
         computed = config_schema.computed(config)
         columns = comparisons.known_columns(RUNS, SHAPES, TRAIN_SIZES)
         comparisons.check(config["compare"], computed, columns)
-        definitions.read(CLAIMS, computed)
+        sources = config["datasets"]["sources"]
+        definitions.check_train_sizes(
+            definitions.read(CLAIMS, computed),
+            {row["dataset"]: sources[row["dataset"]] for row in RUNS.values()},
+        )
         definitions.check_names(
             config["index"], "config key index", definitions.names(computed)
         )

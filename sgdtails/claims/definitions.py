@@ -112,6 +112,41 @@ def read(paths: str | Path | Iterable[str | Path], computed: Choices = _NOTHING)
     return claims
 
 
+def check_train_sizes(claims: Claims, sources: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that datasets which a claim compares by their size differ in nothing else.
+
+    Parameters
+    ----------
+    claims : dict of str to dict
+        Claims by name.
+    sources : mapping of str to mapping
+        Sources of the datasets that are trained on: entries of config key ``datasets.sources``.
+
+    Raises
+    ------
+    InputError
+        If a trend is over ``train_size`` and two datasets that have one differ in more.
+
+    Examples
+    --------
+    >>> check_train_sizes({"a": {"kind": "trend", "x": "train_size"}}, {"small": {"kind": "mnist", "train_size": 500}})
+    """
+    sized = {
+        name: {key: value for key, value in source.items() if key not in ("train_size", "label")}
+        for name, source in sources.items()
+        if source.get("train_size")
+    }
+    for name, claim in claims.items():
+        if claim["kind"] == "trend" and claim["x"] == "train_size":
+            for dataset, source in sized.items():
+                first = next(iter(sized))
+                if source != sized[first]:
+                    raise InputError(
+                        f"claim {name!r}: x is train_size, but the datasets {first!r} and {dataset!r} differ in more; "
+                        "train on them in studies of their own."
+                    )
+
+
 def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:
     """Check the content of a file of claims, and write out each claim for each value of its for_each.
 

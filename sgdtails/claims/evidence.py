@@ -131,8 +131,12 @@ def sample_of(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], fin
         measured = [quantities.measure(study, run, quantity) for quantity in wanted]
         seen = [before or value is not None for before, value in zip(seen, measured, strict=True)]
         reasons = [_missing(quantity) for quantity, value in zip(wanted, measured, strict=True) if value is None]
-        if not reasons and finite and not np.isfinite(np.array(measured, dtype=float)).all():
-            reasons = ["with an infinite tail index"]
+        if not reasons and finite:
+            reasons = [
+                _not_finite(quantity)
+                for quantity, value in zip(wanted, measured, strict=True)
+                if value is not None and not np.isfinite(value)
+            ]
         if reasons:
             excluded[reasons[0]] += 1
         else:
@@ -145,8 +149,16 @@ def sample_of(study: Study, runs: Sequence[Run], *wanted: Mapping[str, Any], fin
 
 def _missing(quantity: Mapping[str, Any]) -> str:
     """Why a run without this quantity is left out."""
-    name = str(quantity.get("column", quantity["of"])).replace("_", " ")
-    return _MISSING.get(quantity["of"], f"without {name}")
+    return _MISSING.get(quantity["of"], f"without {_name(quantity)}")
+
+
+def _not_finite(quantity: Mapping[str, Any]) -> str:
+    """Why a run whose quantity is infinite, or no number, is left out."""
+    return "with an infinite tail index" if quantity["of"] == "alpha" else f"whose {_name(quantity)} is not finite"
+
+
+def _name(quantity: Mapping[str, Any]) -> str:
+    return str(quantity.get("column", quantity["of"])).replace("_", " ")
 
 
 def _status(run: Run) -> str:

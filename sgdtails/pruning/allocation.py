@@ -62,8 +62,12 @@ def by_alpha(
 
 
 def _scaled(weights: Sequence[float], sizes: Sequence[int], share: float) -> list[float]:
-    """Scale weights by the factor with which, cut off at 1, they remove the share of all entries."""
+    """Scale weights by the factor with which, cut off at 1, they remove the share of all entries; layers of weight 0 lose the rest."""
     wanted, full = share * sum(sizes), [False] * len(sizes)
+    most = sum(size for weight, size in zip(weights, sizes, strict=True) if weight)
+    if wanted > most:
+        rest = (wanted - most) / (sum(sizes) - most)
+        return [1.0 if weight else rest for weight in weights]
     while True:
         left = wanted - sum(size for size, whole in zip(sizes, full, strict=True) if whole)
         free = math.fsum(w * size for w, size, whole in zip(weights, sizes, full, strict=True) if not whole)

@@ -168,7 +168,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
         ("epsilon_kappa", REAL, "1", "of theorem_5 and corollary_1"),
         ("p_epsilon", REAL, "1", "p_epsilon(kappa, d) of theorem_7"),
-        ("alpha", REAL, "1", "smallest published tail index of a layer, unclipped; of corollary_1"),
+        (
+            "alpha",
+            REAL,
+            "1",
+            "smallest tail index of a layer's entries (alpha of mmo_univariate), unclipped; of corollary_1",
+        ),
         ("alpha_highest", REAL, "1", "the largest one"),
         ("log10_scale", REAL, "1", "log10 of sigma_0 of (4.4)"),
         (

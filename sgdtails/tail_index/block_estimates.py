@@ -91,6 +91,7 @@ class Sample:
         self._by_magnitude = published_estimators.of_magnitudes(values, lengths) if alternatives else {}
         self._by_blocks = published_estimators.Paulauskas(lengths) if alternatives else None
         self.take = take or partial(taken, values)
+        self._failure: ValueError | None = None
 
     def add(
         self,
@@ -101,20 +102,35 @@ class Sample:
         published: bool,
         signed: bool,
     ) -> None:
-        """Use one order for the published values, the signed means, or both; ``shuffled``, which ``take`` gave, is overwritten."""
-        if published:
-            self._published.add(shuffled)
-            if self._by_blocks:
-                self._by_blocks.add(shuffled)
-        if self._signed and signed:
-            self._signed.add(shuffled, places, signs)
+        """Use one order for the published values, the signed means, or both; ``shuffled``, which ``take`` gave, is overwritten.
+
+        If too many sums of blocks are zero, ``rows`` and ``alternatives`` say so.
+        """
+        if self._failure:
+            return
+        try:
+            if published:
+                self._published.add(shuffled)
+                if self._by_blocks:
+                    self._by_blocks.add(shuffled)
+            if self._signed and signed:
+                self._signed.add(shuffled, places, signs)
+        except ValueError as error:
+            self._failure = ValueError(f"sums of blocks: {error}")
 
     def published(self) -> float:
         """Return the paper's value, unclipped: the median over orders of the median over K1."""
         return tail_index.aggregate(self._published.inverse)
 
     def rows(self) -> list[Row]:
-        """Return one row per K1 and one of the aggregate, or that one alone: columns of table ``tails``."""
+        """Return one row per K1 and one of the aggregate, or that one alone: columns of table ``tails``.
+
+        Raises
+        ------
+        ValueError
+            If sums of blocks have no tail index, such as those of weights that differ in their signs only.
+        """
+        self._check()
         published = self.published()
         whole = {"log_norm_dispersion": self.dispersion, "alpha_published": min(published, CLIP)}
         if self._signed is None:
@@ -123,6 +139,10 @@ class Sample:
         inside = last["alpha_low"] <= whole["alpha_published"] <= last["alpha_high"]
         beyond = whole["alpha_published"] == CLIP and last["alpha_high"] >= CLIP
         return [*single, last | whole | {"skewed": not (inside or beyond)}]
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
 
     def _row(self, found: signed_means.Estimate) -> Row:
         alpha, low, high = tail_index.alpha_of(np.array([found.inverse, found.high, found.low])).tolist()
@@ -138,7 +158,8 @@ class Sample:
         }
 
     def alternatives(self) -> list[Row]:
-        """Return rows of the published alternatives: the median over orders of the median over K1."""
+        """Return rows of the published alternatives: the median over orders of the median over K1. ValueError as ``rows``."""
+        self._check()
         assert self._by_blocks is not None
         values = self._by_magnitude | {"paulauskas": np.median(self._by_blocks.values, axis=1)}
         alphas = [float(np.median(values[name])) for name in ALTERNATIVES]

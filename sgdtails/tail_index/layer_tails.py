@@ -141,36 +141,53 @@ def _of_rows(matrix: Array, seed: Sequence[int], settings: Settings) -> list[Row
     name = {"estimator": "mmo_multivariate"}
     try:
         sample = Sample(layers.centre(matrix, np.float32, settings.centring), settings, signed=True)
+        block_estimates.show([sample], seed, settings)
+        return [name | row for row in sample.rows()]
     except ValueError as error:
         return [name | {"reason": str(error)}]
-    block_estimates.show([sample], seed, settings)
-    return [name | row for row in sample.rows()]
 
 
 def _centred(matrix: Array, how: str, seed: Sequence[int], settings: Settings) -> Row:
     """Return the paper's value of rows that are centred otherwise, from the same orders."""
     try:
         sample = Sample(layers.centre(matrix, np.float32, how), settings)
+        block_estimates.show([sample], seed, settings)
+        return sample.rows()[0]
     except ValueError as error:
         return {"reason": str(error)}
-    block_estimates.show([sample], seed, settings)
-    return sample.rows()[0]
 
 
 def _of_entries(matrix: Array, entries: Array, seed: Sequence[int], settings: Settings) -> Iterator[list[Row]]:
     """Yield rows of ``mmo_univariate``; then those of the published univariate sample, from the same orders."""
-    name, others = {"estimator": "mmo_univariate"}, (UNIVARIATE, *published_estimators.NAMES)
-    try:
-        published = [_published_entries(matrix, entries, settings)] if settings.robustness else []
-        own = Sample(entries, settings, signed=True)
-    except ValueError as error:
-        yield [name | {"reason": str(error)}]
-        yield [{"estimator": other, "reason": str(error)} for other in others]
-        return
-    block_estimates.show([*published, own], seed, settings)
-    yield [name | row for row in own.rows()]
+    own = _made(lambda: Sample(entries, settings, signed=True))
+    published = [_made(lambda: _published_entries(matrix, entries, settings))] if settings.robustness else []
+    if samples := [each for each in (*published, own) if isinstance(each, Sample)]:
+        block_estimates.show(samples, seed, settings)
+    yield _found(own, ["mmo_univariate"], lambda own: [{"estimator": "mmo_univariate"} | row for row in own.rows()])
     for sample in published:
-        yield [{"estimator": UNIVARIATE} | sample.rows()[0], *sample.alternatives()]
+        yield _found(
+            sample,
+            [UNIVARIATE, *published_estimators.NAMES],
+            lambda sample: [{"estimator": UNIVARIATE} | sample.rows()[0], *sample.alternatives()],
+        )
+
+
+def _made(make: Callable[[], Sample]) -> Sample | ValueError:
+    """Make a sample, or return why it has no tail index."""
+    try:
+        return make()
+    except ValueError as error:
+        return error
+
+
+def _found(sample: Sample | ValueError, names: Sequence[str], rows: Callable[[Sample], list[Row]]) -> list[Row]:
+    """Return the rows of a sample, or where it has no tail index one with the reason for each estimator."""
+    try:
+        if isinstance(sample, ValueError):
+            raise sample
+        return rows(sample)
+    except ValueError as error:
+        return [{"estimator": name, "reason": str(error)} for name in names]
 
 
 def _published_entries(matrix: Array, entries: Array, settings: Settings) -> Sample:

@@ -171,10 +171,9 @@ def _dispersion(matrix: Reals, settings: Settings, rng: np.random.Generator) -> 
     observed = _spread(sample)
     if observed is None:
         return None
-    shuffled = np.array(
-        [_spread(rng.permutation(sample.ravel()).reshape(sample.shape)) for _ in range(settings.permutations)]
-    )
-    return observed - float(shuffled.mean()), _p_value(shuffled, observed)
+    spreads = [_spread(rng.permutation(sample.ravel()).reshape(sample.shape)) for _ in range(settings.permutations)]
+    shuffled = np.array([each for each in spreads if each is not None])  # a shuffle can bring zeros together in one row
+    return (observed - float(shuffled.mean()), _p_value(shuffled, observed)) if len(shuffled) else None
 
 
 def _spread(sample: Reals) -> float | None:

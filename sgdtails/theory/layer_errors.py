@@ -115,13 +115,11 @@ def _errors(
     entries: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64], settings: Settings
 ) -> Errors:
     p = settings.p
-    scaled = rows / np.abs(rows).max()
-    gram = scaled @ scaled.T if scaled.shape[0] <= scaled.shape[1] else scaled.T @ scaled
-    parts = {
-        "entries": compression.relative_errors(entries, p),
-        "eigenvalues": compression.relative_errors(np.maximum(np.linalg.eigvalsh(gram), 0), p / 2),
-        "columns": compression.relative_errors(compression.column_norms(columns, p), p),
-    }
-    return {
-        (structure, kappa): kept_error(parts[structure], kappa) for structure in STRUCTURES for kappa in settings.kappa
-    }
+    parts = {"entries": compression.relative_errors(entries, p)}
+    if len(rows) > 1:  # one alone is its own centre
+        scaled = rows / np.abs(rows).max()
+        gram = scaled @ scaled.T if scaled.shape[0] <= scaled.shape[1] else scaled.T @ scaled
+        parts["eigenvalues"] = compression.relative_errors(np.maximum(np.linalg.eigvalsh(gram), 0), p / 2)
+    if len(columns) > 1:
+        parts["columns"] = compression.relative_errors(compression.column_norms(columns, p), p)
+    return {(structure, kappa): kept_error(parts[structure], kappa) for structure in parts for kappa in settings.kappa}

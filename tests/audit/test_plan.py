@@ -80,6 +80,14 @@ def test_no_ratio_exceeds_one(share):
     assert allocation.by_alpha([None, None], [5, 5], share) == pytest.approx([share, share])
 
 
+@pytest.mark.parametrize("spread", [-1, 1])
+@pytest.mark.parametrize("share", [0, 0.25, 0.5, 0.75, 1])
+def test_a_layer_that_is_left_whole_loses_what_the_others_cannot(share, spread):
+    ratios = allocation.by_alpha([1.5, 2], [100, 100], share, spread=spread)
+    assert sum(ratios) == pytest.approx(2 * share)
+    assert sorted(ratios) == pytest.approx([max(0, 2 * share - 1), min(1, 2 * share)])
+
+
 @pytest.mark.parametrize(("share", "spread"), [(1.1, 0.3), (-0.1, 0.3), (0.5, 2)])
 def test_ratios_out_of_range(share, spread):
     with pytest.raises(InputError, match="must be from"):

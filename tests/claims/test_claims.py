@@ -270,6 +270,17 @@ def test_infinite_indices_count_as_the_largest_rank():
     assert "1 with an infinite tail index" in both["training_makes_tails"]["excluded_why"]
 
 
+def test_a_run_whose_quantity_is_no_number_is_left_out_by_its_name():
+    of = study(1)
+    rows = of.runs.to_pylist()
+    rows[0]["test_accuracy"] = math.nan
+    trend = {"statement": "s", "where": "w", "kind": "trend", "supports": "positive", "x": "eta_over_b"}
+    claims = definitions.checked({"a": trend | {"y": {"of": "column", "column": "test_accuracy"}}}, "f")
+    changed = Study(table("runs", rows), of.tails, of.compression, of.pruning, of.synthetic, of.histograms)
+    (row, *_) = decisions.claim_rows(claims, changed, SETTINGS)
+    assert "1 whose test accuracy is not finite" in row["excluded_why"]
+
+
 def test_area_is_the_integral_of_the_curve():
     of = study(1)
     run = of.runs.to_pylist()[0]

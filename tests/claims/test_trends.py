@@ -215,6 +215,19 @@ def test_what_a_trend_may_not_say(change, message):
     assert message in str(error.value)
 
 
+def test_sizes_are_compared_within_one_dataset():
+    claims = definitions.checked({"a": CLAIM | {"x": "train_size"}}, "f")
+    some = {
+        "small": {"kind": "mnist", "train_size": 500},
+        "large": {"kind": "mnist", "train_size": 4000, "label": "large"},
+    }
+    definitions.check_train_sizes(claims, some | {"whole": {"kind": "cifar10"}})
+    with pytest.raises(
+        InputError, match="claim 'a': x is train_size, but the datasets 'small' and 'other' differ in more"
+    ):
+        definitions.check_train_sizes(claims, some | {"other": {"kind": "cifar10", "train_size": 500}})
+
+
 def test_numbers_for_each_stay_numbers(tmp_path):
     entry = CLAIM | {"statement": "at {k1}", "y": {"of": "alpha", "k1": "{k1}"}, "for_each": {"k1": [2, 10]}}
     found = definitions.checked({"a": entry}, "f")

@@ -122,6 +122,32 @@ def test_a_layer_without_a_tail_index_has_rows_with_the_reason(weight, reason):
     assert readings[0]["reason"]
 
 
+@pytest.mark.parametrize("robustness", [False, True])
+def test_weights_that_differ_in_their_signs_only(robustness):
+    """Half of their sums by two are zero, which only the orders show."""
+    signs = rng().permutation(np.tile([-0.1, 0.1], 512)).reshape(32, 32)
+    rows = list(layer_tails.of_layer(signs, settings=Settings(robustness=robustness)))
+    for row in rows:
+        assert (row["alpha"] is None) == (row["reason"] is not None)
+    (entries,) = (row for row in rows if row["estimator"] == "mmo_univariate")
+    assert entries["reason"].startswith("sums of blocks: more than half of the observations are zero")
+
+
+def test_a_published_sample_without_a_tail_index_takes_none_from_the_entries(monkeypatch):
+    def fail(*_):
+        raise ValueError("no such sample")
+
+    layer = rng().standard_normal((64, 32))
+    usual = list(layer_tails.of_layer(layer))
+    monkeypatch.setattr(layer_tails, "_published_entries", fail)
+    for row, before in zip(layer_tails.of_layer(layer), usual, strict=False):
+        if row["reason"] is None:
+            assert row == before
+        else:
+            assert (row["estimator"], row["reason"]) == (layer_tails.UNIVARIATE, "no such sample")
+            break
+
+
 def test_readings_have_a_row_per_layer():
     rows = list(layer_tails.per_layer_classes(WEIGHTS, seed=0))
     assert [(row["layer"], row["layer_name"]) for row in rows] == [(0, "fc1"), (1, "head")]

@@ -149,6 +149,16 @@ def test_convolutions_and_layers_that_do_not_follow_each_other():
     assert found[0, "within_rows"]["dimension"] == 144
 
 
+def test_zeros_that_a_shuffle_brings_together_in_one_row():
+    """Each row of the identity has one number other than zero; of rows of zeros no log norm can be taken."""
+    found = values({"a": np.eye(64)})
+    assert found[0, "row_dispersion"]["value"] is None
+    head = rng(3).standard_normal((2, 101))  # less its columns' medians: 101 pairs of opposite numbers
+    for seed in range(5):
+        rows = independence.per_layer({"a": head.T, "b": rng(seed).standard_normal((4, 2))}, SETTINGS)
+        assert {row["measure"] for row in rows} == set(MEASURES)
+
+
 def test_it_is_what_its_seed_makes_it():
     weights = network(a=(40, 30))
     first, second = (list(independence.per_layer(weights, SETTINGS)) for _ in range(2))

@@ -1,5 +1,7 @@
 """Errors of keeping a share of a layer, measured and of stable samples of its shape."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,15 @@ def test_stable_layers_have_the_errors_of_stable_samples():
         assert row["simulated_low"] <= row["simulated"] <= row["simulated_high"]
         wide = row["simulated_high"] - row["simulated_low"]
         assert row["simulated_low"] - 2 * wide <= row["measured"] <= row["simulated_high"] + 2 * wide
+
+
+def test_one_observation_alone_has_no_error():
+    """It is its own centre."""
+    rng = np.random.default_rng(0)
+    weights = {"gate": rng.standard_normal((1, 64)), "input": rng.standard_normal((64, 1))}
+    rows = layer_errors.per_layer(weights, {0: 1.8, 1: 1.8}, replace(SETTINGS, centring="median"))
+    structures = {(row["layer_name"], row["structure"]) for row in rows if row["simulated"] > 0}
+    assert structures == {(name, "entries") for name in weights} | {("gate", "columns"), ("input", "eigenvalues")}
 
 
 def test_lighter_tails_than_normal_ones_count_as_normal():

@@ -275,8 +275,8 @@ def _aggregate(centred: NDArray[np.float32], seed: Sequence[int]) -> dict[str, A
     """Estimate the index over block lengths, or say why there is none."""
     try:
         found = Sample(centred, SETTINGS, signed=True)
+        block_estimates.show([found], seed, SETTINGS)
+        row = found.rows()[-1]
     except ValueError as error:
         return {"reason": str(error)}
-    block_estimates.show([found], seed, SETTINGS)
-    row = found.rows()[-1]
     return {name: row[name] for name in ESTIMATED}

@@ -266,8 +266,12 @@ def _intervals(
     law: Law, norms: Norms, log_scale: float, inner: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Compute the ends of the intervals of scale and shape."""
-    if law.name == "uniform":  # the largest of n is below the end by a Beta(n, 1) factor
-        return (math.exp(log_scale), math.exp(log_scale) * 0.05 ** (-1 / norms.rows)), (math.nan, math.nan)
+    if law.name == "uniform":
+        from scipy.special import betaincinv
+
+        # The range of n entries is that of the law times a Beta(n - 1, 2) factor.
+        scale = math.exp(log_scale)
+        return (scale, scale / float(betaincinv(norms.rows - 1, 2, 0.05))), (math.nan, math.nan)
     information = _information(law, norms, log_scale, inner)
     try:
         variances = np.diag(np.linalg.inv(information))

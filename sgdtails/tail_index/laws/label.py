@@ -20,7 +20,7 @@ class Label:
     label : str
         That of the best law, or ``undecided``.
     best, rival : str
-        Labels of the best law and of the best one of another label.
+        Labels of the best law and of the best one of another label; of an undecided layer the best one that is too close.
     margin : float
         What the best is ahead of that, in nats per weight: half the difference of their BIC.
     """
@@ -69,10 +69,10 @@ def choose(
     first, *others = sorted(fits, key=lambda each: each.bic)
     others = [each for each in others if each.law.label != first.law.label]
     rivals = [each for each in others if first.law.label not in each.law.special]
-    rival = (rivals or others)[0]
+    close = [each for each in rivals if not _leads(first, each, weights, dimension, margin, evidence)]
+    rival = (close or rivals or others)[0]
     lead = (rival.bic - first.bic) / (2 * weights)
-    decided = all(_leads(first, each, weights, dimension, margin, evidence) for each in rivals)
-    return Label(first.law.label if decided else "undecided", first.law.label, rival.law.label, lead)
+    return Label("undecided" if close else first.law.label, first.law.label, rival.law.label, lead)
 
 
 def _leads(first: Fit, rival: Fit, weights: int, dimension: int, margin: float, evidence: float) -> bool:

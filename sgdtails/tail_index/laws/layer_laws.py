@@ -92,7 +92,8 @@ def of_layer(
     """Make the rows of one layer.
 
     Laws of entries and of rows are fitted to the same numbers: all weights less one median, so that their log-likelihoods can be
-    compared. Rows of zeros are left out of both. Other zeros are left out of the entries, and rows then have no laws.
+    compared. Rows of zeros are left out of both. Other zeros are left out of the entries, and rows then have no laws; nor have rows
+    of one weight, which are entries.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def _samples(
     if np.count_nonzero(entries) < len(entries) / 2:
         return {}, "; ".join([*said, "more than half of the weights are equal: no density describes them"])
     samples = {}
-    if not zeros:
+    if not zeros and matrix.shape[1] > 1:  # a row of one weight is an entry
         norms = _norms(entries.reshape(matrix.shape))
         part = goodness.subsample(norms, how.sample, rng)
         samples["rows"] = Norms.of(norms, matrix.shape[1]), Norms.of(part, matrix.shape[1])

@@ -9,6 +9,8 @@ import pytest
 from sgdtails.schemas.law_schemas import SCHEMAS
 from sgdtails.tail_index.calibration import LAWS
 from sgdtails.tail_index.laws import families, simulated
+from sgdtails.tail_index.laws.fitting import Fit
+from sgdtails.tail_index.laws.label import choose
 from sgdtails.tail_index.laws.layer_laws import NOTHING, Settings, of_layer, per_layer
 
 PLAIN = Settings(replicates=0)
@@ -18,6 +20,31 @@ PLAIN = Settings(replicates=0)
 def test_layers_of_256_by_128_get_their_law(law):
     layer = LAWS[law][1]((256, 128), np.random.default_rng(1)).astype(np.float32)
     assert of_layer(layer, settings=PLAIN)[0]["label"] == simulated.TRUTHS[law]
+
+
+@pytest.mark.parametrize("shape", [(128, 128, 1, 1), (16_384, 1)])
+def test_rows_of_one_weight_have_the_laws_of_entries(shape):
+    """A law of rows would be the same as one of entries, and neither could lead."""
+    rows = of_layer(np.random.default_rng(0).standard_t(3, shape), settings=PLAIN)
+    assert {row["observed"] for row in rows} == {"entries"}
+    assert rows[0]["label"] == "student-t"
+
+
+def test_an_undecided_layer_names_a_law_that_is_too_close():
+    """Between laws of rows 5 nats are enough for 512 rows; 20 are too few between laws of 400,000 rows and weights."""
+
+    def fitted(of, name, nats):
+        return Fit(families.BY_NAME[of, name], (1.0,) * 3, (math.nan,) * 3, 0.0, 2 * nats)
+
+    fits = [
+        fitted("rows", "multivariate_t", 0.0),
+        fitted("rows", "lognormal_scales", 5.0),
+        fitted("entries", "student_t", 20.0),
+    ]
+    found = choose(fits, weights=512 * 784, dimension=784)
+    assert (found.label, found.best, found.rival) == ("undecided", "multivariate-t", "student-t")
+    assert found.margin == pytest.approx(20 / (512 * 784))
+    assert choose(fits[:2], weights=512 * 784, dimension=784).label == "multivariate-t"
 
 
 def test_columns_are_those_of_the_schema():
