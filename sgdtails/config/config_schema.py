@@ -118,7 +118,11 @@ def check_together(config: Config) -> None:
             f"config key stop.gate is {stop['gate']}, more than stop.budget, {stop['budget']}: "
             "no run would be looked at before its end; make it smaller."
         )
-    if isinstance(config["snapshots"], list):
+    if isinstance(config["snapshots"], list) and config["snapshots"]:
+        if min(config["snapshots"]) > stop["budget"]:
+            raise InputError(
+                f"config key snapshots has nothing up to stop.budget, {stop['budget']}: no run would get there; give smaller iterations."
+            )
         for iteration in config["snapshots"]:
             if iteration % stop["gate"]:
                 raise InputError(

@@ -72,7 +72,7 @@ def _average(
     assert how is not None
     task = Task(context.train, context.test, context.batch_size, context.settings.stop, how)
     with checkpointer:
-        average(runs, context.engines(slots, len(runs)), task, checkpointer, Progress(how.burn_in + how.length))
+        average(runs, context.engines(slots), task, checkpointer, Progress(how.burn_in + how.length))
 
 
 def converged(trained: str) -> bool:

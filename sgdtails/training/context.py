@@ -42,12 +42,14 @@ class TrainingContext:
         name = self.settings.run["model"]
         return models.build(name, self._shape, self._classes, {name: self.settings.model})
 
-    def engines(self, slots: int, runs: int) -> "list[Engine]":
-        """Build engines for a number of runs, with at most ``slots`` replicas in all."""
+    def used(self, slots: int, runs: int) -> int:
+        """Return how many slots a number of runs uses."""
+        return slots if self.train.labels.is_cuda else min(slots, runs)  # on a GPU their number decides the last bits
+
+    def engines(self, slots: int) -> "list[Engine]":
+        """Build engines with at most ``slots`` replicas in all."""
         from sgdtails.training.engines import factory
 
-        if not self.train.labels.is_cuda:  # on a GPU the number of replicas decides the last bits
-            slots = min(slots, runs)
         how = self.settings
         return factory.build_engines(
             how.model, self.model, self.train, batch_size=self.batch_size, replicas=slots, sgd=how.sgd

@@ -179,6 +179,7 @@ def advance_unfinished(
         if shared is None:
             context = TrainingContext(next(iter(settings.values())), dataset)
             shared = context, FileCheckpointer(stores, minutes, on_end)
+        slots = shared[0].used(slots, len(todo))
         try:
             return work(todo, slots, *shared)
         except (RuntimeError, MemoryError) as error:

@@ -75,4 +75,4 @@ def _train(
     layers = storage.read_record(next(iter(initial.values())))["layers"] if snapshots else None
     task = Task(context.train, context.test, context.batch_size, stop, initial_weights, snapshots, layers)
     with checkpointer:
-        Trainer(context.engines(slots, len(runs)), task, checkpointer, Progress(stop.budget)).train(runs)
+        Trainer(context.engines(slots), task, checkpointer, Progress(stop.budget)).train(runs)

@@ -170,6 +170,7 @@ def test_names_cannot_leave_the_results_folder(config, schema, changes):
         ({"models": {"own": {"cnn": [64, "m"]}}}, "models.own.cnn.1 is 'm'; config/config.yaml says what it may be"),
         ({"stop": {"gate": 1000, "budget": 999}}, "stop.gate is 1000, more than stop.budget, 999"),
         ({"snapshots": [0, 200, 300]}, "snapshots has 300, which is no multiple of stop.gate, 200"),
+        ({"snapshots": [2000], "stop": {"budget": 1000}}, "snapshots has nothing up to stop.budget, 1000"),
         ({"snapshots": {"ratio": 1}}, "config key snapshots is .*; config/config.yaml says what it may be"),
         ({"theorems": {"band": [0.95, 0.05]}}, r"theorems.band is \[0.95, 0.05\]; give the lower quantile first"),
         ({"theorems": {"band": [0.5, 0.5]}}, "lower quantile first"),

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from sgdtails.errors import UserCodeError
 from sgdtails.models import building as models
 from sgdtails.training.batch_sampler import BatchSampler
 from sgdtails.training.engines import base, stacked_mlp, wide_matrix
+from sgdtails.training.engines.cuda_graph import CudaGraphRunner
 from sgdtails.training.engines.module import ModuleEngine
 from sgdtails.training.engines.sgd import weights_only
 from sgdtails.training.settings import PLAIN_SGD, SGDSettings
@@ -299,3 +301,31 @@ def test_rows_are_shared_out_unless_they_are_few(monkeypatch):
             pieces.clear()
             wide_matrix.WideMatrix(torch.ones(rows, 8), threads).forward(torch.ones(4, 8))
             assert pieces == expected
+
+
+class Capture:
+    """A capture as torch ends it after an error inside: with another error."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize(
+    "error", [UserCodeError("config key models.mine: ..."), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_an_error_while_steps_are_captured_is_not_hidden_by_that_of_the_capture(monkeypatch, error):
+    def steps(_):
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "graph", Capture)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    runner = CudaGraphRunner(steps, (1, 2), torch.device("cpu"))
+    with pytest.raises(type(error)) as raised:
+        runner._capture()
+    assert raised.value is error

@@ -66,14 +66,15 @@ class Small:
         return built
 
 
-def train(folder, dataset, slots, minutes=60.0):
+def train(folder, dataset, slots, minutes=60.0, runs=RUNS):
     initial = {}
-    for run, seed in RUNS.items():
+    for run, seed in runs.items():
         initial[run] = str(folder / f"initial/{run}.safetensors")
         network = models.build("small", (1, 8, 8), 10, {"small": {"fcn": [16]}}, seed=seed)
         storage.save_arrays(initial[run], models.state(network), {})
     files = {"initial": initial, "dataset": dataset}
-    train_job.train(settings(), stores(folder, "train"), **files, slots=slots, minutes=minutes)
+    asked, there = ({run: each[run] for run in runs} for each in (settings(), stores(folder, "train")))
+    train_job.train(asked, there, **files, slots=slots, minutes=minutes)
     return {run: found.load() for run, found in stores(folder, "train").items()}
 
 
@@ -119,6 +120,13 @@ def test_a_device_without_room_for_one_run(tmp_path, digits_file, monkeypatch):
     with pytest.raises(torch.OutOfMemoryError):
         train(tmp_path, digits_file, 4)
     assert device.tried == [4, 2, 1]
+
+
+def test_a_run_alone_is_not_tried_again_with_fewer_slots_on_a_cpu(tmp_path, digits_file, monkeypatch):
+    device = Small(monkeypatch, room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(tmp_path, digits_file, 4, runs=dict([*RUNS.items()][:1]))
+    assert device.tried == [1]
 
 
 def test_other_errors_are_not_taken_for_it(tmp_path, digits_file, monkeypatch):

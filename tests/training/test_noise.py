@@ -9,10 +9,12 @@ import torch
 from scipy import stats
 
 from sgdtails.config import run_table
+from sgdtails.errors import InputError
 from sgdtails.models import building as models
 from sgdtails.stable import sampling as stable
 from sgdtails.tail_index import mmo
 from sgdtails.training.engines import noise, stacked_mlp
+from sgdtails.training.engines.sgd import SGDUpdate
 from sgdtails.training.settings import SGDSettings
 from sgdtails.training.trainer import Run
 from tests.training.helpers import (
@@ -32,6 +34,18 @@ ALPHAS = [0.7, 1.0, 1.5, 1.9, 2.0]
 
 def draw(kind, shape, alpha, seed=1):
     return noise.draw_noise(kind, shape, alpha, torch.Generator().manual_seed(seed)).numpy()
+
+
+def test_noise_of_another_kind_of_device_cannot_go_on():
+    """A GPU's generator has a state of 16 bytes."""
+    sgd = SGDSettings(noise_scale=0.1, noise_alpha=1.8)
+    update = SGDUpdate(sgd, {"w": torch.zeros(1, 2, 2)})
+    update.put(0, {}, step_size=0.1, seed=0)
+    state = update.get(0)
+    update.put(0, state, step_size=0.1, seed=0)
+    (name,) = state
+    with pytest.raises(InputError, match="noise of another kind of device than cpu"):
+        update.put(0, {name: np.zeros(16, np.uint8)}, step_size=0.1, seed=0)
 
 
 def test_every_kind_of_the_run_table_can_be_drawn():

@@ -75,5 +75,14 @@ class CudaGraphRunner:
         """Record GRAPH_STEPS steps without running them."""
         self._indices = torch.zeros(GRAPH_STEPS, *self._shape, dtype=torch.int64, device=self._device)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
-            self._steps(self._indices)
+        failure: Exception | None = None
+        try:
+            with torch.cuda.graph(self._graph, stream=self._stream):
+                try:
+                    self._steps(self._indices)
+                except Exception as error:
+                    failure = error  # the capture ends with an error of its own, which would hide this one
+        except RuntimeError as error:
+            raise (failure or error) from None
+        if failure:
+            raise failure

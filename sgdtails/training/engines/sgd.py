@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgdtails.errors import InputError
 from sgdtails.training.engines.base import Array, State
 from sgdtails.training.engines.noise import draw_noise
 from sgdtails.training.settings import SGDSettings
@@ -53,9 +54,18 @@ class SGDUpdate:
             saved = state.get(_VELOCITY + name)
             velocity[replica] = 0 if saved is None else torch.from_numpy(saved)
         if self._generators and _NOISE in state:
-            self._generators[replica].set_state(torch.from_numpy(state[_NOISE].copy()))
+            self._restore(self._generators[replica], state[_NOISE])
         elif self._generators:
             self._generators[replica].manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+    @staticmethod
+    def _restore(generator: torch.Generator, saved: Array) -> None:
+        if saved.shape != tuple(generator.get_state().shape):
+            raise InputError(
+                f"a checkpoint holds the noise of another kind of device than {generator.device.type}, which cannot go on here; "
+                "start where the run began, or remove its checkpoints to begin anew."
+            )
+        generator.set_state(torch.from_numpy(saved.copy()))
 
     def get(self, replica: int) -> State:
         """Return what a replica needs beside its weights to go on as if it had not stopped."""
