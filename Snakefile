@@ -46,6 +46,7 @@ include: "rules/figures.smk"
 include: "rules/audit.smk"
 include: "rules/report.smk"
 include: "rules/batches.smk"
+include: "rules/checkpoints.smk"
 
 
 rule all:

@@ -106,12 +106,7 @@ class CheckpointStore:
 
     def record(self) -> dict[str, Any]:
         """Return the record of the newest readable checkpoint without its arrays; an empty one if there is none."""
-        for path in reversed(self._files()):
-            try:
-                return storage.read_record(path)
-            except (InputError, OSError):  # damaged, or gone since
-                continue
-        return {}
+        return _newest(self.folder)
 
     def save(self, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
         """Write a checkpoint, keep the one before it, and remove older ones."""
@@ -124,19 +119,51 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the run's checkpoints in this stage, also those of other settings and code. Other files there stay."""
-        for folder in self._run.glob("*"):
-            if _KEY.fullmatch(folder.name) and folder.is_dir():
-                for path in [*folder.glob("*.safetensors"), *folder.glob(".sgdtails-*.safetensors")]:
-                    if _CHECKPOINT.fullmatch(path.name):
-                        path.unlink(missing_ok=True)
-                with suppress(OSError):  # it holds a file of the user's
-                    folder.rmdir()
-        with suppress(OSError):
-            self._run.rmdir()
+        """Remove the run's checkpoints in this stage, as the function does."""
+        remove(self._run)
 
     def _files(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("*.safetensors") if path.stem.isdecimal())
+        return _whole(self.folder)
+
+
+def remove(run: Path, *, ended: bool = False) -> None:
+    """Remove the checkpoints of a run in a stage, also those of other settings and code. Other files there stay.
+
+    Parameters
+    ----------
+    run : Path
+        Their folder, ``checkpoints/<stage>/<run>``.
+    ended : bool
+        True to keep those of a run that has not ended, by these settings or by others.
+    """
+    for folder in run.glob("*"):
+        if _KEY.fullmatch(folder.name) and folder.is_dir() and not (ended and _outcome(folder) is None):
+            for path in [*folder.glob("*.safetensors"), *folder.glob(".sgdtails-*.safetensors")]:
+                if _CHECKPOINT.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds a file of the user's
+                folder.rmdir()
+    with suppress(OSError):
+        run.rmdir()
+
+
+def _whole(folder: Path) -> list[Path]:
+    """List the checkpoints of one digest, the oldest first."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.stem.isdecimal())
+
+
+def _newest(folder: Path) -> dict[str, Any]:
+    """Read the record of the newest readable checkpoint of one digest; an empty one if there is none."""
+    for path in reversed(_whole(folder)):
+        try:
+            return storage.read_record(path)
+        except (InputError, OSError):  # damaged, or gone since
+            continue
+    return {}
+
+
+def _outcome(folder: Path) -> Any:
+    return _newest(folder).get("outcome")
 
 
 def _is(descriptor: int, path: Path) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from sgdtails.errors import InputError
 from sgdtails.io import storage
+from sgdtails.training import checkpoints
 from sgdtails.training.checkpoints import CheckpointStore
 
 ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2)}
@@ -102,6 +103,15 @@ def test_files_of_a_users_beside_checkpoints_stay(tmp_path):
     (run / "kept").rmdir()
     store(tmp_path).remove()
     assert not run.exists()
+
+
+def test_checkpoints_of_a_run_that_goes_on_can_stay(tmp_path):
+    for code, outcome in (("c", None), ("older", {"status": "converged"})):
+        store(tmp_path, code=code).save(ARRAYS, {"iteration": 1, "outcome": outcome})
+    checkpoints.remove(tmp_path / "train/run", ended=True)
+    assert [path.parent.name for path in files(tmp_path)] == [store(tmp_path).key]
+    checkpoints.remove(tmp_path / "train/run")
+    assert not (tmp_path / "train/run").exists()
 
 
 def test_a_checkpoint_that_cannot_be_read_is_not_passed_over(tmp_path):

@@ -89,6 +89,21 @@ def test_a_job_that_waited_for_one_that_outlived_its_driver_does_not_train_again
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("lost", [RUNS[:1], RUNS])
+def test_files_that_snakemake_removes_after_the_job_are_written_again_from_checkpoints(tmp_path, monkeypatch, lost):
+    """As after a driver that was killed while its job went on, or a full disk on which the end of the job is not recorded."""
+    train, smk = script("train"), job(tmp_path, *RUNS)
+    train.main(smk)
+    before = contents(tmp_path)
+    for path in before:
+        if path.parent.name in lost:
+            path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(train_job, "train", lambda *_, **__: pytest.fail("trained again"))
+        train.main(smk)
+    assert contents(tmp_path) == before
+
+
 def test_runs_of_one_job_are_those_of_jobs_of_their_own(tmp_path):
     for number, runs in enumerate([RUNS, RUNS[:1], RUNS[1:]]):
         script("train").main(job(tmp_path / str(number > 0), *runs))
@@ -148,7 +163,6 @@ def test_a_run_has_its_files_as_soon_as_it_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "write", written)
     script("train").main(job(tmp_path, *RUNS))
     assert len(contents(tmp_path)) == 8
-    assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
 
 
 def test_a_checkpoint_that_cannot_be_read_back_is_made_again_three_times(tmp_path):
@@ -270,7 +284,8 @@ def test_a_full_disk_ends_a_job_in_one_sentence_and_a_later_one_goes_on(tmp_path
     train, smk = script("train"), job(tmp_path, *RUNS)
     train.main(smk)
     before = [weights(tmp_path, run) for run in RUNS]
-    shutil.rmtree(tmp_path / "runs")
+    for folder in ("runs", "checkpoints"):
+        shutil.rmtree(tmp_path / folder)
 
     def full(self, arrays, record):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there")

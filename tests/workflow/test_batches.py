@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from sgdtails.io import integrity, storage, tables
+from sgdtails.training.checkpoints import CheckpointStore
 from tests.workflow.conftest import TINY
 
 RUNS = "results/tiny/tables/runs.parquet"
@@ -38,6 +39,17 @@ def test_a_new_row_trains_one_run(finished):
     assert finished.planned(config, "--", RUNS) == {"train": 1, "average": 1, "tails": 1, "runs": 1}
     config["runs"][-1]["seed"] = 1
     assert finished.planned(config, "--", RUNS) == {"initial": 1, "train": 1, "average": 1, "tails": 1, "runs": 1}
+
+
+@pytest.mark.slow("trains a study of its own")
+def test_a_new_row_trains_one_run_where_weights_are_removed(fresh):
+    """Missing weights are no work to be done: the files that were made from them are there."""
+    config = copy.deepcopy(TINY) | {"weights": {"keep": "final"}}
+    result = fresh.run(config, "--", RUNS)
+    assert result.returncode == 0, result.stdout
+    assert not list(fresh.folder.glob("results/tiny/runs/*/converged.safetensors"))
+    config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
+    assert fresh.planned(config, "--", RUNS) == {"train": 1, "average": 1, "tails": 1, "runs": 1}
 
 
 def test_a_changed_setting_of_the_average_trains_nothing(finished):
@@ -140,6 +152,17 @@ def test_a_job_asked_to_end_goes_on_where_it_was(fresh):
     for more in ((), ("--forcerun", "train")):
         result = fresh.run(slow, *more, "--", target)
         assert result.returncode == 0, result.stdout
+        assert not saved.parents[1].exists()  # since Snakemake has recorded that the run has ended
         if not more:
             resumed = weights(fresh)
     assert weights(fresh) == resumed
+    checkpoints = fresh.folder / "results/tiny/checkpoints"
+    ended, other = (CheckpointStore(checkpoints, "train", run, depends={"code": code}) for code in ("ended", "other"))
+    ended.save({}, {"outcome": {"status": "converged"}})
+    other.save({}, {"outcome": None})
+    history = "results/tiny/tables/history.parquet"
+    assert fresh.planned(slow, "--", history) == {"collect": 1}
+    assert ended.folder.exists()
+    assert fresh.run(slow, "--", history).returncode == 0  # an earlier start ended before it had removed them
+    assert not ended.folder.exists()
+    assert other.folder.exists()

@@ -31,8 +31,6 @@ def main(smk: Any) -> None:
         slots, minutes = smk.config["slots"], smk.config["checkpoint_minutes"]
         average = partial(average_job.average, trained=trained, dataset=dataset, slots=slots, minutes=minutes)
         resume.finish_runs(average, todo, stores, write)
-        for store in stores.values():
-            store.remove()
     batches.finish(smk, "average")
 
 

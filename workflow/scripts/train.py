@@ -25,8 +25,6 @@ def main(smk: Any) -> None:
         slots, minutes = smk.config["slots"], smk.config["checkpoint_minutes"]
         train = partial(train_job.train, initial=initial, dataset=dataset, slots=slots, minutes=minutes)
         resume.finish_runs(train, todo, stores, partial(_write, smk, runs, settings, stores))
-        for store in stores.values():
-            store.remove()
     batches.finish(smk, "train", *batches.made_by(storage.made_by(dataset)))
 
 
