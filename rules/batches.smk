@@ -52,28 +52,13 @@ def groups(stage):
 
 
 def left(stage, asked, name):
-    """Tell if a network's files of a stage, or any that they are made from, have to be made.
-
-    A file that is removed after its last use has to be made if a later stage, which networks have been through, has to be made again.
-    """
-
-    def made(each):
-        return name not in asked.get(each, ()) or DONE.has(
-            each, asked[each][name][0][0], name
-        )
-
+    """Tell if a network's files of a stage, or any that they are made from, have to be made."""
     before = (each for each, after in batches.AFTER.items() if stage in after)
     one = workflow.get_rule(stage)
-    missing = [
-        file
-        for file in one.output
-        if not Path(for_one(file, fields(one, name))).exists()
-    ]
-    passing = stage in batches.AFTER and all(
-        is_flagged(file, "temp") for file in missing
+    file = for_one(one.output[0], fields(one, name))
+    return not Path(file).exists() or any(
+        not DONE.has(each, asked[each][name][0][0], name) for each in (stage, *before)
     )
-    after = filter(DONE.knows, batches.AFTER[stage] if passing and missing else ())
-    return bool(missing and not passing) or not all(map(made, (stage, *before, *after)))
 
 
 def small_networks():

@@ -7,45 +7,44 @@ not record, the next start writes them again from there.
 import logging
 from contextlib import suppress
 
-from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 
 class Recorded(logging.Handler):
-    """Hears of jobs that are recorded. With `--quiet progress` Snakemake says nothing of them: then the next start removes all."""
+    """Hears of jobs that are recorded, unless `--quiet progress` is given: then their checkpoints stay until the start ends."""
 
     def __init__(self):
         super().__init__()
         self.jobs = {}  # those that train or average, by number
 
     def emit(self, record):
-        event = getattr(record, "event", None)
-        if event == LogEvent.RUN_INFO and not workflow.dryrun:
-            self.list_jobs()
-            for job in self.jobs.values():
-                if not workflow.dag.needrun(
-                    job
-                ):  # an earlier start ended before it had removed them
-                    self.forget(*networks(job), ended=True)
-        elif event == LogEvent.JOB_FINISHED and record.job_id in self.jobs:
-            self.forget(*networks(self.jobs[record.job_id]))
-
-    def list_jobs(self):
-        from sgdtails.report.pace import TRAINING
-
-        for job in workflow.dag.jobs:
-            if networks(job)[0] in TRAINING:
-                self.jobs[workflow.dag.jobid(job)] = job
-
-    @staticmethod
-    def forget(stage, runs, **how):
-        """Remove the checkpoints of runs that a job has trained or averaged."""
-        from sgdtails.training import checkpoints  # imports numpy
-
-        for run in runs:
-            with suppress(OSError):  # they take room, and the next start tries again
-                checkpoints.remove(Path(CHECKPOINTS, stage, run), **how)
+        if getattr(record, "event", None) == LogEvent.JOB_FINISHED:
+            self.jobs = self.jobs or {
+                workflow.dag.jobid(job): job for job in training_jobs()
+            }
+            if record.job_id in self.jobs:
+                forget(self.jobs[record.job_id])
 
 
-if workflow.is_main_process:
-    logger.addHandler(Recorded())
+def training_jobs():
+    """List the jobs that train or average, those that have nothing to do too."""
+    from sgdtails.report.pace import TRAINING
+
+    return [job for job in workflow.dag.jobs if networks(job)[0] in TRAINING]
+
+
+def forget(job, **how):
+    """Remove the checkpoints of a job's runs."""
+    from sgdtails.training import checkpoints  # imports numpy
+
+    stage, runs = networks(job)
+    for run in runs:
+        with suppress(OSError):  # they take room, and the next start tries again
+            checkpoints.remove(Path(CHECKPOINTS, stage, run), **how)
+
+
+def forget_ended():
+    """Remove what nothing needs any more once a start has ended well: an earlier one may have ended before it did so."""
+    if os.path.exists(CHECKPOINTS):
+        for job in training_jobs():
+            forget(job, ended=True)

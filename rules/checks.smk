@@ -6,6 +6,7 @@ from sgdtails.runtime import devices, gpu_locks, limits, slurm
 from sgdtails.io import manifest
 from snakemake.io import strip_wildcard_constraints
 from snakemake.iocontainers import Wildcards
+from snakemake.logging import logger
 from snakemake.persistence import MetadataRecord, RECORD_FORMAT_VERSION
 from snakemake.persistence.file import FilePersistence
 
@@ -186,10 +187,14 @@ def guarded(execute):
         if common.local_exec:
             # Each look at waiting jobs would start a timer for the next one, and each job that ends another.
             workflow.scheduling_settings.max_jobs_per_timespan = None
+        real = not (common.touch_exec or common.dryrun_exec)
         if not common.touch_exec:
             check_results(dry=common.dryrun_exec)
+        if real:
+            logger.addHandler(Recorded())
         execute(*arguments, executor_plugin=executor_plugin, **options)
-        if workflow.dag is not None and not (common.touch_exec or common.dryrun_exec):
+        if workflow.dag is not None and real:
+            forget_ended()
             list_results()
             say_where()
 

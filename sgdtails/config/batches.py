@@ -213,10 +213,6 @@ class Done:
             self._listed[folder] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         return run in self._listed[folder]
 
-    def knows(self, stage: str) -> bool:
-        """Tell if anything has been through a stage."""
-        return any(self._folder.glob(f"{stage}-*/*"))
-
     def add(self, stage: str, depends: Sequence[str], runs: Iterable[str]) -> None:
         """Note that runs are through a stage, and that what is made from its files is to be made again."""
         runs, folder = list(runs), self._of(stage, depends)

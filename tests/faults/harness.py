@@ -53,7 +53,8 @@ class Study:
 
     def start(self) -> subprocess.Popen[str]:
         self.unlock()
-        return self.workflow.start(self.config, "--quiet", "rules", "progress", "--", *TARGETS, start_new_session=True)
+        quiet = self.rng.choice([["rules"], ["rules", "progress"]])  # the latter removes checkpoints at the end only
+        return self.workflow.start(self.config, "--quiet", *quiet, "--", *TARGETS, start_new_session=True)
 
     def unlock(self) -> None:
         """What ``snakemake --unlock`` does, without the seconds of its start."""

@@ -41,17 +41,6 @@ def test_a_new_row_trains_one_run(finished):
     assert finished.planned(config, "--", RUNS) == {"initial": 1, "train": 1, "average": 1, "tails": 1, "runs": 1}
 
 
-@pytest.mark.slow("trains a study of its own")
-def test_a_new_row_trains_one_run_where_weights_are_removed(fresh):
-    """Missing weights are no work to be done: the files that were made from them are there."""
-    config = copy.deepcopy(TINY) | {"weights": {"keep": "final"}}
-    result = fresh.run(config, "--", RUNS)
-    assert result.returncode == 0, result.stdout
-    assert not list(fresh.folder.glob("results/tiny/runs/*/converged.safetensors"))
-    config["runs"].append({"dataset": "digits", "model": "fcn4", "batch_size": 50, "step_size": 0.2, "seed": 0})
-    assert fresh.planned(config, "--", RUNS) == {"train": 1, "average": 1, "tails": 1, "runs": 1}
-
-
 def test_a_changed_setting_of_the_average_trains_nothing(finished):
     config = PAIRS | {"average": {"burn_in": 20, "length": 31}}
     assert finished.planned(config, "--", RUNS) == {"average, several": 1, "average": 1, "tails, several": 1, "runs": 1}
@@ -160,9 +149,13 @@ def test_a_job_asked_to_end_goes_on_where_it_was(fresh):
     ended, other = (CheckpointStore(checkpoints, "train", run, depends={"code": code}) for code in ("ended", "other"))
     ended.save({}, {"outcome": {"status": "converged"}})
     other.save({}, {"outcome": None})
-    history = "results/tiny/tables/history.parquet"
-    assert fresh.planned(slow, "--", history) == {"collect": 1}
-    assert ended.folder.exists()
-    assert fresh.run(slow, "--", history).returncode == 0  # an earlier start ended before it had removed them
+    for options in (("-n",), ("--touch",)):
+        assert fresh.run(slow, *options, "--", target).returncode == 0
+        assert ended.folder.exists()
+    assert (
+        "Nothing to be done" in fresh.run(slow, "--", target).stdout
+    )  # an earlier start ended before it had removed them
     assert not ended.folder.exists()
+    assert other.folder.exists()
+    assert fresh.run(slow, "--forcerun", "train", "--touch", "--", target).returncode == 0
     assert other.folder.exists()
