@@ -16,6 +16,7 @@ from sgdtails.config import (
     containers,
     config_schema,
     plugins,
+    prunable_layers,
     resources,
     run_ids,
     study_size,
@@ -60,6 +61,7 @@ try:
     study = Study.read(config, BASE)
     RUNS, USED, METHODS = study.runs, study.models, study.methods
     study.exempt  # a wrong name of a layer is a sentence here
+    prunable_layers.check_index(config["index"]["exempt"], USED.values())
     IMAGE = containers.image(config["container"], BASE) if CONTAINERS else None
 except InputError as error:
     stop(error)

@@ -86,6 +86,32 @@ def of_model(entries: Entries, model: "Model", others: Iterable["Model"]) -> lis
     return [entry for entry in entries if _known(entry, layers)]
 
 
+def check_index(entries: Iterable[str], models: Iterable["Model"]) -> None:
+    """Check that the layers which a network's index leaves out are there.
+
+    Parameters
+    ----------
+    entries
+        Config key ``index.exempt``.
+    models
+        The models of the study. Layers of a factory's network are not known here: then any name may be one.
+
+    Raises
+    ------
+    InputError
+        No model of the study has such a layer.
+
+    Examples
+    --------
+    >>> check_index(["first", "head", "fc2"], [{"fcn": [4, 4]}])
+    """
+    layers = [_layers(model) for model in models]
+    known = dict.fromkeys(["first", "head", *(name for each in layers for name in each or [])])
+    for entry in entries:
+        if entry not in known and None not in layers:
+            raise unknown("layer", entry, "config key index.exempt", known)
+
+
 def methods(model: "Model", pruning: "Config") -> tuple[str, ...]:
     """Name the pruning methods for a model: those that have ratios.
 

@@ -103,6 +103,11 @@ def _from_blocks(blocks: list[Raw]) -> Iterable[tuple[str, Raw]]:
     for number, block in enumerate(blocks):
         where = f"config key runs, block {number + 1}"
         _check_columns(block, where)
+        for column, value in block.items():
+            if value == []:
+                raise InputError(
+                    f"{where}: column {column} is an empty list; give at least one value, or remove the block."
+                )
         values = [value if isinstance(value, list) else [value] for value in block.values()]
         for combination in itertools.product(*values):
             yield where, dict(zip(block, combination, strict=True))

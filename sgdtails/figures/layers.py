@@ -1,5 +1,6 @@
 """Figures 3 and 8: tail index against the share of the weights that can be removed, for layers and for samples."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -64,7 +65,9 @@ def compressibility(
         return f"$n$ = {sum(len(trained.get(row['run'], {})) for row in rows)} layers of {len(rows)} runs"
 
     layers = _by_number(max([1, *(1 + max(found, default=0) for found in trained.values())]))
-    draw = partial(_compressibility, initial=initial, trained=trained, layers=layers.mappable)
+    rows_of = network_index.aggregates(tails, index.estimator, "average")
+    heads = {run: max(row["layer"] for row in rows) for run, rows in rows_of.items()}  # also heads without an estimate
+    draw = partial(_compressibility, initial=initial, trained=trained, heads=heads, layers=layers.mappable)
     return Plot(
         run_panels(runs, draw, count=count, labels=labels),
         partial(grid, legend=True, sharex=True, sharey=True),
@@ -82,7 +85,9 @@ def _by_number(count: int) -> ColourScale:
     return ColourScale(ScalarMappable(norm, shades), "layer", ticks=ticks)
 
 
-def _compressibility(axes: Axes, rows: Rows, *, initial: Points, trained: Points, layers: ScalarMappable) -> None:
+def _compressibility(
+    axes: Axes, rows: Rows, *, initial: Points, trained: Points, heads: Mapping[str, int], layers: ScalarMappable
+) -> None:
     shown = [row["run"] for row in rows]
     start = [point for run in shown for point in initial.get(run, {}).values()]
     scatter(axes, start, "x", theme.grey(), label="at initialisation")
@@ -91,7 +96,7 @@ def _compressibility(axes: Axes, rows: Rows, *, initial: Points, trained: Points
             (layer + 1, *point)
             for run in shown
             for layer, point in trained.get(run, {}).items()
-            if (layer == max(trained[run])) == of_head
+            if (layer == heads[run]) == of_head
         ]
         if chosen:
             numbers, x, y = zip(*chosen, strict=True)

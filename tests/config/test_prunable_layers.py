@@ -76,6 +76,13 @@ def test_entries_of_a_study_with_several_models():
             prunable_layers.of_model([entry], FCN4, models)
 
 
+def test_layers_that_an_index_leaves_out():
+    prunable_layers.check_index(["first", "head", "fc6", "conv1"], [FCN6, CNN])
+    prunable_layers.check_index(["anything"], [FCN6, OWN])
+    with pytest.raises(InputError, match="unknown layer 'haed' in config key index.exempt: did you mean 'head'"):
+        prunable_layers.check_index(["haed"], [FCN6, CNN])
+
+
 def test_names_of_built_in_layers_are_those_of_the_networks():
     from sgdtails.models import building as models
 

@@ -84,6 +84,15 @@ def test_empty_cells_of_columns_that_can_be_left_out(tmp_path):
     assert [run["momentum"] for run in runs(str(table)).values()] == [0.0, 0.9]
 
 
+def test_a_block_with_an_empty_list():
+    """Its product has no rows, beside blocks that have some."""
+    block = {"dataset": "mnist", "model": "fcn4", "batch_size": 5, "step_size": 0.1, "seed": 0}
+    with pytest.raises(
+        InputError, match="config key runs, block 2: column seed is an empty list; give at least one value"
+    ):
+        runs([block, block | {"seed": []}])
+
+
 def test_names_that_differ_in_case_only():
     blocks = [{"dataset": "digits", "model": m, "batch_size": 5, "step_size": 0.1, "seed": 0} for m in ("net", "Net")]
     with pytest.raises(InputError, match="model Net differs from net in case only; rename one"):

@@ -144,6 +144,36 @@ def test_a_panel_without_converged_runs_says_so():
         assert "3 over budget" in figure.axes[0].get_title()
 
 
+def test_runs_without_a_tail_index_are_counted():
+    runs = study()[0]
+    column = runs.schema.get_field_index("alpha")
+    for without, said in ((1, "1 without a tail index"), (runs.num_rows, "no run has a tail index")):
+        alphas = [None] * without + runs["alpha"].to_pylist()[without:]
+        figure = FIGURES["fig07"](
+            runs.set_column(column, runs.schema.field(column), pa.array(alphas, pa.float64()))
+        ).figure()
+        axes = figure.axes[0]
+        assert said in axes.get_title() + " ".join(text.get_text() for text in axes.texts)
+
+
+def test_a_head_without_an_estimate_leaves_no_other_layer_the_head_in_figure_3():
+    tails = tables.read(ROOT / "studies/mnist-narrow/tables/tails.parquet")
+    whole, lost = (np.array(tails[name]) for name in ("layer_name", "alpha_published"))
+    lost = pa.array([None if name == "head" else value for name, value in zip(whole, lost, strict=True)], pa.float64())
+    alpha = pa.array(
+        [None if n == "head" else v for n, v in zip(whole, tails["alpha"].to_pylist(), strict=True)], pa.float64()
+    )
+    for name, values in (("alpha_published", lost), ("alpha", alpha)):
+        tails = tails.set_column(tails.schema.get_field_index(name), tails.schema.field(name), values)
+    runs, compression = (
+        tables.read(ROOT / f"studies/mnist-narrow/tables/{n}.parquet") for n in ("runs", "compression")
+    )
+    figure = FIGURES["fig03"](runs, tails, compression).figure()
+    labels = {line.get_label() for line in figure.axes[0].collections}
+    assert "trained" in labels
+    assert "trained, head" not in labels
+
+
 @pytest.fixture
 def histogram(tmp_path):
     runs, tails = study(("fcn4",))

@@ -120,11 +120,13 @@ def run_panels(
     def panel(title: str, everything: Rows) -> Panel:
         rows = shown[title]
         counts = {word: sum(row["status"] == status for row in everything) for status, word in _LEFT_OUT.items()}
+        ended = sum(row["status"] == "converged" for row in everything)
+        counts["without a tail index"] = ended - len(rows)
         note = "; ".join([count(rows), *(f"{number} {word}" for word, number in counts.items() if number)])
 
         def on_axes(axes: Axes) -> None:
             if not rows:
-                theme.annotate_empty(axes, "no run converged")
+                theme.annotate_empty(axes, "no run has a tail index" if ended else "no run converged")
             draw(axes, rows)
 
         return Panel(on_axes, title, note, scale=scales.get(title))
