@@ -71,6 +71,29 @@ def test_a_config_after_an_equals_sign_is_looked_at_too(planned):
         assert "Traceback" not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            None,
+            "cannot read {file} (No such file or directory); start in the repository's folder, or set SGDTAILS_SITE to",
+        ),
+        ("account: [", "{file} cannot be read as YAML: "),
+        ("account: physics", "{file} needs the key partitions, such as partitions: {{}};"),
+    ],
+)
+def test_what_a_cluster_s_file_may_not_be(planned, monkeypatch, content, said):
+    file = planned.folder / "site.yaml"
+    file.unlink(missing_ok=True)
+    if content:
+        file.write_text(content)
+    monkeypatch.setenv("SGDTAILS_SITE", str(file))
+    result = planned.run(TINY, "--profile", "profiles/slurm", "--dry-run")
+    assert result.returncode == 1
+    assert f"sgdtails: {said.format(file=file)}" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
 def test_a_config_that_is_a_pipe_is_refused_before_it_is_read(planned):
     """It could be read once only, and Snakemake would find it empty; one that nobody writes into is never opened."""
     os.mkfifo(planned.folder / "pipe")
