@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sgdtails.audit.checkpoint import Checkpoint, Skipped, left_out
+from sgdtails.audit.checkpoint import Checkpoint, Skipped, free, left_out
 from sgdtails.audit.formats.inert_pickles import StandIn, array_of
 from sgdtails.errors import InputError, unknown
 
@@ -201,8 +201,5 @@ def _named(leaves: Sequence[_Leaf]) -> dict[str, Any]:
     """Name arrays by the keys that lead to them, with dots between; of two with one name the second has a number."""
     found: dict[str, Any] = {}
     for leaf in leaves:
-        name, number = ".".join(leaf.path), 2
-        while name in found:
-            name, number = f"{'.'.join(leaf.path)} ({number})", number + 1
-        found[name] = leaf.array
+        found[free(".".join(leaf.path), found)] = leaf.array
     return found

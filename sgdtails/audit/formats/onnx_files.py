@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.checkpoint import Checkpoint
+from sgdtails.audit.checkpoint import Checkpoint, free
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.recurrent import reordered
 from sgdtails.config import validation
@@ -52,12 +52,8 @@ def read(path: Path, where: str) -> Checkpoint:
                 continue
             user, place = users.get(name, (None, 0))
             for key, array in _oriented(name, onnx.numpy_helper.to_array(tensor), user, place):
-                found[key if key not in found else _free(key, found)] = array
+                found[free(key, found)] = array
     return Checkpoint(found)
-
-
-def _free(key: str, taken: dict[str, Any]) -> str:
-    return next(name for number in range(2, len(taken) + 3) if (name := f"{key} ({number})") not in taken)
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

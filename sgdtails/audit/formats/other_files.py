@@ -1,7 +1,6 @@
 """Files of other libraries, read with their own packages: GGUF, Keras, Flax, numpy."""
 
 import io
-import re
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -12,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdtails.audit.checkpoint import Checkpoint, Deferred
-from sgdtails.audit.formats import nested
+from sgdtails.audit.formats import inputs_first, nested
 from sgdtails.audit.formats.extras import imported
-from sgdtails.audit.formats.recurrent import reordered
 from sgdtails.config import validation
 from sgdtails.errors import InputError
 
-_HEADS = re.compile(r"(^|\.)(query|key|value|q|k|v)$")
 _LAYOUTS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
 
@@ -56,14 +53,7 @@ def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
             f"{where}: {path} is damaged, or not what its first bytes say ({validation.reason(error)}); give another."
         ) from error
     checkpoint = nested.weights(found, where=f"{where}: {path}", part=part)
-    if kind in ("gguf", "npz", "npy"):
-        return checkpoint
-    names = set(checkpoint)
-    return Checkpoint(
-        {name: array for key, value in checkpoint.items() for name, array in [_as_torch(key, value, names)]},
-        checkpoint.skipped,
-        checkpoint.read_as,
-    )
+    return checkpoint if kind in ("gguf", "npz", "npy") else inputs_first.as_torch(checkpoint)
 
 
 def _gguf(path: Path, where: str) -> dict[str, Any]:
@@ -142,24 +132,3 @@ def _joined(tree: Any) -> Any:
 def _numpy(path: Path, where: str) -> dict[str, Any]:
     loaded = np.load(path, allow_pickle=False)
     return {"array": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-
-
-def _as_torch(key: str, array: Any, names: set[str]) -> tuple[str, Any]:
-    """Give a weight of Keras or Flax, which hold inputs before outputs, as torch has it, with outputs first."""
-    parent, _, leaf = key.rpartition(".")
-    layer, _, last = parent.rpartition(".")
-    if last == "vars" and "embedding" not in layer:  # of Keras 3: without names
-        parent, leaf = layer, "kernel" if array.ndim > 1 else leaf
-    if leaf == "recurrent_kernel" or (leaf == "kernel" and f"{parent}.recurrent_kernel" in names):
-        name = "weight_hh_l0" if leaf == "recurrent_kernel" else "weight_ih_l0"
-        gates = array.shape[1] / (array.shape[0] if leaf == "recurrent_kernel" else 1)
-        layout = "keras GRU" if gates == 3 or "gru" in parent.lower() else "keras"
-        return f"{parent}.{name}", reordered(array.T, layout)
-    if leaf not in ("kernel", "depthwise_kernel", "pointwise_kernel") or array.ndim < 2:
-        return key, array
-    name = f"{parent}.{'weight' if leaf == 'kernel' else leaf.removesuffix('_kernel')}".lstrip(".")
-    if array.ndim == 3 and _HEADS.search(parent):  # (inputs, heads, outputs of a head)
-        return name, array.reshape(len(array), -1).T
-    if array.ndim == 3 and "attention" in parent.lower() and parent.endswith("out"):
-        return name, array.reshape(-1, array.shape[-1]).T
-    return name, np.moveaxis(array, (-1, -2), (0, 1))
