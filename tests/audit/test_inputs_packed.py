@@ -24,6 +24,30 @@ def test_scaled_floats_of_one_byte(shape, scales, name):
     close(matrix, weight.float() * expected)
 
 
+@pytest.mark.parametrize(("scales", "zeros"), [((64, 1), (64, 1)), ((64, 3), (64, 3)), ((1,), ()), ((64,), (1,))])
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8])
+def test_integers_of_one_byte_less_a_zero_point(scales, zeros, kind):
+    """Asymmetric quantisation, as compressed-tensors stores it: (q - zero) scale."""
+    torch.manual_seed(0)
+    low = 0 if kind is torch.uint8 else -128
+    weight = torch.randint(low, low + 256, (64, 96)).to(kind)
+    scale, zero = torch.rand(scales) + 0.5, torch.randint(low, low + 256, zeros).to(kind)
+    state = {"fc.weight": weight, "fc.weight_scale": scale, "fc.weight_zero_point": zero}
+    whole = [x.float().reshape(*x.shape, *[1] * (2 - x.ndim)) for x in (zero, scale)]
+    zero, scale = (x.repeat_interleave(96 // x.shape[1], 1) for x in whole)
+    close(layers(state)["fc"], (weight.float() - zero) * scale)
+    assert "less a zero point" in layers(state)["fc"].orientation
+    assert reasons(state) == {}
+
+
+def test_floats_of_one_byte_with_exponents():
+    """MXFP8: bytes beside 8-bit floats are exponents of two plus 127."""
+    weight, exponents = torch.randn(64, 96).to(torch.float8_e4m3fn), torch.randint(120, 130, (64, 3)).to(torch.uint8)
+    for scale in (exponents, exponents.view(torch.float8_e8m0fnu)):
+        found = layers({"fc.weight": weight, "fc.weight_scale": scale})["fc"]
+        close(found, weight.float() * (2.0 ** (exponents.float() - 127)).repeat_interleave(32, 1))
+
+
 def packed(values, bits, axis, order=None):
     """Whole numbers in words of 32 bits along an axis, one after the other: what libraries write."""
     count = 32 // bits
