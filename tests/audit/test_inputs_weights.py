@@ -40,6 +40,7 @@ def found(**shapes):
             [(f"attn.qkv_proj[{p}]", "attention", (70 + 70 * (p == "q"), 140)) for p in "qkv"],
         ),
         ("attn__qkv_proj__weight", (141, 70), [("attn.qkv_proj", "attention", (141, 70))]),
+        ("mixer__in_proj__weight", (210, 70), [("mixer.in_proj", "linear", (210, 70))]),  # of Mamba: x and z
         ("attn__query_key_value__weight", (210, 70), [("attn.query_key_value", "attention", (210, 70))]),
         ("patch__weight", (96, 3, 4, 4), [("patch", "convolution", (96, 3, 4, 4))]),
     ],

@@ -11,7 +11,7 @@ from sgdtails.audit.weights.stored import Weight, recent
 
 RECURRENT = re.compile(r"(^|[._])weight_(ih|hh|hr)(_l\d+)?(_reverse)?$")
 STACKED = re.compile(r"exp(ert)?s(?!\.\d)", re.IGNORECASE)  # a digit would name one expert's own module
-_FUSED = ("in_proj_weight", "in_proj", "qkv", "qkv_proj", "Wqkv", "c_attn", "attn_qkv")
+_FUSED = ("in_proj_weight", "qkv", "qkv_proj", "Wqkv", "c_attn", "attn_qkv")
 _OUTPUTS = ("out_proj", "o_proj", "c_proj", "proj", "dense", "wo", "attn_output", "out")
 _CONV1D = ("c_attn", "c_proj", "c_fc")  # of GPT-2, stored as (in, out) in some files
 _TRANSPOSED = re.compile(r"conv(\dd)?_?trans|trans(posed?)?_?conv|deconv|conv\d?d?_?t(?![a-z])|upconv", re.IGNORECASE)
