@@ -25,6 +25,8 @@ def found(**shapes):
         ("conv__weight", (8, 4, 3, 3, 3), [("conv", "convolution", (8, 4, 3, 3, 3))]),
         ("depthwise__weight", (8, 1, 3, 3), [("depthwise", "convolution", (8, 1, 3, 3))]),
         ("conv__weight", (128, 64, 1, 1), [("conv", "pointwise convolution", (128, 64))]),
+        ("conv__weight", (1, 512, 4, 4), [("conv", "convolution", (1, 512, 4, 4))]),
+        ("conv__weight", (1, 1, 4, 4), []),
         ("wte__weight", (100, 16), [("wte", "embedding", (100, 16))]),
         ("pos_embedding", (1, 197, 16), [("pos_embedding", "embedding", (197, 16))]),
         ("class_token", (1, 1, 16), []),

@@ -125,7 +125,8 @@ def matrices(state: Mapping[str, Any], exclude: Sequence[str] = ()) -> tuple[lis
             found += _layers(weight, left)
     layers = []
     for matrix in found:
-        if matrix.reason is None and min(matrix.shape[0], math.prod(matrix.shape[1:])) <= 1:
+        axes = 2 if matrix.kind == "convolution" else 1  # of observations, which a convolution's kernels are
+        if matrix.reason is None and min(math.prod(matrix.shape[:axes]), math.prod(matrix.shape[axes:])) <= 1:
             skipped.append(Skipped(matrix.name, matrix.shape, matrix.dtype, "one row or column"))
         else:
             layers.append(matrix)
