@@ -136,6 +136,21 @@ def test_layouts_that_are_not_known_are_left_out_with_their_scales():
     }
 
 
+def test_tables_of_scales_and_codebooks_are_no_layers():
+    """A bare parameter of 8-bit floats says, too, that its scales are of no use; a vector stays a vector."""
+    tables = dict.fromkeys(("up_scale_inv", "norm.scale", "logit_scale", "weight_scale_2"), "a table of scales")
+    tables |= dict.fromkeys(("q.codebook", "q.codebooks", "vq_centroids"), "a codebook")
+    state = {
+        "up": torch.randn(4, 64, 64).to(torch.float8_e4m3fn),
+        "a.scale": torch.rand(70),
+        "scale.weight": torch.rand(70, 66),
+    }
+    state |= {name: torch.rand(70, 66) for name in tables}
+    expected = tables | {"weight_scale_2": "scales of quantised weights"}
+    assert list(layers(state)) == ["scale"]
+    assert reasons(state) == expected | {"up": "8-bit numbers with a scale of unknown layout", "a.scale": "a vector"}
+
+
 def test_complex_numbers_are_pairs():
     for weight in (torch.randn(70, 66, dtype=torch.complex64), torch.randn(70, 66, dtype=torch.complex64).conj()):
         (matrix,) = matrices({"fc.weight": weight})[0]

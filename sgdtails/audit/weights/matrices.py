@@ -29,6 +29,13 @@ _BUFFERS = (
 )
 
 
+# The same for arrays with rows and columns; of a vector they would say less than that it is one.
+_TABLES = (
+    (re.compile(r"(\w*_)?scales?(_inv|_2)?"), "a table of scales"),
+    (re.compile(r"(\w*_)?(codebook|centroid)s?"), "a codebook"),
+)
+
+
 @dataclass(frozen=True)
 class Matrix:
     """A layer of a checkpoint: its first axis, or first two for a convolution, are observations.
@@ -145,6 +152,9 @@ def _weight(
         return "a bias"
     if len(array.shape) < 2:
         return "a vector" if len(array.shape) else "a single number"
+    for pattern, reason in _TABLES:
+        if pattern.fullmatch(last):
+            return reason
     kind = real_kind(array)
     if kind is not None:
         return kind
