@@ -10,7 +10,7 @@ import numpy as np
 
 from sgdtails.audit import checkpoints
 from sgdtails.audit.checkpoint import Checkpoint, free
-from sgdtails.audit.formats import kinds, nested, onnx_files, other_files, safetensors_files
+from sgdtails.audit.formats import inputs_first, kinds, nested, onnx_files, other_files, safetensors_files
 from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 
@@ -125,7 +125,8 @@ def _of_kind(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
         )
     from sgdtails.audit.formats import torch_files
 
-    return nested.weights(torch_files.read(path, where, kind), where=f"{where}: {path}", part=part)
+    found = nested.weights(torch_files.read(path, where, kind), where=f"{where}: {path}", part=part)
+    return inputs_first.as_torch(found) if kind == kinds.PICKLE else found
 
 
 def _usable(arrays: Checkpoint) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Keras 3, which numbers the arrays of a layer, and Flax in files of other kinds: the layers that torch would have."""
 
+import pickle
+
 import numpy as np
 import pytest
+import torch
 
 from sgdtails.audit.weights.matrices import matrices
 from tests.audit.helpers import layers, normal, read
@@ -110,3 +113,23 @@ def test_no_array_takes_the_name_of_another(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["a/kernel"], file["a/weight"], file["b/kernel"] = normal(70, 66), normal(70, 66), normal(70, 66)
     assert list(read(tmp_path / "a.h5")) == ["a.weight", "a.weight (2)", "b.weight"]
+
+
+@pytest.mark.parametrize("kind", ["npz", "pkl"])
+def test_flax_in_files_of_other_kinds(tmp_path, kind):
+    """A kernel of numpy has inputs first; one of torch, as of sparse convolutions, is left as it is."""
+    dense, query, conv = normal(70, 66), normal(70, 4, 17), normal(3, 3, 70, 66)
+    arrays = {"fc/kernel": dense, "fc/bias": np.ones(66), "attn/query/kernel": query, "conv/kernel": conv}
+    path = tmp_path / f"a.{kind}"
+    if kind == "npz":
+        np.savez(path, **arrays)
+    else:
+        tree = {"fc": {"kernel": dense, "bias": np.ones(66)}, "attn": {"query": {"kernel": query}}}
+        path.write_bytes(pickle.dumps(tree | {"conv": {"kernel": conv}}))
+    found = read(path)
+    assert list(found) == ["fc.weight", "fc.bias", "attn.query.weight", "conv.weight"]
+    assert np.array_equal(found["fc.weight"], dense.T)
+    assert np.array_equal(found["attn.query.weight"], query.reshape(70, 68).T)
+    assert np.array_equal(found["conv.weight"][5, 6], conv[:, :, 6, 5])
+    torch.save({"conv.kernel": torch.from_numpy(dense)}, tmp_path / "a.pt")
+    assert list(read(tmp_path / "a.pt")) == ["conv.kernel"]

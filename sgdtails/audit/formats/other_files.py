@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.checkpoint import Checkpoint, Deferred
+from sgdtails.audit.checkpoint import Checkpoint, Deferred, free
 from sgdtails.audit.formats import inputs_first, nested
 from sgdtails.audit.formats.extras import imported
 from sgdtails.config import validation
@@ -53,7 +53,7 @@ def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
             f"{where}: {path} is damaged, or not what its first bytes say ({validation.reason(error)}); give another."
         ) from error
     checkpoint = nested.weights(found, where=f"{where}: {path}", part=part)
-    return checkpoint if kind in ("gguf", "npz", "npy") else inputs_first.as_torch(checkpoint)
+    return checkpoint if kind == "gguf" else inputs_first.as_torch(checkpoint)
 
 
 def _gguf(path: Path, where: str) -> dict[str, Any]:
@@ -131,4 +131,9 @@ def _joined(tree: Any) -> Any:
 
 def _numpy(path: Path, where: str) -> dict[str, Any]:
     loaded = np.load(path, allow_pickle=False)
-    return {"array": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    if isinstance(loaded, np.ndarray):
+        return {"array": loaded}
+    found: dict[str, Any] = {}
+    for name in loaded.files:  # Flax's are paths
+        found[free(name.replace("/", "."), found)] = loaded[name]
+    return found
