@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from sgdtails.audit.checkpoint import Checkpoint, free
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.recurrent import reordered
+from sgdtails.audit.formats.sizes import ran_out
 from sgdtails.config import validation
-from sgdtails.errors import InputError
+from sgdtails.errors import InputError, out_of_memory
 
 _NUMBERED = ("onnx::", "/", "const_fold", "Constant")  # names that exporters make up
 
@@ -40,6 +41,8 @@ def read(path: Path, where: str) -> Checkpoint:
     try:
         model = onnx.load(str(path))
     except Exception as error:  # of a damaged file protobuf raises whatever it meets
+        if out_of_memory(error):
+            raise ran_out(f"{where}: {path}") from error
         raise InputError(
             f"{where}: {path} is not an ONNX model, or it is damaged ({validation.reason(error)}); give another."
         ) from error

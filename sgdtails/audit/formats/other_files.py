@@ -1,6 +1,7 @@
 """Files of other libraries, read with their own packages: GGUF, Keras, Flax, numpy."""
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from sgdtails.audit.checkpoint import Checkpoint, Deferred, free
 from sgdtails.audit.formats import inputs_first, nested
 from sgdtails.audit.formats.extras import imported
+from sgdtails.audit.formats.sizes import ran_out, refuse_larger
 from sgdtails.config import validation
-from sgdtails.errors import InputError
+from sgdtails.errors import InputError, out_of_memory
 
 _LAYOUTS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
@@ -49,6 +51,8 @@ def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
     except InputError:
         raise
     except Exception as error:  # of a damaged file these packages raise whatever they meet
+        if out_of_memory(error):
+            raise ran_out(f"{where}: {path}") from error
         raise InputError(
             f"{where}: {path} is damaged, or not what its first bytes say ({validation.reason(error)}); give another."
         ) from error
@@ -75,28 +79,33 @@ def _gguf(path: Path, where: str) -> dict[str, Any]:
     return arrays
 
 
-def _hdf5(path: Path | IO[bytes], where: str) -> dict[str, Any]:
+def _hdf5(path: Path, where: str, content: IO[bytes] | None = None) -> dict[str, Any]:
     h5py = imported("h5py", "keras", f"{where}: {path} is an HDF5 file")
-    found: dict[str, Any] = {}
+    sets: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiubc":
+            sets[name] = item
+
+    found: dict[str, Any] = {}
+    with h5py.File(content or path, "r") as file:
+        file.visititems(visit)
+        refuse_larger(sum((item.size or 0) * item.dtype.itemsize for item in sets.values()), f"{where}: {path}")
+        for name, item in sets.items():
             keys = [key.partition(":")[0] for key in name.split("/")]
             unique = [key for n, key in enumerate(keys) if n == 0 or key != keys[n - 1]]
             inner = found
             for key in unique[:-1]:
                 inner = inner.setdefault(key, {})
             inner[unique[-1]] = item[()]
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
     found.pop("optimizer_weights", None)
     return found
 
 
 def _keras(path: Path, where: str) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        return _hdf5(io.BytesIO(archive.read("model.weights.h5")), where)
+        refuse_larger(archive.getinfo("model.weights.h5").file_size, f"{where}: {path}")
+        return _hdf5(path, where, io.BytesIO(archive.read("model.weights.h5")))
 
 
 def _msgpack(path: Path, where: str) -> Any:
@@ -108,6 +117,7 @@ def _msgpack(path: Path, where: str) -> Any:
         shape, dtype, content = msgpack.unpackb(data, raw=False)
         return _of_bytes(content, str(dtype), shape)
 
+    refuse_larger(path.stat().st_size, f"{where}: {path}")
     found = msgpack.unpackb(path.read_bytes(), ext_hook=extension, raw=False, strict_map_key=False)
     return _joined(found)
 
@@ -130,10 +140,26 @@ def _joined(tree: Any) -> Any:
 
 
 def _numpy(path: Path, where: str) -> dict[str, Any]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return {"array": loaded}
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            refuse_larger(_header(file)[1], f"{where}: {path}")
+        return {"array": np.load(path, allow_pickle=False)}
+    with zipfile.ZipFile(path) as archive:
+        size = 0
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                size += _header(file)[1]
+    refuse_larger(size, f"{where}: {path}")
     found: dict[str, Any] = {}
-    for name in loaded.files:  # Flax's are paths
-        found[free(name.replace("/", "."), found)] = loaded[name]
+    with np.load(path, allow_pickle=False) as loaded:
+        for name in loaded.files:  # Flax's are paths
+            found[free(name.replace("/", "."), found)] = loaded[name]
     return found
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
+    """Give the shape, the bytes and the type of an array, without reading it."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, kind = read_header(file)
+    return shape, math.prod(shape) * kind.itemsize, kind
