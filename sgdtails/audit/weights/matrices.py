@@ -13,7 +13,7 @@ from sgdtails.audit.weights.stored import Weight, of_array, real_kind
 
 FEW = 64  # outputs: with fewer of them a linear layer's inputs are its observations
 _ATTENTION = re.compile(r"attn|attention|(^|\.)(q|k|v|o|out|qkv|query|key|value|w[qkvo])(_proj|_lin)?$", re.IGNORECASE)
-EMBEDDING = re.compile(r"^(wte|wpe)$|embed|embd|(^|_)embs?(_\d+)?$|position|token_type", re.IGNORECASE)
+EMBEDDING = re.compile(r"^(wte|wpe)$|embed|embd|(^|_)embs?(_\d+)?$|(?<![a-z])position|token_type", re.IGNORECASE)
 # Names of what is saved with a network and not trained. The last part of a name is compared, so a module may be called mask.
 _BUFFERS = (
     (re.compile(r"(\w*_)?masks?(ed_bias)?|masked_bias|tri[lu]"), "a mask"),
@@ -185,7 +185,7 @@ def _layers(weight: Weight, state: Mapping[str, Any]) -> Iterator[Matrix]:
         yield Matrix(weight.name, _kind(weight.name, len(weight.shape)), "as stored", weight)
         return
     for part in layouts.parts(weight, state):
-        yield _matrix(part)
+        yield _matrix(part, biased=f"{weight.name}.bias" in state)
 
 
 def _kind(name: str, axes: int) -> str:
@@ -199,7 +199,7 @@ def _kind(name: str, axes: int) -> str:
     return "attention" if _ATTENTION.search(leaf) else "linear"
 
 
-def _matrix(weight: Weight) -> Matrix:
+def _matrix(weight: Weight, *, biased: bool) -> Matrix:
     shape, why = weight.shape, "".join(f"; {note}" for note in weight.notes)
     if len(shape) > 2 and math.prod(shape[2:]) > 1:
         channels = "an output and an input channel"
@@ -210,7 +210,7 @@ def _matrix(weight: Weight) -> Matrix:
     if len(shape) > 2:
         kind, why = "pointwise convolution", why + "; a kernel of size 1 is a linear map"
         weight = weight.mapped(lambda tensor: tensor.reshape(len(tensor), -1))
-    elif EMBEDDING.search(weight.name.partition("[")[0].rpartition(".")[2]) and kind != "expert":
+    elif EMBEDDING.search(weight.name.partition("[")[0].rpartition(".")[2]) and kind != "expert" and not biased:
         kind = "embedding"
     row, column = (
         ("token", "dimension of all tokens") if kind == "embedding" else ("output's weights", "input's weights")
