@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sgdtails.audit import checkpoints
-from sgdtails.audit.checkpoint import Checkpoint, free
+from sgdtails.audit.checkpoint import Checkpoint, free, name_of
 from sgdtails.audit.formats import inputs_first, kinds, nested, onnx_files, other_files, safetensors_files
 from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
@@ -79,7 +79,7 @@ def of_mapping(given: Mapping[Any, Any], where: str, part: str | None = None) ->
     copies: dict[Any, Any] = {}  # of tensors that several keys share, so that they still do
     for key, array in given.items():
         if hasattr(array, "ndim"):
-            found[free(str(key), found)] = _here(array, copies)
+            found[free(name_of(key), found)] = _here(array, copies)
     return Checkpoint(found) if part is None else nested.weights(found, where=where, part=part)
 
 

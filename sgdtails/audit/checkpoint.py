@@ -72,6 +72,15 @@ class Checkpoint(dict[str, Any]):
         self.read_as = read_as
 
 
+def name_of(key: object) -> str:
+    r"""Give a key as text, with question marks for what is no character and no file could hold.
+
+    >>> name_of(1), name_of("a\ud800")
+    ('1', 'a?')
+    """
+    return str(key).encode("utf-8", "replace").decode("utf-8")
+
+
 def free(name: str, taken: Container[str]) -> str:
     """Give a name, or where that is taken the name with a number.
 

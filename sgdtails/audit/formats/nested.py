@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sgdtails.audit.checkpoint import Checkpoint, Skipped, free, left_out
+from sgdtails.audit.checkpoint import Checkpoint, Skipped, free, left_out, name_of
 from sgdtails.audit.formats.inert_pickles import StandIn, array_of
 from sgdtails.errors import InputError, unknown
 
@@ -141,7 +141,8 @@ def _inside(
     else:
         return
     for key, inner in pairs:
-        yield from _leaves(inner, (*path, str(key)), reason or _training(path, str(key), inner), above, barren)
+        name = name_of(key)
+        yield from _leaves(inner, (*path, name), reason or _training(path, name, inner), above, barren)
 
 
 def _training(path: tuple[str, ...], key: str, inner: Any) -> str | None:
@@ -171,7 +172,7 @@ def _of_stand_in(
         for key, inner in group.items() if isinstance(group, Mapping) else ():
             if key == "_flat_weights":  # of torch's recurrent layers: their weights once more
                 continue
-            for leaf in _leaves(inner, (*path, str(key)), reason or why, above, barren):
+            for leaf in _leaves(inner, (*path, name_of(key)), reason or why, above, barren):
                 if module or value.origin.startswith(
                     _SCRIPTED
                 ):  # the name within a module is one key, as in a state dict
