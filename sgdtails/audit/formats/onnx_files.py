@@ -11,6 +11,7 @@ from sgdtails.audit.checkpoint import Checkpoint, free
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.recurrent import reordered
 from sgdtails.audit.formats.sizes import ran_out
+from sgdtails.audit.weights.layouts import TRANSPOSED
 from sgdtails.config import validation
 from sgdtails.errors import InputError, out_of_memory
 
@@ -111,7 +112,8 @@ def _oriented(name: str, array: NDArray[Any], node: Any, place: int) -> Iterator
         yield short, array if transposed is not None and transposed.i else array.T
     elif kind == "ConvTranspose" and place == 1 and array.ndim > 2:
         group = _attribute(node, "group")
-        yield short, array if group is not None and group.i > 1 else array.swapaxes(0, 1)
+        kept = (group is not None and group.i > 1) or TRANSPOSED.search(short)  # by such a name it is turned later
+        yield short, array if kept else array.swapaxes(0, 1)
     elif kind in ("Conv", "Gather") and place < 2:
         yield short, array
     else:

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.checkpoint import Checkpoint, Deferred, free
+from sgdtails.audit.checkpoint import Checkpoint, Deferred, Skipped, free
 from sgdtails.audit.formats import inputs_first, nested
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.sizes import ran_out, refuse_larger
@@ -57,6 +57,7 @@ def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
             f"{where}: {path} is damaged, or not what its first bytes say ({validation.reason(error)}); give another."
         ) from error
     checkpoint = nested.weights(found, where=f"{where}: {path}", part=part)
+    checkpoint.skipped += getattr(found, "skipped", ())
     return checkpoint if kind == "gguf" else inputs_first.as_torch(checkpoint)
 
 
@@ -139,22 +140,28 @@ def _joined(tree: Any) -> Any:
     return {key: _joined(value) for key, value in tree.items()}
 
 
-def _numpy(path: Path, where: str) -> dict[str, Any]:
+def _numpy(path: Path, where: str) -> Mapping[str, Any]:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             refuse_larger(_header(file)[1], f"{where}: {path}")
         return {"array": np.load(path, allow_pickle=False)}
     with zipfile.ZipFile(path) as archive:
-        size = 0
+        headers = {}
         for name in archive.namelist():
             with archive.open(name) as file:
-                size += _header(file)[1]
-    refuse_larger(size, f"{where}: {path}")
+                headers[name.removesuffix(".npy")] = _header(file)
+    refuse_larger(sum(size for _, size, _ in headers.values()), f"{where}: {path}")
     found: dict[str, Any] = {}
+    objects = []
     with np.load(path, allow_pickle=False) as loaded:
-        for name in loaded.files:  # Flax's are paths
-            found[free(name.replace("/", "."), found)] = loaded[name]
-    return found
+        for name, (shape, _, kind) in headers.items():
+            if kind.hasobject:
+                objects.append(Skipped(name, shape, "object", "Python objects, which are not read"))
+            else:  # Flax's names are paths
+                found[free(name.replace("/", "."), found)] = loaded[name]
+    if not found:
+        raise InputError(f"{where}: {path} holds Python objects alone, no arrays of numbers; save these.")
+    return Checkpoint(found, objects)
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
