@@ -27,6 +27,8 @@ def found(**shapes):
         ("conv__weight", (128, 64, 1, 1), [("conv", "pointwise convolution", (128, 64))]),
         ("conv__weight", (1, 512, 4, 4), [("conv", "convolution", (1, 512, 4, 4))]),
         ("conv__weight", (1, 1, 4, 4), []),
+        ("conv__w_0", (1, 512, 4, 4), [("conv.w_0", "convolution", (1, 512, 4, 4))]),
+        ("table", (1, 14, 14, 96), [("table", "convolution", (14, 14, 96))]),
         ("wte__weight", (100, 16), [("wte", "embedding", (100, 16))]),
         ("pos_embedding", (1, 197, 16), [("pos_embedding", "embedding", (197, 16))]),
         ("class_token", (1, 1, 16), []),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import dropwhile
 from typing import Any
 
 from sgdtails.audit.checkpoint import Skipped, dtype_of, left_out
@@ -168,7 +169,9 @@ def _weight(
         if place in tied and weight.reason is None:
             return f"the same weights as {tied[place]}"
         tied[place] = key
-    if last != "weight":  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
+    axes = tuple(dropwhile(lambda n: n == 1, weight.shape))
+    kernels = len(axes) > 2 and max(axes[1:]) < FEW  # a convolution with one output channel, under a name of ONNX
+    if last != "weight" and not kernels:  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
         while len(weight.shape) > 2 and weight.shape[0] == 1:
             weight = weight.mapped(lambda tensor: tensor[0])
     return weight
