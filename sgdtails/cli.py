@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import sgdtails
-from sgdtails.errors import InputError
+from sgdtails.errors import InputError, out_of_memory
 
 _EXAMPLES = """\
 examples:
@@ -28,6 +28,7 @@ examples:
 A .safetensors file needs no torch, unless it holds bfloat16; files of torch and torchvision models do. ONNX, GGUF, Keras and
 Flax need the extras sgdtails[onnx], [gguf], [keras] and [flax].
 """
+_MEMORY = "out of memory; take a smaller file, or a machine with more."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,9 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _failed(f"Python has no {error.name}; install it, or the extra that has it: sgdtails[train].")
     except OSError as error:
+        if out_of_memory(error):
+            return _failed(_MEMORY)
         return _failed(f"{error.strerror or error}: {error.filename}; make room or grant access, then run again.")
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return _failed(_MEMORY)
     return status
 
 

@@ -209,3 +209,15 @@ def test_a_reader_that_leaves_is_no_error():
     command = f"'{sys.executable}' -m sgdtails status --configfile config/demo.yaml | true; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("not enough memory")]
+)
+def test_out_of_memory_is_a_sentence(checkpoint, monkeypatch, capsys, error):
+    def fails(*given, **named):
+        raise error
+
+    monkeypatch.setattr("sgdtails.audit.checkpoint_audits.audit", fails)
+    assert cli.main(["audit", checkpoint]) == 1
+    assert capsys.readouterr().err == "sgdtails: out of memory; take a smaller file, or a machine with more.\n"

@@ -2,14 +2,15 @@
 
 import importlib.util
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sgdtails.audit import checkpoints
-from sgdtails.audit.checkpoint import Checkpoint
-from sgdtails.audit.formats import kinds, nested, onnx_files, other_files, safetensors_files
+from sgdtails.audit.checkpoint import Checkpoint, free, name_of
+from sgdtails.audit.formats import inputs_first, kinds, nested, onnx_files, other_files, safetensors_files
 from sgdtails.config import validation
 from sgdtails.errors import InputError, unknown
 
@@ -47,15 +48,65 @@ def read(source: str, *, weights: str | None, seed: int, part: str | None = None
     return Checkpoint(found, (*found.skipped, *checkpoints.beside(path)), found.read_as)
 
 
+def of_mapping(given: Mapping[Any, Any], where: str, part: str | None = None) -> Checkpoint:
+    """Take the arrays out of a mapping, such as ``model.state_dict()``.
+
+    Parameters
+    ----------
+    given : mapping
+        Arrays by name: a key that is no text is written as text. Tensors of a GPU are copied from there.
+    where : str
+        What the mapping is called, for sentences.
+    part : str, optional
+        The part that is asked for, such as ``teacher``.
+
+    Returns
+    -------
+    Checkpoint
+        The arrays, without gradients.
+
+    Raises
+    ------
+    InputError
+        If there is no such part.
+
+    Examples
+    --------
+    >>> list(of_mapping({"fc.weight": np.ones((2, 2)), "steps": 3}, "example"))
+    ['fc.weight']
+    """
+    found: dict[str, Any] = {}
+    copies: dict[Any, Any] = {}  # of tensors that several keys share, so that they still do
+    for key, array in given.items():
+        if hasattr(array, "ndim"):
+            found[free(name_of(key), found)] = _here(array, copies)
+    return Checkpoint(found) if part is None else nested.weights(found, where=where, part=part)
+
+
+def _here(array: Any, copies: dict[Any, Any]) -> Any:
+    """Give a tensor without its gradient, in the memory of the machine."""
+    if not hasattr(array, "detach"):
+        return array
+    array = array.detach()
+    if array.device.type in ("cpu", "meta"):
+        return array
+    if str(array.layout) != "torch.strided":
+        return array.cpu()
+    place = (array.device, array.data_ptr(), array.dtype, array.shape, array.stride())
+    if place not in copies:
+        copies[place] = array.cpu()
+    return copies[place]
+
+
 def _file(path: Path, where: str, part: str | None = None) -> Checkpoint:
     kind = kinds.kind_of(path, where)
     if kind == kinds.INDEX:
         files = sorted({*checkpoints.shards(path).values()})
         shards = [_file(path.parent / file, where) for file in files]
         arrays = {name: array for shard in shards for name, array in shard.items()}
-        found = safetensors_files.in_order(path, arrays)
-        words = f"{len(files)} shards with an index"
-        return Checkpoint(found, [entry for shard in shards for entry in shard.skipped], words)
+        found = nested.weights(safetensors_files.in_order(path, arrays), where=f"{where}: {path}", part=part)
+        skipped = [entry for each in (*shards, found) for entry in each.skipped]
+        return Checkpoint(found, skipped, f"{len(files)} shards with an index")
     found = _of_kind(path, where, kind, part)
     words = ": ".join(filter(None, (kinds.WORDS[kind], found.read_as)))
     return Checkpoint(_usable(found), found.skipped, words)
@@ -74,7 +125,8 @@ def _of_kind(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
         )
     from sgdtails.audit.formats import torch_files
 
-    return nested.weights(torch_files.read(path, where, kind), where=f"{where}: {path}", part=part)
+    found = nested.weights(torch_files.read(path, where, kind), where=f"{where}: {path}", part=part)
+    return inputs_first.as_torch(found) if kind == kinds.PICKLE else found
 
 
 def _usable(arrays: Checkpoint) -> dict[str, Any]:

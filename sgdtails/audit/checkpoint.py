@@ -1,6 +1,7 @@
 """What a checkpoint gives: its arrays by name, and what was left out of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,24 @@ class Checkpoint(dict[str, Any]):
         super().__init__(arrays)
         self.skipped = tuple(skipped)
         self.read_as = read_as
+
+
+def name_of(key: object) -> str:
+    r"""Give a key as text, with question marks for what is no character and no file could hold.
+
+    >>> name_of(1), name_of("a\ud800")
+    ('1', 'a?')
+    """
+    return str(key).encode("utf-8", "replace").decode("utf-8")
+
+
+def free(name: str, taken: Container[str]) -> str:
+    """Give a name, or where that is taken the name with a number.
+
+    >>> free("a", {}), free("a", {"a", "a (2)"})
+    ('a', 'a (3)')
+    """
+    return next(each for n in itertools.count(1) if (each := name if n == 1 else f"{name} ({n})") not in taken)
 
 
 def left_out(name: str, array: Any, reason: str) -> Skipped:

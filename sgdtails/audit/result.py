@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sgdtails.audit import audit_inputs, checkpoints, layers
 from sgdtails.audit import plan as plans
-from sgdtails.audit.checkpoint import Checkpoint
 from sgdtails.audit.page import html, markdown, sections
 from sgdtails.audit.page.blocks import Page
 from sgdtails.config import resources, validation
@@ -182,7 +181,7 @@ def audit(
     name : str, optional
         What the audit is called; without it, the file's name.
     part : str, optional
-        Of a file with several networks the one that is asked for.
+        Of a checkpoint with several networks the one that is asked for.
     **changed
         ``seed``, ``entries``, ``nulls``, ``epsilon`` and ``exclude`` other than those of ``config/config.yaml``.
 
@@ -209,7 +208,7 @@ def audit(
             raise unknown("setting", key, "sgdtails.audit", _SETTINGS)
     chosen = {key: value for key, value in settings().items() if key in _SETTINGS} | changed
     if isinstance(checkpoint, Mapping):
-        source, state = "state_dict", Checkpoint({key: x for key, x in checkpoint.items() if hasattr(x, "ndim")})
+        source, state = "state_dict", audit_inputs.of_mapping(checkpoint, "state_dict", part)
     else:
         source = str(checkpoint)
         try:

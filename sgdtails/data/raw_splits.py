@@ -22,7 +22,7 @@ class RawSplits(NamedTuple):
 
 
 def held_out(labels: Labels, test_fraction: float) -> NDArray[np.bool_]:
-    """Choose the test images at random, the same share of each class.
+    """Choose the test images at random, the same share of each class, but never all of one.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ def held_out(labels: Labels, test_fraction: float) -> NDArray[np.bool_]:
     test = np.zeros(len(labels), dtype=bool)
     for label in range(labels.max(initial=0) + 1):
         members = rng.permutation(np.flatnonzero(labels == label))
-        test[members[: round(test_fraction * len(members))]] = True
+        count = min(round(test_fraction * len(members)), len(members) - 1)  # each class has an image to train on
+        test[members[: max(count, 0)]] = True
     return test
 
 

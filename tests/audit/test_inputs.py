@@ -141,6 +141,14 @@ def test_the_order_of_an_index_that_is_not_sorted_is_that_of_the_layers(folder):
     assert list(read(folder / "model.safetensors.index.json")) == list(reversed(places))
 
 
+def test_a_part_of_shards(folder):
+    found = read(folder / "model.safetensors.index.json", part="h.1")
+    assert list(found) == ["h.1.fc.weight"]
+    assert [entry.name for entry in found.skipped if entry.shape] == [f"h.{number}.fc.weight" for number in (0, 2, 10)]
+    with pytest.raises(InputError, match=r"unknown part 'g' .* of .*model\.safetensors\.index\.json: .*h"):
+        read(folder / "model.safetensors.index.json", part="g")
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from sgdtails.audit.weights.matrices import matrices
-from tests.audit.helpers import named, read
+from sgdtails.errors import InputError
+from tests.audit.helpers import layers, named, read, reasons
 
 RNG = np.random.default_rng(0)
 
@@ -76,6 +77,23 @@ def test_onnx_has_the_layers_of_the_state_dict(tmp_path, voice):
     assert "rnn.LSTM.weight_hh_l0[o]" in found
     for matrix, same in zip(found.values(), expected, strict=True):
         assert np.array_equal(matrix.tensor, same.tensor), matrix.name
+
+
+@pytest.mark.parametrize("name", ["up", "deconv", "ConvTranspose_0"])
+@pytest.mark.parametrize("biased", [True, False])
+def test_onnx_turns_a_transposed_convolution_once(tmp_path, name, biased):
+    """Whether its name says what it is or not, and with a bias or without."""
+    onnx = pytest.importorskip("onnx")
+    helper, weight = onnx.helper, RNG.standard_normal((70, 66, 3)).astype(np.float32)  # (in, out, kernel)
+    value = lambda name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)  # noqa: E731
+    arrays = {f"{name}.weight": weight} | ({f"{name}.bias": np.ones(66, np.float32)} if biased else {})
+    node = helper.make_node("ConvTranspose", ["x", *arrays], ["y"], name=f"/{name}/ConvTranspose")
+    tensors = [onnx.numpy_helper.from_array(array, key) for key, array in arrays.items()]
+    onnx.save(
+        helper.make_model(helper.make_graph([node], "g", [value("x")], [value("y")], tensors)), tmp_path / "a.onnx"
+    )
+    ((_, matrix),) = layers(read(tmp_path / "a.onnx")).items()
+    assert np.array_equal(matrix.tensor, weight.swapaxes(0, 1))
 
 
 def test_onnx_looks_into_subgraphs_and_constants(tmp_path):
@@ -193,3 +211,22 @@ def test_numpy_archives(tmp_path):
     np.save(tmp_path / "a.npy", arrays["a.weight"])
     assert named(read(tmp_path / "a.npz")) == named(arrays)
     assert named(read(tmp_path / "a.npy")) == {"array": arrays["a.weight"].tolist()}
+
+
+def test_an_array_of_objects_is_left_out(tmp_path):
+    np.savez(tmp_path / "a.npz", w=np.ones((3, 2)), names=np.array([["a", 1]], object), allow_pickle=True)
+    found = read(tmp_path / "a.npz")
+    assert list(found) == ["w"]
+    assert reasons(found)["names"] == "Python objects, which are not read"
+    np.savez(tmp_path / "b.npz", names=np.array(["a", 1], object), allow_pickle=True)
+    with pytest.raises(InputError, match="holds Python objects alone"):
+        read(tmp_path / "b.npz")
+
+
+def test_a_model_of_onnx_without_a_producer_is_known(tmp_path):
+    """After its version comes the number of the model, field 5, or the name of the producer, field 2."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.ModelProto(ir_version=8, model_version=3)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), "w"))
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    assert list(read(tmp_path / "a.onnx")) == ["w"]

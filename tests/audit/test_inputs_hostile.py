@@ -129,3 +129,58 @@ def test_a_file_that_is_cut_off(tmp_path, cut, kind):
     (tmp_path / "a.pt").write_bytes(whole[: int(cut * len(whole)) if cut < 1 else cut])
     with pytest.raises(InputError, match="a.pt is (a zip archive that is cut off|not what torch.save writes)"):
         read(tmp_path / "a.pt")
+
+
+# Files that are larger than memory, or say so.
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_an_array_whose_numbers_are_a_number_takes_no_memory(tmp_path, state):
+    """As many zeros as it says would be made of it."""
+    size = 10**13
+    if state:
+        dtype = np.dtype(np.float32)
+        held = State(np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (size // 4,), dtype, False, size))
+    else:
+        held = Runs(np._core.numeric._frombuffer, (size, np.dtype(np.float32), (size // 4,), "C"))
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"fc.weight": held}))
+    with pytest.raises(InputError, match="without arrays" if state else "an array whose numbers are no bytes"):
+        read(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz", "npy"])
+def test_a_file_that_declares_more_than_memory_is_not_read(tmp_path, kind):
+    shape, path = (2**24, 2**26), tmp_path / f"a.{kind}"
+    if kind == "h5":
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            file.create_dataset("fc/kernel", shape, np.float32, chunks=(64, 64))
+    else:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        path.write_bytes(header.getvalue())
+    if kind == "npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("fc.kernel.npy", header.getvalue())
+    with pytest.raises(InputError, match="holds more than fits into this machine's memory; audit it on a larger one"):
+        read(path)
+
+
+def test_an_archive_of_keras_larger_than_memory_is_not_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(2**20))
+    pytest.importorskip("h5py")
+    monkeypatch.setattr("sgdtails.config.validation.memory", lambda: 2**19)
+    with pytest.raises(InputError, match="holds more than fits into this machine's memory"):
+        read(tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("kind", ["pt", "npz"])
+def test_a_file_that_takes_too_much_memory_is_not_called_damaged(tmp_path, monkeypatch, kind):
+    def fails(*given, **named):
+        raise MemoryError
+
+    np.savez(tmp_path / "a.npz", a=np.ones((3, 2)))
+    torch.save({"a": torch.ones(3, 2)}, tmp_path / "a.pt")
+    monkeypatch.setattr(*{"pt": (inert_pickles.Unpickler, "load"), "npz": (np, "load")}[kind], fails)
+    with pytest.raises(InputError, match="needs more memory than this process can have, unless it is damaged"):
+        read(tmp_path / f"a.{kind}")

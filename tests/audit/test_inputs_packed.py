@@ -24,6 +24,30 @@ def test_scaled_floats_of_one_byte(shape, scales, name):
     close(matrix, weight.float() * expected)
 
 
+@pytest.mark.parametrize(("scales", "zeros"), [((64, 1), (64, 1)), ((64, 3), (64, 3)), ((1,), ()), ((64,), (1,))])
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8])
+def test_integers_of_one_byte_less_a_zero_point(scales, zeros, kind):
+    """Asymmetric quantisation, as compressed-tensors stores it: (q - zero) scale."""
+    torch.manual_seed(0)
+    low = 0 if kind is torch.uint8 else -128
+    weight = torch.randint(low, low + 256, (64, 96)).to(kind)
+    scale, zero = torch.rand(scales) + 0.5, torch.randint(low, low + 256, zeros).to(kind)
+    state = {"fc.weight": weight, "fc.weight_scale": scale, "fc.weight_zero_point": zero}
+    whole = [x.float().reshape(*x.shape, *[1] * (2 - x.ndim)) for x in (zero, scale)]
+    zero, scale = (x.repeat_interleave(96 // x.shape[1], 1) for x in whole)
+    close(layers(state)["fc"], (weight.float() - zero) * scale)
+    assert "less a zero point" in layers(state)["fc"].orientation
+    assert reasons(state) == {}
+
+
+def test_floats_of_one_byte_with_exponents():
+    """MXFP8: bytes beside 8-bit floats are exponents of two plus 127."""
+    weight, exponents = torch.randn(64, 96).to(torch.float8_e4m3fn), torch.randint(120, 130, (64, 3)).to(torch.uint8)
+    for scale in (exponents, exponents.view(torch.float8_e8m0fnu)):
+        found = layers({"fc.weight": weight, "fc.weight_scale": scale})["fc"]
+        close(found, weight.float() * (2.0 ** (exponents.float() - 127)).repeat_interleave(32, 1))
+
+
 def packed(values, bits, axis, order=None):
     """Whole numbers in words of 32 bits along an axis, one after the other: what libraries write."""
     count = 32 // bits
@@ -110,6 +134,21 @@ def test_layouts_that_are_not_known_are_left_out_with_their_scales():
         "b.weight": "8-bit numbers with a scale of unknown layout",
         "d": "packed numbers, or powers of two, without a layout that is known",
     }
+
+
+def test_tables_of_scales_and_codebooks_are_no_layers():
+    """A bare parameter of 8-bit floats says, too, that its scales are of no use; a vector stays a vector."""
+    tables = dict.fromkeys(("up_scale_inv", "norm.scale", "logit_scale", "weight_scale_2"), "a table of scales")
+    tables |= dict.fromkeys(("q.codebook", "q.codebooks", "vq_centroids"), "a codebook")
+    state = {
+        "up": torch.randn(4, 64, 64).to(torch.float8_e4m3fn),
+        "a.scale": torch.rand(70),
+        "scale.weight": torch.rand(70, 66),
+    }
+    state |= {name: torch.rand(70, 66) for name in tables}
+    expected = tables | {"weight_scale_2": "scales of quantised weights"}
+    assert list(layers(state)) == ["scale"]
+    assert reasons(state) == expected | {"up": "8-bit numbers with a scale of unknown layout", "a.scale": "a vector"}
 
 
 def test_complex_numbers_are_pairs():

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sgdtails.errors import InputError
-from tests.audit.helpers import named, read, reasons
+from tests.audit.helpers import close, layers, named, read, reasons
 
 # Nested dictionaries.
 
@@ -94,6 +94,28 @@ def test_a_whole_module_is_read_by_its_parameters(saved):
     assert named(found) == named(dict(net.named_parameters()))
     assert reasons(found)["table"] == "a buffer"
     assert list(saved({"model": net, "epoch": 1})) == list(found)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.ao and scripts are deprecated; files with them are there all the same
+def test_quantised_modules(tmp_path):
+    """Their weights are packed with their biases: in a state dict, a whole module and a script."""
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        pytest.skip("this torch has no quantised layers")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(70, 66), nn.ReLU(), nn.Linear(66, 80))
+    net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
+    torch.save(net.state_dict(), tmp_path / "state.pt")
+    torch.save(net, tmp_path / "net.pt")
+    torch.jit.script(net).save(str(tmp_path / "net.jit"))
+    for file in ("state.pt", "net.pt", "net.jit"):
+        first, second = layers(read(tmp_path / file)).values()
+        close(first, net[0].weight().dequantize())
+        close(second, net[2].weight().dequantize())
+
+
+def test_a_pair_under_a_name_of_a_state_dict_keeps_that_name(saved):
+    found = saved({"conv.weight": torch.ones(3, 2), "fc._packed_params": (torch.ones(4, 3), torch.ones(4))})
+    assert list(found) == ["conv.weight", "fc._packed_params.0", "fc._packed_params.1"]
 
 
 def test_hyper_parameters_with_foreign_objects(saved):

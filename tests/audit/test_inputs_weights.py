@@ -25,6 +25,10 @@ def found(**shapes):
         ("conv__weight", (8, 4, 3, 3, 3), [("conv", "convolution", (8, 4, 3, 3, 3))]),
         ("depthwise__weight", (8, 1, 3, 3), [("depthwise", "convolution", (8, 1, 3, 3))]),
         ("conv__weight", (128, 64, 1, 1), [("conv", "pointwise convolution", (128, 64))]),
+        ("conv__weight", (1, 512, 4, 4), [("conv", "convolution", (1, 512, 4, 4))]),
+        ("conv__weight", (1, 1, 4, 4), []),
+        ("conv__w_0", (1, 512, 4, 4), [("conv.w_0", "convolution", (1, 512, 4, 4))]),
+        ("table", (1, 14, 14, 96), [("table", "convolution", (14, 14, 96))]),
         ("wte__weight", (100, 16), [("wte", "embedding", (100, 16))]),
         ("pos_embedding", (1, 197, 16), [("pos_embedding", "embedding", (197, 16))]),
         ("class_token", (1, 1, 16), []),
@@ -40,12 +44,21 @@ def found(**shapes):
             [(f"attn.qkv_proj[{p}]", "attention", (70 + 70 * (p == "q"), 140)) for p in "qkv"],
         ),
         ("attn__qkv_proj__weight", (141, 70), [("attn.qkv_proj", "attention", (141, 70))]),
+        ("mixer__in_proj__weight", (210, 70), [("mixer.in_proj", "linear", (210, 70))]),  # of Mamba: x and z
         ("attn__query_key_value__weight", (210, 70), [("attn.query_key_value", "attention", (210, 70))]),
         ("patch__weight", (96, 3, 4, 4), [("patch", "convolution", (96, 3, 4, 4))]),
     ],
 )
 def test_what_becomes_a_matrix(key, shape, expected):
     assert found(**{key: shape}) == expected
+
+
+@pytest.mark.parametrize("name", ["class_embed", "decoder_embed", "decomposition"])
+def test_a_layer_with_a_bias_is_no_embedding(name):
+    """Nor is one whose name only ends like a position."""
+    bias = {} if name == "decomposition" else {f"{name}__bias": (128,)}
+    assert found(**{f"{name}__weight": (128, 70)}, **bias) == [(name, "linear", (128, 70))]
+    assert [kind for _, kind, _ in found(position_table__weight=(128, 70), emb__weight=(128, 70))] == ["embedding"] * 2
 
 
 def test_parts_of_fused_projections_are_those_of_the_tensor():
@@ -179,6 +192,7 @@ def test_a_deferred_array_is_read_when_it_is_asked_for():
         ("q.lora_down.weight", "q.lora_up.weight", "q[lora]"),
         ("q.lora_A", "q.lora_B", "q[lora]"),
         ("lora_A", "lora_B", "weight[lora]"),
+        ("q.lora_a.weight", "q.lora_b.weight", "q[lora]"),
     ],
 )
 def test_a_pair_of_lora_is_its_product(down, up, name):
@@ -188,6 +202,23 @@ def test_a_pair_of_lora_is_its_product(down, up, name):
     assert list(found) == [name.partition("[")[0], name]
     assert found[name].orientation == "one output's weights; LoRA's B A, of rank 8"
     np.testing.assert_allclose(found[name].tensor, second @ first, atol=1e-4)
+
+
+@pytest.mark.parametrize("outputs", [128, 256])
+def test_a_pair_of_lora_with_inputs_first(outputs):
+    """As MLX has it; with as many outputs as inputs the rank tells."""
+    first, second = torch.randn(256, 8), torch.randn(8, outputs)
+    (matrix,) = matrices({"q.lora_a": first, "q.lora_b": second, "q.lora_alpha": torch.ones(())})[0]
+    assert (matrix.name, matrix.shape) == ("q[lora]", (outputs, 256))
+    np.testing.assert_allclose(matrix.tensor, (first @ second).T, atol=1e-4)
+
+
+def test_a_pair_of_lora_for_an_embedding():
+    first, second = torch.randn(8, 300), torch.randn(96, 8)  # (rank, tokens), (dimension, rank)
+    names = [f"wte.lora_embedding_{which}.default" for which in "AB"]
+    (matrix,) = matrices(dict(zip(names, (first, second), strict=True)))[0]
+    assert (matrix.name, matrix.kind, matrix.shape) == ("wte[lora]", "embedding", (300, 96))
+    np.testing.assert_allclose(matrix.tensor, (second @ first).T, atol=1e-4)
 
 
 def test_a_pair_of_lora_before_training_is_zero():

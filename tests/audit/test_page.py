@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import sgdtails
-from sgdtails.audit import result
+from sgdtails.audit import layers, result
+from sgdtails.audit.formats import nested
 from sgdtails.audit.page import answer, html, markdown, sections, verdict
 from sgdtails.audit.page.blocks import Cell, Name, Page, Section, Table
 from sgdtails.errors import InputError
@@ -187,10 +188,24 @@ def test_layers_of_any_name_are_audited():
         for n, name in enumerate(NAMES)
     }
     found = sgdtails.audit(state, nulls=NULLS)
-    assert [row["layer_name"] for row in found.rows["audit"]] == NAMES
+    names = [name.replace("\ud800", "?") for name in NAMES]  # no table could hold half a character
+    assert [row["layer_name"] for row in found.rows["audit"]] == found.table()["layer_name"].to_pylist() == names
     assert Reader(found.html()).open == []
     assert len([line for line in found.markdown().splitlines() if line.startswith("| ")]) == 1 + len(NAMES)
     assert len(found.plan()["by_error"]["0.1"]) == len(NAMES)
+
+
+def test_keys_and_names_in_sentences_are_printable():
+    """The key that leads to a network, and names within the reasons why arrays are left out."""
+    weight = np.random.default_rng(0).standard_normal((16, 8)).astype(np.float32)
+    state = nested.weights({"model_\n## \u202e\ud800": {"a\n\u202e.weight": weight, "b.weight": weight}}, where="it")
+    rows = layers.audit(state, where="it", seed=0, entries=2**20, nulls=NULLS, epsilon=[0.1])
+    page = sections.page("mine", "mine.pt", rows, arrays=2, read_as=state.read_as)
+    for text in (markdown.write(page), html.write(page)):
+        assert r"its model" in text
+        assert "the same weights as a" in text
+        assert not {"\u202e", "\ud800"} & {*text}
+        assert "\n##  " not in text
 
 
 def test_a_notebook_shows_the_page(audited):

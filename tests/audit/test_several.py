@@ -77,6 +77,23 @@ def test_numbers_in_names_are_steps():
     assert series.steps(["best.pt", "step_3.pt"]) == [(0, "best.pt"), (1, "step_3.pt")]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "epoch={}-val_loss=0.9{}.ckpt",
+            "epoch=1-step={}-v1.ckpt",
+            "val_acc=0.5{1}-epoch={0}.ckpt",
+            "iter_000{}_v2.pt",
+        ),
+        *("global_step{}/a.pt", "Iteration-{}-of-90.pt", "0.1{1}_epochs{0}.pt", "run2-{}_0.5{}.pt"),
+    ],
+)
+def test_steps_are_known_by_their_word_and_are_no_fractions(name):
+    names = [name.format(step, other) for step, other in ((9, 1), (10, 0), (8, 2))]
+    assert series.steps(names) == [(8, names[2]), (9, names[0]), (10, names[1])]
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -225,6 +225,16 @@ def test_unknown_kind(tmp_path):
         load(tmp_path, kind="foldr", path="x")
 
 
+def test_every_class_has_training_images(tmp_path):
+    """A class of one image, and a share that rounds to all."""
+    labels = np.array([0, 0, 0, 0, 1, 2, 2])
+    images = np.random.default_rng(0).integers(0, 256, (7, 5, 5), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
+    found = load(tmp_path, kind="npz", path="mine.npz", test_fraction=0.9)
+    assert np.bincount(found.train_labels).tolist() == [1, 1, 1]
+    assert np.bincount(found.test_labels).tolist() == [3, 0, 1]
+
+
 def test_fewer_training_images():
     small, larger, whole = (
         loaders.load("digits", {"kind": "digits"} | more, root="", download=False)

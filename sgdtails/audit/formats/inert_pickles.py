@@ -125,6 +125,8 @@ class _Array(StandIn):
             if isinstance(dtype.state, tuple) and dtype.state[1] == ">":
                 kind = kind.newbyteorder(">")
             data = data.encode("latin1") if isinstance(data, str) else data
+            if not isinstance(data, bytes | bytearray):  # a number would make as many zeros
+                return None
             flat = np.frombuffer(bytearray(data), kind)
             return None if kind.hasobject else flat.reshape(shape, order="F" if fortran else "C")
         except (TypeError, ValueError, AttributeError, IndexError):
@@ -147,6 +149,8 @@ def _encoded(text: str, encoding: str) -> bytes:
 
 
 def _from_buffer(data: Any, dtype: Any, shape: tuple[int, ...], order: str) -> _Array:
+    if not isinstance(data, bytes | bytearray):
+        raise pickle.UnpicklingError("an array whose numbers are no bytes")
     array = _Array()
     array.state = (1, shape, dtype, order == "F", bytes(data))
     return array

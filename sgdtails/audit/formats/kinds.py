@@ -160,7 +160,7 @@ def _of_rest(path: Path, where: str, start: bytes) -> str:
         return PICKLE
     if start[0] in (0xDE, 0xDF) or 0x81 <= start[0] <= 0x8F:
         return MSGPACK
-    if start[0] == 0x08 and len(start) > 2 and start[1] < 0x20 and start[2] in (0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A):
+    if start[0] == 0x08 and len(start) > 2 and start[1] < 0x20 and start[2] in (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A):
         return ONNX
     raise InputError(
         f"{where}: {path} begins with the bytes {start[:8].hex(' ')}, which no format that is read has, or it is damaged; {_WEIGHTS}."

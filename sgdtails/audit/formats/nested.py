@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sgdtails.audit.checkpoint import Checkpoint, Skipped, left_out
+from sgdtails.audit.checkpoint import Checkpoint, Skipped, free, left_out, name_of
 from sgdtails.audit.formats.inert_pickles import StandIn, array_of
 from sgdtails.errors import InputError, unknown
 
@@ -18,9 +18,10 @@ _TRAINING = re.compile(
     r"random_states?|loops|callbacks|hyper_parameters|hparams|hparams_name|loss|criterion|metrics|losses)(_.*)?",
     re.IGNORECASE,
 )
+_PACKED = "torch.ScriptObject"  # in a module: weight and bias of a quantised layer
 _SCRIPTED = "__torch__."  # of the classes in a TorchScript archive
 _WRAPPERS = re.compile(
-    r"(.*_)?(state|state_dict|model|module|net|network|params|params_ema|weights|ema|generator|backbone)(_.*)?",
+    r"([^.]*_)?(state|state_dict|model|module|net|network|params|params_ema|weights|ema|generator|backbone)(_.*)?",
     re.IGNORECASE,
 )
 _LEAVES = {"kernel", "bias", "weight", "scale", "embedding", "mean", "var"}
@@ -140,7 +141,8 @@ def _inside(
     else:
         return
     for key, inner in pairs:
-        yield from _leaves(inner, (*path, str(key)), reason or _training(path, str(key), inner), above, barren)
+        name = name_of(key)
+        yield from _leaves(inner, (*path, name), reason or _training(path, name, inner), above, barren)
 
 
 def _training(path: tuple[str, ...], key: str, inner: Any) -> str | None:
@@ -154,28 +156,39 @@ def _of_stand_in(
     value: StandIn, path: tuple[str, ...], reason: str | None, above: frozenset[int], barren: dict[int, Any]
 ) -> Iterator[_Leaf]:
     """Give the arrays of an object: of a module its parameters, buffers and modules; of another its attributes and elements."""
-    state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
-    attributes = dict(state) if isinstance(state, Mapping) else {}
+    attributes, items = _of_state(value.state)
     module = {"_parameters", "_modules"} <= {*map(str, attributes)}
     if module:
         groups: list[tuple[Any, str | None]] = [
             (attributes["_parameters"], None),
             (attributes.get("_buffers"), "a buffer"),
             (attributes["_modules"], None),
+            ({key: inner for key, inner in attributes.items() if getattr(inner, "origin", "") == _PACKED}, None),
         ]
     else:
-        elements = dict(enumerate([*value.elements, *value.given]))
+        elements = dict(enumerate([*value.elements, *value.given, *items]))
         groups = [(attributes, None), (elements, None), ({str(key): inner for key, inner in value.entries}, None)]
     for group, why in groups:
         for key, inner in group.items() if isinstance(group, Mapping) else ():
             if key == "_flat_weights":  # of torch's recurrent layers: their weights once more
                 continue
-            for leaf in _leaves(inner, (*path, str(key)), reason or why, above, barren):
+            for leaf in _leaves(inner, (*path, name_of(key)), reason or why, above, barren):
                 if module or value.origin.startswith(
                     _SCRIPTED
                 ):  # the name within a module is one key, as in a state dict
                     leaf = replace(leaf, path=(*path, ".".join(leaf.path[len(path) :])))
                 yield leaf
+
+
+def _of_state(state: Any) -> tuple[dict[Any, Any], Sequence[Any]]:
+    """Give the attributes in an object's state, with those of slots, or the items of a state of its own making."""
+    if isinstance(state, Mapping):
+        return dict(state), ()
+    if not isinstance(state, tuple):
+        return {}, ()
+    if len(state) == 2 and isinstance(state[0], Mapping | None) and isinstance(state[1], Mapping):
+        return {**(state[0] or {}), **state[1]}, ()
+    return {}, state
 
 
 def _unwrapped(leaves: list[_Leaf]) -> tuple[list[_Leaf], tuple[str, ...]]:
@@ -201,8 +214,5 @@ def _named(leaves: Sequence[_Leaf]) -> dict[str, Any]:
     """Name arrays by the keys that lead to them, with dots between; of two with one name the second has a number."""
     found: dict[str, Any] = {}
     for leaf in leaves:
-        name, number = ".".join(leaf.path), 2
-        while name in found:
-            name, number = f"{'.'.join(leaf.path)} ({number})", number + 1
-        found[name] = leaf.array
+        found[free(".".join(leaf.path), found)] = leaf.array
     return found

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.checkpoint import Checkpoint
+from sgdtails.audit.checkpoint import Checkpoint, free
 from sgdtails.audit.formats.extras import imported
 from sgdtails.audit.formats.recurrent import reordered
+from sgdtails.audit.formats.sizes import ran_out
+from sgdtails.audit.weights.layouts import TRANSPOSED
 from sgdtails.config import validation
-from sgdtails.errors import InputError
+from sgdtails.errors import InputError, out_of_memory
 
 _NUMBERED = ("onnx::", "/", "const_fold", "Constant")  # names that exporters make up
 
@@ -40,6 +42,8 @@ def read(path: Path, where: str) -> Checkpoint:
     try:
         model = onnx.load(str(path))
     except Exception as error:  # of a damaged file protobuf raises whatever it meets
+        if out_of_memory(error):
+            raise ran_out(f"{where}: {path}") from error
         raise InputError(
             f"{where}: {path} is not an ONNX model, or it is damaged ({validation.reason(error)}); give another."
         ) from error
@@ -52,12 +56,8 @@ def read(path: Path, where: str) -> Checkpoint:
                 continue
             user, place = users.get(name, (None, 0))
             for key, array in _oriented(name, onnx.numpy_helper.to_array(tensor), user, place):
-                found[key if key not in found else _free(key, found)] = array
+                found[free(key, found)] = array
     return Checkpoint(found)
-
-
-def _free(key: str, taken: dict[str, Any]) -> str:
-    return next(name for number in range(2, len(taken) + 3) if (name := f"{key} ({number})") not in taken)
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
@@ -112,7 +112,8 @@ def _oriented(name: str, array: NDArray[Any], node: Any, place: int) -> Iterator
         yield short, array if transposed is not None and transposed.i else array.T
     elif kind == "ConvTranspose" and place == 1 and array.ndim > 2:
         group = _attribute(node, "group")
-        yield short, array if group is not None and group.i > 1 else array.swapaxes(0, 1)
+        kept = (group is not None and group.i > 1) or TRANSPOSED.search(short)  # by such a name it is turned later
+        yield short, array if kept else array.swapaxes(0, 1)
     elif kind in ("Conv", "Gather") and place < 2:
         yield short, array
     else:

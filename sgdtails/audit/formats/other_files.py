@@ -1,7 +1,7 @@
 """Files of other libraries, read with their own packages: GGUF, Keras, Flax, numpy."""
 
 import io
-import re
+import math
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -11,14 +11,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdtails.audit.checkpoint import Checkpoint, Deferred
-from sgdtails.audit.formats import nested
+from sgdtails.audit.checkpoint import Checkpoint, Deferred, Skipped, free
+from sgdtails.audit.formats import inputs_first, nested
 from sgdtails.audit.formats.extras import imported
-from sgdtails.audit.formats.recurrent import reordered
+from sgdtails.audit.formats.sizes import ran_out, refuse_larger
 from sgdtails.config import validation
-from sgdtails.errors import InputError
+from sgdtails.errors import InputError, out_of_memory
 
-_HEADS = re.compile(r"(^|\.)(query|key|value|q|k|v)$")
 _LAYOUTS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
 
@@ -52,18 +51,14 @@ def read(path: Path, where: str, kind: str, part: str | None) -> Checkpoint:
     except InputError:
         raise
     except Exception as error:  # of a damaged file these packages raise whatever they meet
+        if out_of_memory(error):
+            raise ran_out(f"{where}: {path}") from error
         raise InputError(
             f"{where}: {path} is damaged, or not what its first bytes say ({validation.reason(error)}); give another."
         ) from error
     checkpoint = nested.weights(found, where=f"{where}: {path}", part=part)
-    if kind in ("gguf", "npz", "npy"):
-        return checkpoint
-    names = set(checkpoint)
-    return Checkpoint(
-        {name: array for key, value in checkpoint.items() for name, array in [_as_torch(key, value, names)]},
-        checkpoint.skipped,
-        checkpoint.read_as,
-    )
+    checkpoint.skipped += getattr(found, "skipped", ())
+    return checkpoint if kind == "gguf" else inputs_first.as_torch(checkpoint)
 
 
 def _gguf(path: Path, where: str) -> dict[str, Any]:
@@ -85,28 +80,33 @@ def _gguf(path: Path, where: str) -> dict[str, Any]:
     return arrays
 
 
-def _hdf5(path: Path | IO[bytes], where: str) -> dict[str, Any]:
+def _hdf5(path: Path, where: str, content: IO[bytes] | None = None) -> dict[str, Any]:
     h5py = imported("h5py", "keras", f"{where}: {path} is an HDF5 file")
-    found: dict[str, Any] = {}
+    sets: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiubc":
+            sets[name] = item
+
+    found: dict[str, Any] = {}
+    with h5py.File(content or path, "r") as file:
+        file.visititems(visit)
+        refuse_larger(sum((item.size or 0) * item.dtype.itemsize for item in sets.values()), f"{where}: {path}")
+        for name, item in sets.items():
             keys = [key.partition(":")[0] for key in name.split("/")]
             unique = [key for n, key in enumerate(keys) if n == 0 or key != keys[n - 1]]
             inner = found
             for key in unique[:-1]:
                 inner = inner.setdefault(key, {})
             inner[unique[-1]] = item[()]
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
     found.pop("optimizer_weights", None)
     return found
 
 
 def _keras(path: Path, where: str) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        return _hdf5(io.BytesIO(archive.read("model.weights.h5")), where)
+        refuse_larger(archive.getinfo("model.weights.h5").file_size, f"{where}: {path}")
+        return _hdf5(path, where, io.BytesIO(archive.read("model.weights.h5")))
 
 
 def _msgpack(path: Path, where: str) -> Any:
@@ -118,6 +118,7 @@ def _msgpack(path: Path, where: str) -> Any:
         shape, dtype, content = msgpack.unpackb(data, raw=False)
         return _of_bytes(content, str(dtype), shape)
 
+    refuse_larger(path.stat().st_size, f"{where}: {path}")
     found = msgpack.unpackb(path.read_bytes(), ext_hook=extension, raw=False, strict_map_key=False)
     return _joined(found)
 
@@ -139,27 +140,33 @@ def _joined(tree: Any) -> Any:
     return {key: _joined(value) for key, value in tree.items()}
 
 
-def _numpy(path: Path, where: str) -> dict[str, Any]:
-    loaded = np.load(path, allow_pickle=False)
-    return {"array": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+def _numpy(path: Path, where: str) -> Mapping[str, Any]:
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            refuse_larger(_header(file)[1], f"{where}: {path}")
+        return {"array": np.load(path, allow_pickle=False)}
+    with zipfile.ZipFile(path) as archive:
+        headers = {}
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                headers[name.removesuffix(".npy")] = _header(file)
+    refuse_larger(sum(size for _, size, _ in headers.values()), f"{where}: {path}")
+    found: dict[str, Any] = {}
+    objects = []
+    with np.load(path, allow_pickle=False) as loaded:
+        for name, (shape, _, kind) in headers.items():
+            if kind.hasobject:
+                objects.append(Skipped(name, shape, "object", "Python objects, which are not read"))
+            else:  # Flax's names are paths
+                found[free(name.replace("/", "."), found)] = loaded[name]
+    if not found:
+        raise InputError(f"{where}: {path} holds Python objects alone, no arrays of numbers; save these.")
+    return Checkpoint(found, objects)
 
 
-def _as_torch(key: str, array: Any, names: set[str]) -> tuple[str, Any]:
-    """Give a weight of Keras or Flax, which hold inputs before outputs, as torch has it, with outputs first."""
-    parent, _, leaf = key.rpartition(".")
-    layer, _, last = parent.rpartition(".")
-    if last == "vars" and "embedding" not in layer:  # of Keras 3: without names
-        parent, leaf = layer, "kernel" if array.ndim > 1 else leaf
-    if leaf == "recurrent_kernel" or (leaf == "kernel" and f"{parent}.recurrent_kernel" in names):
-        name = "weight_hh_l0" if leaf == "recurrent_kernel" else "weight_ih_l0"
-        gates = array.shape[1] / (array.shape[0] if leaf == "recurrent_kernel" else 1)
-        layout = "keras GRU" if gates == 3 or "gru" in parent.lower() else "keras"
-        return f"{parent}.{name}", reordered(array.T, layout)
-    if leaf not in ("kernel", "depthwise_kernel", "pointwise_kernel") or array.ndim < 2:
-        return key, array
-    name = f"{parent}.{'weight' if leaf == 'kernel' else leaf.removesuffix('_kernel')}".lstrip(".")
-    if array.ndim == 3 and _HEADS.search(parent):  # (inputs, heads, outputs of a head)
-        return name, array.reshape(len(array), -1).T
-    if array.ndim == 3 and "attention" in parent.lower() and parent.endswith("out"):
-        return name, array.reshape(-1, array.shape[-1]).T
-    return name, np.moveaxis(array, (-1, -2), (0, 1))
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
+    """Give the shape, the bytes and the type of an array, without reading it."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, kind = read_header(file)
+    return shape, math.prod(shape) * kind.itemsize, kind

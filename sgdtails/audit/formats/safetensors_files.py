@@ -79,4 +79,4 @@ def in_order(index: Path, arrays: dict[str, Any]) -> Checkpoint:
             f"{checkpoints.KEY}: {index} names {missing[0]!r}, which no shard holds; download the shards again."
         )
     order = sorted(names, key=natural) if names == sorted(names) else names
-    return Checkpoint({name: arrays[name] for name in [*order, *(name for name in arrays if name not in set(order))]})
+    return Checkpoint({name: arrays[name] for name in dict.fromkeys([*order, *arrays])})

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from sgdtails.audit.formats import tensor_builders
 from sgdtails.audit.formats.inert_pickles import Unpickler
+from sgdtails.audit.formats.sizes import TOO_LARGE, ran_out
 from sgdtails.config import validation
 from sgdtails.errors import InputError, out_of_memory
 
@@ -48,8 +49,8 @@ def read(path: Path, where: str, kind: str) -> Any:
     except InputError as error:
         raise InputError(f"{where}: {path} {error}") from error
     except Exception as error:  # of a damaged pickle it raises whatever it meets
-        if out_of_memory(error) and not isinstance(error, MemoryError):
-            raise
+        if out_of_memory(error):
+            raise ran_out(f"{where}: {path}") from error
         raise InputError(
             f"{where}: {path} is not what torch.save writes, or it is damaged ({validation.reason(error)}); give another."
         ) from error
@@ -88,7 +89,7 @@ def _member(archive: zipfile.ZipFile, name: str, whole: Any) -> Any:
 
     info = archive.getinfo(name)
     if info.file_size > validation.memory():
-        raise InputError("holds more than fits into this machine's memory; audit it on a larger one.")
+        raise InputError(TOO_LARGE)
     if info.compress_type != zipfile.ZIP_STORED:
         data = bytearray(archive.read(name))
         return (

@@ -76,7 +76,7 @@ def page(
     `mine.pt`: 1 layer with 2,048 weights, of 1 array: 1 undecided. The likeliest law of the weights is gaussian in 1 layer.
     """
     first, about, *others = answer.sentences(rows, arrays=arrays)
-    sentences = [first, [Name(source), f", read as {read_as}: " if read_as else ": ", *about], *others]
+    sentences = [first, [Name(source), f", read as {Name(read_as).printable}: " if read_as else ": ", *about], *others]
     if rows.get("audit_skipped"):
         sentences.append(_skipped(rows["audit_skipped"], with_files=with_files))
     short = any(row["interval_holds"] is False for row in rows["audit"])
@@ -93,7 +93,7 @@ def page(
 
 def _skipped(rows: Sequence[Mapping[str, Any]], *, with_files: bool) -> Text:
     reasons = Counter(row["reason"] for row in rows).most_common()
-    shown = [f"{count} as {reason}" for reason, count in reasons[:_REASONS]]
+    shown = [f"{count} as {Name(reason).printable}" for reason, count in reasons[:_REASONS]]
     more = f" and {sum(count for _, count in reasons[_REASONS:])} more" if len(reasons) > _REASONS else ""
     named = "; table skipped names them" if with_files else ""
     return [f"Left out: {', '.join(shown)}{more}{named}."]

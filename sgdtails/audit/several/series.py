@@ -13,12 +13,20 @@ from sgdtails.audit.weights.matrices import matrices
 
 _KEPT = ("alpha", "alpha_low", "alpha_high", "entries_alpha", "entries_alpha_low", "entries_alpha_high", "zero_share", "dead")  # fmt: skip
 
+# The words that training scripts write before a number, the finest first, and any whole number.
+_STEPS = tuple(
+    re.compile(rf"{word}(\d+)", re.IGNORECASE)
+    for word in (r"steps?[=_-]?", r"iter(?:ation)?s?[=_-]?", r"epochs?[=_-]?", "")
+)
+_FRACTION = re.compile(r"(?<!\d)\d+\.\d+")  # a loss, or an accuracy
+
 
 def steps(sources: Sequence[str]) -> list[tuple[int, str]]:
     """Put the checkpoints of a series in the order of their steps.
 
-    The step is the last whole number in a file's name, or in the name of its folder where the files of all have one name. Where some
-    have none, or two have the same, checkpoints are numbered from 0 as people sort their names.
+    The step is the number after the word step, iter or epoch in a file's name, else the last whole number there; or in the name of its
+    folder, where the files of all have one name. Where some have none, or two have the same, checkpoints are numbered from 0 as people
+    sort their names.
 
     Parameters
     ----------
@@ -36,14 +44,17 @@ def steps(sources: Sequence[str]) -> list[tuple[int, str]]:
     [(90, 'run/step_90.pt'), (1000, 'run/step_1000.pt')]
     >>> steps(["checkpoint-500/model.pt", "checkpoint-50/model.pt"])
     [(50, 'checkpoint-50/model.pt'), (500, 'checkpoint-500/model.pt')]
+    >>> steps(["epoch=1-val_loss=0.90.ckpt", "epoch=0-val_loss=0.95.ckpt"])
+    [(0, 'epoch=0-val_loss=0.95.ckpt'), (1, 'epoch=1-val_loss=0.90.ckpt')]
     """
     stems = {source: Path(source).stem for source in sources}
     if len(set(stems.values())) < len(stems):
         stems = {source: Path(source).parent.name for source in sources}
-    numbers = {source: re.findall(r"\d+", stem) for source, stem in stems.items()}
-    found = {source: int(digits[-1]) for source, digits in numbers.items() if digits}
-    if len(set(found.values())) == len(sources):
-        return sorted((step, source) for source, step in found.items())
+    for pattern in _STEPS:
+        numbers = {source: pattern.findall(_FRACTION.sub("", stem)) for source, stem in stems.items()}
+        found = {source: int(digits[-1]) for source, digits in numbers.items() if digits}
+        if len(set(found.values())) == len(sources):
+            return sorted((step, source) for source, step in found.items())
     return list(enumerate(sorted(sources, key=_natural)))
 
 

@@ -11,7 +11,10 @@ from sgdtails.audit.checkpoint import dtype_of
 from sgdtails.audit.weights import quantised
 from sgdtails.audit.weights.stored import EMPTY, META, Weight, numbers
 
-_LORA = re.compile(r"(?P<base>.*?)[._]?lora_(A|down)(?P<adapter>\.(?!weight$)[^.]+)?(\.weight)?")
+_LORA = re.compile(
+    r"(?P<base>.*?)[._]?lora_(?P<embedding>embedding_)?(?P<which>A|a|down)(?P<adapter>\.(?!weight$)[^.]+)?(\.weight)?"
+)
+_SECOND = {"A": "B", "a": "b", "down": "up"}
 
 
 def weights(state: Mapping[str, Any]) -> tuple[dict[str, Weight], set[str]]:
@@ -114,16 +117,29 @@ def _parametrised(key: str, state: Mapping[str, Any]) -> Found:
     return None
 
 
+def _inputs_first(first: tuple[int, ...], second: tuple[int, ...]) -> bool | None:
+    """Whether LoRA's pair is (in, rank), (rank, out), as MLX has it, and not (rank, in, …), (out, rank, …); None if it is neither."""
+    if min(len(first), len(second)) < 2:
+        return None
+    usual, other = first[0] == second[1], len(first) == len(second) == 2 and first[1] == second[0]
+    if usual and other:  # the rank is the smaller number
+        return first[0] > first[1]
+    return other if usual or other else None
+
+
 def _lora(key: str, state: Mapping[str, Any]) -> Found:
-    """LoRA's pair as the change of the weight that it stands for: B A."""
+    """LoRA's pair as the change of the weight that it stands for: B A, of an embedding transposed."""
     found = _LORA.fullmatch(key)
     if found is None:
         return None
-    other = key.replace("lora_A", "lora_B").replace("lora_down", "lora_up")
+    other = f"{key[: found.start('which')]}{_SECOND[found['which']]}{key[found.end('which') :]}"
     first, second = state[key], state.get(other)
-    if second is None or len(first.shape) < 2 or len(second.shape) < 2 or first.shape[0] != second.shape[1]:
+    turned = None if second is None else _inputs_first(tuple(first.shape), tuple(second.shape))
+    if second is None or turned is None:
         return None
-    rank, shape = int(first.shape[0]), (int(second.shape[0]), *map(int, first.shape[1:]))
+    rank = int(first.shape[1 if turned else 0])
+    shape = (second.shape[1], first.shape[0]) if turned else (second.shape[0], *first.shape[1:])
+    shape = tuple(map(int, shape[::-1] if found["embedding"] else shape))
     reason = None
     if getattr(first, "is_meta", False) or getattr(second, "is_meta", False):
         reason = META
@@ -131,8 +147,9 @@ def _lora(key: str, state: Mapping[str, Any]) -> Found:
         reason = "zero: one of LoRA's matrices is, as before training"
 
     def load() -> NDArray[np.float32]:
-        down, up = numbers(first), numbers(second)
-        return (up.reshape(len(up), rank) @ down.reshape(rank, -1)).reshape(shape)
+        down, up = (numbers(array).T if turned else numbers(array) for array in (first, second))
+        product = up.reshape(len(up), rank) @ down.reshape(rank, -1)
+        return (product.T if found["embedding"] else product).reshape(shape)
 
     adapter = (found["adapter"] or "").removeprefix(".")
     base = found["base"].removesuffix("_") or "weight"

@@ -11,10 +11,10 @@ from sgdtails.audit.weights.stored import Weight, recent
 
 RECURRENT = re.compile(r"(^|[._])weight_(ih|hh|hr)(_l\d+)?(_reverse)?$")
 STACKED = re.compile(r"exp(ert)?s(?!\.\d)", re.IGNORECASE)  # a digit would name one expert's own module
-_FUSED = ("in_proj_weight", "in_proj", "qkv", "qkv_proj", "Wqkv", "c_attn", "attn_qkv")
+_FUSED = ("in_proj_weight", "qkv", "qkv_proj", "Wqkv", "c_attn", "attn_qkv")
 _OUTPUTS = ("out_proj", "o_proj", "c_proj", "proj", "dense", "wo", "attn_output", "out")
 _CONV1D = ("c_attn", "c_proj", "c_fc")  # of GPT-2, stored as (in, out) in some files
-_TRANSPOSED = re.compile(r"conv_?trans|trans(posed?)?_?conv|deconv|conv\d?d?_?t(?![a-z])|upconv", re.IGNORECASE)
+TRANSPOSED = re.compile(r"conv(\dd)?_?trans|trans(posed?)?_?conv|deconv|conv\d?d?_?t(?![a-z])|upconv", re.IGNORECASE)
 _DOWN = re.compile(r"down|w2|wo|fc2", re.IGNORECASE)
 _ROUTERS = ("gate.weight", "router.weight", "router.classifier.weight", "gate.wg.weight", "router.layer.weight")
 
@@ -113,7 +113,7 @@ def _turned_convolution(weight: Weight, state: Mapping[str, Any]) -> Weight:
     first, second = weight.shape[:2]
     bias = _shape(state, f"{weight.name}.bias")
     by_bias = bias == (second,) and first != second and second > 1
-    by_name = _TRANSPOSED.search(weight.name) and second > 1 and not (bias == (first,) and first != second)
+    by_name = TRANSPOSED.search(weight.name) and second > 1 and not (bias == (first,) and first != second)
     if by_bias or by_name:
         return weight.mapped(lambda tensor: tensor.swapaxes(0, 1), note="a transposed convolution, stored (in, out)")
     return weight

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import dropwhile
 from typing import Any
 
 from sgdtails.audit.checkpoint import Skipped, dtype_of, left_out
@@ -13,7 +14,7 @@ from sgdtails.audit.weights.stored import Weight, of_array, real_kind
 
 FEW = 64  # outputs: with fewer of them a linear layer's inputs are its observations
 _ATTENTION = re.compile(r"attn|attention|(^|\.)(q|k|v|o|out|qkv|query|key|value|w[qkvo])(_proj|_lin)?$", re.IGNORECASE)
-_EMBEDDING = re.compile(r"^(wte|wpe)$|embed|embd|position|token_type", re.IGNORECASE)
+EMBEDDING = re.compile(r"^(wte|wpe)$|embed|embd|(^|_)embs?(_\d+)?$|(?<![a-z])position|token_type", re.IGNORECASE)
 # Names of what is saved with a network and not trained. The last part of a name is compared, so a module may be called mask.
 _BUFFERS = (
     (re.compile(r"(\w*_)?masks?(ed_bias)?|masked_bias|tri[lu]"), "a mask"),
@@ -26,6 +27,13 @@ _BUFFERS = (
     (re.compile(r"(max_)?exp_avg(_sq)?|momentum_buffer"), "state of an optimiser"),
     (re.compile(r"weight_scales?(_inv|_2)?|scales|q?zeros|(nested_)?absmax|\w*_scales"), "scales of quantised weights"),
     (re.compile(r"\w*position_ids|relative_position_index|(\w*_)?anchors?|anchor_grid"), "a table of constants"),
+)
+
+
+# The same for arrays with rows and columns; of a vector they would say less than that it is one.
+_TABLES = (
+    (re.compile(r"(\w*_)?scales?(_inv|_2)?"), "a table of scales"),
+    (re.compile(r"(\w*_)?(codebook|centroid)s?"), "a codebook"),
 )
 
 
@@ -125,7 +133,8 @@ def matrices(state: Mapping[str, Any], exclude: Sequence[str] = ()) -> tuple[lis
             found += _layers(weight, left)
     layers = []
     for matrix in found:
-        if matrix.reason is None and min(matrix.shape[0], math.prod(matrix.shape[1:])) <= 1:
+        axes = 2 if matrix.kind == "convolution" else 1  # of observations, which a convolution's kernels are
+        if matrix.reason is None and min(math.prod(matrix.shape[:axes]), math.prod(matrix.shape[axes:])) <= 1:
             skipped.append(Skipped(matrix.name, matrix.shape, matrix.dtype, "one row or column"))
         else:
             layers.append(matrix)
@@ -144,6 +153,9 @@ def _weight(
         return "a bias"
     if len(array.shape) < 2:
         return "a vector" if len(array.shape) else "a single number"
+    for pattern, reason in _TABLES:
+        if pattern.fullmatch(last):
+            return reason
     kind = real_kind(array)
     if kind is not None:
         return kind
@@ -157,7 +169,9 @@ def _weight(
         if place in tied and weight.reason is None:
             return f"the same weights as {tied[place]}"
         tied[place] = key
-    if last != "weight":  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
+    axes = tuple(dropwhile(lambda n: n == 1, weight.shape))
+    kernels = len(axes) > 2 and max(axes[1:]) < FEW  # a convolution with one output channel, under a name of ONNX
+    if last != "weight" and not kernels:  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
         while len(weight.shape) > 2 and weight.shape[0] == 1:
             weight = weight.mapped(lambda tensor: tensor[0])
     return weight
@@ -174,7 +188,7 @@ def _layers(weight: Weight, state: Mapping[str, Any]) -> Iterator[Matrix]:
         yield Matrix(weight.name, _kind(weight.name, len(weight.shape)), "as stored", weight)
         return
     for part in layouts.parts(weight, state):
-        yield _matrix(part)
+        yield _matrix(part, biased=f"{weight.name}.bias" in state)
 
 
 def _kind(name: str, axes: int) -> str:
@@ -188,7 +202,7 @@ def _kind(name: str, axes: int) -> str:
     return "attention" if _ATTENTION.search(leaf) else "linear"
 
 
-def _matrix(weight: Weight) -> Matrix:
+def _matrix(weight: Weight, *, biased: bool) -> Matrix:
     shape, why = weight.shape, "".join(f"; {note}" for note in weight.notes)
     if len(shape) > 2 and math.prod(shape[2:]) > 1:
         channels = "an output and an input channel"
@@ -199,7 +213,7 @@ def _matrix(weight: Weight) -> Matrix:
     if len(shape) > 2:
         kind, why = "pointwise convolution", why + "; a kernel of size 1 is a linear map"
         weight = weight.mapped(lambda tensor: tensor.reshape(len(tensor), -1))
-    elif _EMBEDDING.search(weight.name.partition("[")[0].rpartition(".")[2]) and kind != "expert":
+    elif EMBEDDING.search(weight.name.partition("[")[0].rpartition(".")[2]) and kind != "expert" and not biased:
         kind = "embedding"
     row, column = (
         ("token", "dimension of all tokens") if kind == "embedding" else ("output's weights", "input's weights")

@@ -48,29 +48,38 @@ def _made(key: str, shape: tuple[int, ...], array: Any, note: str, load: Callabl
 
 
 def _scaled(key: str, state: Mapping[str, Any]) -> Found:
-    """8-bit numbers times a scale: of the tensor, of each row, of groups of columns, or of blocks; or packed 4-bit floats."""
+    """8-bit numbers, less a zero point, times a scale: of the tensor, a row, groups of columns, or blocks; or 4-bit floats."""
     array = state[key]
     name = next((f"{key}{end}" for end in ("_scale_inv", "_scale") if f"{key}{end}" in state), None)
     if name is None or len(array.shape) != 2:
         return None
-    scale, shape = state[name], tuple(map(int, array.shape))
-    packed = dtype_of(array) in ("uint8", "float4_e2m1fn_x2")
-    if packed:
+    scale, zero, shape = state[name], state.get(f"{key}_zero_point"), tuple(map(int, array.shape))
+    if zero is None and dtype_of(array) in ("uint8", "float4_e2m1fn_x2"):
         return _four_bits(key, name, state)
     sizes = _blocks(shape, tuple(map(int, scale.shape)))
-    if sizes is None:
+    if sizes is None or (zero is not None and math.prod(zero.shape) not in (1, math.prod(scale.shape))):
         return None
+    powers = dtype_of(array).startswith("float8")  # bytes beside such floats are exponents, as in MXFP8
 
     def load() -> NDArray[np.float32]:
-        factors = numbers(scale).reshape(*(math.ceil(n / size) for n, size in zip(shape, sizes, strict=True)))
-        for axis, size in enumerate(sizes):
-            factors = np.repeat(factors, size, axis=axis)
         values = numbers(array)
-        values *= factors[: shape[0], : shape[1]]
-        return values
+        if zero is not None:
+            values = values - _spread(numbers(zero), shape, sizes)
+        return values * _spread(_factors(scale) if powers else numbers(scale), shape, sizes)
 
-    words = f"8-bit numbers times scales of {' x '.join(map(str, sizes))} numbers"
-    return _made(key, shape, array, words, load), (key, name)
+    less = "" if zero is None else ", less a zero point,"
+    words = f"8-bit numbers{less} times scales of {' x '.join(map(str, sizes))} numbers"
+    return _made(key, shape, array, words, load), tuple(k for k in (key, name, f"{key}_zero_point") if k in state)
+
+
+def _spread(values: NDArray[np.float32], shape: tuple[int, ...], sizes: tuple[int, ...]) -> NDArray[np.float32]:
+    """Give each number of a matrix the value of its block; one value alone is that of all."""
+    if values.size == 1:
+        return values.reshape(1, 1)
+    values = values.reshape(*(math.ceil(n / size) for n, size in zip(shape, sizes, strict=True)))
+    for axis, size in enumerate(sizes):
+        values = np.repeat(values, size, axis=axis)
+    return values[: shape[0], : shape[1]]
 
 
 def _blocks(shape: tuple[int, ...], scales: tuple[int, ...]) -> tuple[int, int] | None:
