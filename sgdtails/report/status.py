@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sgdtails.config.study import read_config
 from sgdtails.errors import InputError
+from sgdtails.report import similar_runs
 from sgdtails.report.status_overview import Job, Overview, at_once, overview, time_left
 
 
@@ -115,7 +116,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds studies")
     options = parser.parse_args(arguments)
     try:
-        print(*lines(overview(read_config(options.configfile), options.results)), sep="\n", flush=True)
+        config = read_config(options.configfile)
+        found = overview(config, options.results)
+        found.similar = similar_runs.times(config, found.runs, options.results)
+        print(*lines(found), sep="\n", flush=True)
     except BrokenPipeError:  # head, or a pager that was left, has read what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
     except InputError as error:

@@ -170,10 +170,11 @@ def _held(lock: Path) -> bool | None:
 
 def _checkpoint(folder: Path) -> Row:
     """Read the record of a run's newest checkpoint, without its arrays; empty if there is none that can be read."""
-    files = sorted(folder.glob("*/*.safetensors"), key=lambda path: path.name)
-    for path in reversed([path for path in files if path.stem.isdecimal()]):
-        with suppress(InputError, OSError):
-            return storage.read_record(path)
+    with suppress(OSError):  # the job may remove them now
+        files = sorted(folder.glob("*/*.safetensors"), key=lambda path: path.stat().st_mtime)
+        for path in reversed([path for path in files if path.stem.isdecimal()]):
+            with suppress(InputError):
+                return storage.read_record(path)
     return {}
 
 

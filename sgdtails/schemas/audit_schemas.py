@@ -71,7 +71,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("decides", TEXT, "", "what would decide; null for a reading other than undecided"),
         ("law", TEXT, "", "that entries or rows follow: label of table laws; null where there are no laws"),
         ("law_best", TEXT, "", "the law of the lowest BIC; null likewise"),
-        ("law_rival", TEXT, "", "the next best that does not contain it as a special or limiting case; null likewise"),
+        (
+            "law_rival",
+            TEXT,
+            "",
+            "the next best that does not contain it as a special or limiting case, as rival of table laws; null likewise",
+        ),
         ("law_margin", REAL, "nat", "half the difference of both BIC, per weight; null likewise"),
         ("law_tail_index", REAL, "1", "that the best law implies, as in table laws; null likewise"),
         ("block_lengths", COUNT, "1", "K1s of the profile of rows"),

@@ -71,7 +71,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             "there are no laws",
         ),
         ("best", TEXT, "", "the law of the lowest BIC, as label has it"),
-        ("rival", TEXT, "", "the next best that does not contain it as a special or limiting case"),
+        (
+            "rival",
+            TEXT,
+            "",
+            "the next best that does not contain it as a special or limiting case; of an undecided layer the best one that is too close",
+        ),
         ("margin", REAL, "nat", "half the difference of both BIC, per weight"),
         ("reason", TEXT, "", "why there are no laws, or what was left out; else null"),
     ),

@@ -218,9 +218,12 @@ def test_an_array_of_objects_is_left_out(tmp_path):
     found = read(tmp_path / "a.npz")
     assert list(found) == ["w"]
     assert reasons(found)["names"] == "Python objects, which are not read"
-    np.savez(tmp_path / "b.npz", names=np.array(["a", 1], object), allow_pickle=True)
-    with pytest.raises(InputError, match="holds Python objects alone"):
-        read(tmp_path / "b.npz")
+    objects = np.array(["a", 1], object)
+    np.savez(tmp_path / "b.npz", names=objects, allow_pickle=True)
+    np.save(tmp_path / "b.npy", objects, allow_pickle=True)
+    for name in ("b.npz", "b.npy"):
+        with pytest.raises(InputError, match="holds Python objects alone"):
+            read(tmp_path / name)
 
 
 def test_a_model_of_onnx_without_a_producer_is_known(tmp_path):

@@ -78,6 +78,22 @@ def test_attention_has_linear_maps(tmp_path):
     assert np.array_equal(found["mha.output_dense.weight"], output.reshape(128, 128).T)
 
 
+def test_convolutions_whose_names_only_resemble_others(tmp_path):
+    found = keras(
+        tmp_path,
+        conv1d_q__vars__0=normal(3, 64, 128),
+        depthwise_separable_conv__vars__0=normal(3, 3, 32, 64),
+        depthwise_conv2d_1__vars__0=normal(3, 3, 32, 2),
+        self_attention_out__vars__0=normal(4, 16, 64),
+    )
+    assert {name: shape for name, (_, shape) in shapes(found).items()} == {
+        "conv1d_q": (128, 64, 3),
+        "depthwise_conv2d_1": (64, 1, 3, 3),
+        "depthwise_separable_conv": (64, 32, 3, 3),
+        "self_attention_out": (64, 64),
+    }
+
+
 def test_embeddings_are_not_turned(tmp_path):
     table = normal(100, 70)
     found = keras(

@@ -45,6 +45,7 @@ def found(**shapes):
         ),
         ("attn__qkv_proj__weight", (141, 70), [("attn.qkv_proj", "attention", (141, 70))]),
         ("mixer__in_proj__weight", (210, 70), [("mixer.in_proj", "linear", (210, 70))]),  # of Mamba: x and z
+        ("absolute_pos_embed", (1, 14, 14, 48), [("absolute_pos_embed", "convolution", (14, 14, 48))]),
         ("attn__query_key_value__weight", (210, 70), [("attn.query_key_value", "attention", (210, 70))]),
         ("patch__weight", (96, 3, 4, 4), [("patch", "convolution", (96, 3, 4, 4))]),
     ],
@@ -211,6 +212,23 @@ def test_a_pair_of_lora_with_inputs_first(outputs):
     (matrix,) = matrices({"q.lora_a": first, "q.lora_b": second, "q.lora_alpha": torch.ones(())})[0]
     assert (matrix.name, matrix.shape) == ("q[lora]", (outputs, 256))
     np.testing.assert_allclose(matrix.tensor, (first @ second).T, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["q.lora_A.weight", "q.lora_down.weight"])
+def test_a_pair_of_lora_whose_rank_exceeds_the_weight(name):
+    """A torch name says where the rank is."""
+    first, second = torch.randn(64, 32), torch.randn(32, 64)
+    other = name.replace("_A", "_B").replace("down", "up")
+    (matrix,) = matrices({name: first, other: second})[0]
+    assert matrix.shape == (32, 32)
+    np.testing.assert_allclose(matrix.tensor, second @ first, atol=1e-4)
+
+
+def test_a_projection_called_in_proj_is_attention_beside_a_square_one():
+    """Mamba's is not: its output projection takes twice as many numbers."""
+    fused, square, wide = torch.randn(210, 70), torch.randn(70, 70), torch.randn(70, 140)
+    assert len(matrices({"a.in_proj.weight": fused, "a.out_proj.weight": square})[0]) == 4
+    assert len(matrices({"a.in_proj.weight": fused, "a.out_proj.weight": wide})[0]) == 2
 
 
 def test_a_pair_of_lora_for_an_embedding():

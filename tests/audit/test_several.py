@@ -86,6 +86,7 @@ def test_numbers_in_names_are_steps():
             "val_acc=0.5{1}-epoch={0}.ckpt",
             "iter_000{}_v2.pt",
         ),
+        *("resnet50.{}.pt", "step1.{}.pt"),
         *("global_step{}/a.pt", "Iteration-{}-of-90.pt", "0.1{1}_epochs{0}.pt", "run2-{}_0.5{}.pt"),
     ],
 )

@@ -185,9 +185,10 @@ def test_a_file_that_cannot_be_read_is_passed_over(tmp_path, study):
     assert "All runs" not in "\n".join(status.lines(status.overview(study, tmp_path)))
 
 
-def checkpoint(results, run, record):
-    path = results / "s/checkpoints/train" / run / "0123456789abcdef/00000000.safetensors"
+def checkpoint(results, run, record, file="0123456789abcdef/00000000"):
+    path = results / "s/checkpoints/train" / run / f"{file}.safetensors"
     storage.save_arrays(path, {"state/w": np.zeros(2)}, {"depends": {}, **record})
+    return path
 
 
 def test_checkpoints_tell_paused_runs_from_finished_ones(tmp_path, study):
@@ -198,6 +199,18 @@ def test_checkpoints_tell_paused_runs_from_finished_ones(tmp_path, study):
     found = status.overview(study, tmp_path)
     assert found.paused == {FIRST: 600}
     assert found.ended["train"] == {SECOND: outcome | {"seconds": 9.0}}
+
+
+def test_an_older_checkpoint_of_other_settings_does_not_count(tmp_path, study):
+    """Though it has a higher number."""
+    row = {"train_nll": 0.25, "train_accuracy": 0.5}
+    ended = {"iteration": 800, "history": [row], "seconds": 9.0, "outcome": {"status": "converged", "iterations": 800}}
+    older = checkpoint(tmp_path, FIRST, ended, file="fedcba9876543210/00000004")
+    os.utime(older, (1e9, 1e9))
+    checkpoint(tmp_path, FIRST, ended | {"iteration": 200, "outcome": None})
+    found = status.overview(study, tmp_path)
+    assert found.paused == {FIRST: 200}
+    assert found.ended["train"] == {}
 
 
 FLEET = "fcn4_digits_b10_0.log"

@@ -146,6 +146,8 @@ def test_a_published_sample_without_a_tail_index_takes_none_from_the_entries(mon
         else:
             assert (row["estimator"], row["reason"]) == (layer_tails.UNIVARIATE, "no such sample")
             break
+    else:
+        pytest.fail("the published sample was not made")
 
 
 def test_readings_have_a_row_per_layer():

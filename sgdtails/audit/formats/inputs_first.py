@@ -10,9 +10,9 @@ from sgdtails.audit.checkpoint import Checkpoint, free
 from sgdtails.audit.formats.recurrent import reordered
 from sgdtails.audit.weights.matrices import EMBEDDING
 
-_HEADS = re.compile(r"(^|[._])(query|key|value|q|k|v)(_dense)?$")
-_JOINED = re.compile(r"(^|[._])(output_dense|attention_output)$|att(entio)?n.*\.out$", re.IGNORECASE)
-_DEPTHWISE = re.compile(r"depthwise[^.]*(\.weight)?$|separable[^.]*\.0\.weight$")
+_HEADS = re.compile(r"(^|[._])(query|key|value)(_dense)?$|(^|\.)[qkv]$")
+_JOINED = re.compile(r"(^|[._])(output_dense|attention_output)$|att(entio)?n.*out$", re.IGNORECASE)
+_DEPTHWISE = re.compile(r"(^|\.)(depthwise|depthwise_conv\dd(_\d+)?\.weight)$|separable[^.]*\.0\.weight$")
 _CELL = re.compile(r"cell(_\d+)?$")
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 

@@ -18,6 +18,7 @@ from sgdtails.audit.formats.sizes import ran_out, refuse_larger
 from sgdtails.config import validation
 from sgdtails.errors import InputError, out_of_memory
 
+_OBJECTS = "holds Python objects alone, no arrays of numbers; save these."
 _LAYOUTS = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
 
@@ -143,7 +144,10 @@ def _joined(tree: Any) -> Any:
 def _numpy(path: Path, where: str) -> Mapping[str, Any]:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
-            refuse_larger(_header(file)[1], f"{where}: {path}")
+            _, size, kind = _header(file)
+        if kind.hasobject:
+            raise InputError(f"{where}: {path} {_OBJECTS}")
+        refuse_larger(size, f"{where}: {path}")
         return {"array": np.load(path, allow_pickle=False)}
     with zipfile.ZipFile(path) as archive:
         headers = {}
@@ -160,7 +164,7 @@ def _numpy(path: Path, where: str) -> Mapping[str, Any]:
             else:  # Flax's names are paths
                 found[free(name.replace("/", "."), found)] = loaded[name]
     if not found:
-        raise InputError(f"{where}: {path} holds Python objects alone, no arrays of numbers; save these.")
+        raise InputError(f"{where}: {path} {_OBJECTS}")
     return Checkpoint(found, objects)
 
 

@@ -50,8 +50,12 @@ def steps(sources: Sequence[str]) -> list[tuple[int, str]]:
     stems = {source: Path(source).stem for source in sources}
     if len(set(stems.values())) < len(stems):
         stems = {source: Path(source).parent.name for source in sources}
-    for pattern in _STEPS:
-        numbers = {source: pattern.findall(_FRACTION.sub("", stem)) for source, stem in stems.items()}
+    whole = {source: _FRACTION.sub("", stem) for source, stem in stems.items()}
+    for pattern, texts in (
+        *((pattern, whole) for pattern in _STEPS),
+        (_STEPS[-1], stems),
+    ):  # resnet50.100 has no other number
+        numbers = {source: pattern.findall(text) for source, text in texts.items()}
         found = {source: int(digits[-1]) for source, digits in numbers.items() if digits}
         if len(set(found.values())) == len(sources):
             return sorted((step, source) for source, step in found.items())

@@ -117,13 +117,13 @@ def _parametrised(key: str, state: Mapping[str, Any]) -> Found:
     return None
 
 
-def _inputs_first(first: tuple[int, ...], second: tuple[int, ...]) -> bool | None:
+def _inputs_first(first: tuple[int, ...], second: tuple[int, ...], *, mlx: bool) -> bool | None:
     """Whether LoRA's pair is (in, rank), (rank, out), as MLX has it, and not (rank, in, …), (out, rank, …); None if it is neither."""
     if min(len(first), len(second)) < 2:
         return None
     usual, other = first[0] == second[1], len(first) == len(second) == 2 and first[1] == second[0]
-    if usual and other:  # the rank is the smaller number
-        return first[0] > first[1]
+    if usual and other:  # of a square weight; the rank is the smaller number
+        return mlx and first[0] > first[1]
     return other if usual or other else None
 
 
@@ -134,7 +134,9 @@ def _lora(key: str, state: Mapping[str, Any]) -> Found:
         return None
     other = f"{key[: found.start('which')]}{_SECOND[found['which']]}{key[found.end('which') :]}"
     first, second = state[key], state.get(other)
-    turned = None if second is None else _inputs_first(tuple(first.shape), tuple(second.shape))
+    turned = (
+        None if second is None else _inputs_first(tuple(first.shape), tuple(second.shape), mlx=found["which"] == "a")
+    )
     if second is None or turned is None:
         return None
     rank = int(first.shape[1 if turned else 0])

@@ -43,7 +43,14 @@ def parts(weight: Weight, state: Mapping[str, Any]) -> Iterator[Weight]:
         yield _turned_convolution(weight, state)
     else:
         weight = _turned(weight, leaf, state)
-        yield from _attention(weight, state) if leaf in _FUSED else [weight]
+        yield from _attention(weight, state) if leaf in _FUSED or _is_fused(weight, leaf, state) else [weight]
+
+
+def _is_fused(weight: Weight, leaf: str, state: Mapping[str, Any]) -> bool:
+    """Whether a matrix called in_proj is fused attention: Mamba has one, too, beside an output projection that is not square."""
+    rows, columns = weight.shape
+    beside = f"{weight.name.removesuffix('in_proj')}out_proj.weight"
+    return leaf == "in_proj" and rows == 3 * columns and _shape(state, beside) == (columns, columns)
 
 
 def _shape(state: Mapping[str, Any], key: str) -> tuple[int, ...] | None:

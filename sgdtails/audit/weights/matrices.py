@@ -170,7 +170,8 @@ def _weight(
             return f"the same weights as {tied[place]}"
         tied[place] = key
     axes = tuple(dropwhile(lambda n: n == 1, weight.shape))
-    kernels = len(axes) > 2 and max(axes[1:]) < FEW  # a convolution with one output channel, under a name of ONNX
+    # A convolution with one output channel, under a name of ONNX.
+    kernels = len(axes) > 2 and max(axes[1:]) < FEW and not EMBEDDING.search(last)
     if last != "weight" and not kernels:  # a bare parameter, such as ViT's pos_embedding (1, tokens, d)
         while len(weight.shape) > 2 and weight.shape[0] == 1:
             weight = weight.mapped(lambda tensor: tensor[0])
