@@ -9,6 +9,7 @@ and returns 0.
 """
 
 import argparse
+import json
 import math
 import multiprocessing
 import os
@@ -56,10 +57,12 @@ class Study:
         workers: int,
         start: Callable[[Plan, str, str], Any] = Job,
         clock: Callable[[], float] = time.monotonic,
+        begin: float | None = None,
     ) -> None:
         self.plan, self._start, self._clock, self._workers = plan, start, clock, workers
-        self._begin, self._seconds = clock(), seconds
-        self.problems: dict[str, str] = {}  # by group
+        self._begin, self._seconds = clock() if begin is None else begin, seconds
+        self.problems: dict[str, str] = {}  # of jobs on the device, by group: it gets no more of them
+        self.failures: dict[str, str] = {}  # of analyses, by group
         self.interrupted = False
         self._last = -math.inf
         self._pool: Any = None
@@ -84,7 +87,13 @@ class Study:
         finally:
             if self._pool:
                 self._pool.terminate()
-            study_tables.write(self.plan, self.problems)
+            self._write()
+
+    def _write(self) -> list[dict[str, Any]]:
+        return study_tables.write(self.plan, self._all_problems())
+
+    def _all_problems(self) -> dict[str, str]:
+        return self.failures | self.problems
 
     def _over(self) -> bool:
         reserve = min(RESERVE, self._seconds / 5)
@@ -136,8 +145,9 @@ class Study:
             for checkpoints in self.plan.store(stage, group.runs, group).values():
                 checkpoints.remove()
 
-    def _complain(self, group: RunGroup, problem: str) -> None:
-        if self.problems.setdefault(group.name, problem) == problem:
+    def _complain(self, group: RunGroup, problem: str, *, analysis: bool = False) -> None:
+        known = self.failures if analysis else self.problems
+        if known.setdefault(group.name, problem) == problem:
             print(f"{group.name}: {problem}", file=sys.stderr, flush=True)
 
     def _tend(self) -> None:
@@ -149,7 +159,7 @@ class Study:
                 if run not in self._done:
                     self._tend_run(group, run)
         if self._clock() - self._last >= EVERY:
-            study_tables.write(self.plan, self.problems)
+            self._write()
             self._last = self._clock()
 
     def _tend_run(self, group: RunGroup, run: str) -> None:
@@ -174,13 +184,13 @@ class Study:
                 return True
             result = self._analyses[key] = self._analyse(run, name, initial)
             if isinstance(result, str) and result:
-                self._complain(group, result)
+                self._complain(group, result, analysis=True)
         if isinstance(result, str):
             return False
         if result.ready():
             found = self._analyses[key] = result.get()
             if found:
-                self._complain(group, found)
+                self._complain(group, found, analysis=True)
             return False
         return True
 
@@ -193,12 +203,13 @@ class Study:
 
     def verdict(self) -> tuple[str, int]:
         """Return the result in one sentence, and the exit status."""
-        rows = study_tables.progress(self.plan, self.problems)
+        problems = self._all_problems()
+        rows = study_tables.progress(self.plan, problems)
         trained = sum(row["stage"] not in ("waiting", "training") for row in rows)
         finished = sum(row["stage"] == "pruned" for row in rows)
         where = f"tables are in {self.plan.folder / 'tables'}"
-        if self.problems:
-            name, problem = next(iter(self.problems.items()))
+        if problems:
+            name, problem = next(iter(problems.items()))
             return f"{name}: {problem.rstrip('.')}; {finished} of {len(rows)} runs are finished, {where}.", 1
         if finished == len(rows):
             return f"all {len(rows)} runs are finished; {where}.", 0
@@ -226,7 +237,7 @@ def forget_outdated(plan: Plan, group: RunGroup) -> None:
     made_by = ANALYSES | {"prune": PRUNED}
     analysed = [file for files in ANALYSES.values() for file in files]
     for run in group.runs:
-        if not _current(plan.initial(run), plan.code("initial")):
+        if not _current(plan.initial(run), plan.code("initial"), plan.initial_settings(run)):
             _remove(plan.initial(run).parent, ("weights.safetensors", *analysed))
             continue
         for stage, files in (("train", TRAINED), ("average", AVERAGED)):
@@ -241,13 +252,13 @@ def forget_outdated(plan: Plan, group: RunGroup) -> None:
                     _remove(folder, names)
 
 
-def _current(path: Path, code: str) -> bool:
+def _current(path: Path, code: str, settings: Any = None) -> bool:
+    """Tell if a file was made by this code and, if they are given, these settings."""
     try:
-        if path.suffix == ".safetensors":
-            return storage.made_by(path).get("code") == code
-        return parquet.read_record(path).get("code") == code
+        said = storage.made_by(path) if path.suffix == ".safetensors" else parquet.read_record(path)
     except (InputError, OSError):
         return False
+    return said.get("code") == code and (settings is None or said.get("settings") == json.loads(json.dumps(settings)))
 
 
 def _remove(folder: Path, names: tuple[str, ...]) -> None:
@@ -260,7 +271,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("seconds", help="how long it may take")
     parser.add_argument("--root", help="where MNIST and CIFAR10 lie; nothing is fetched then")
     parser.add_argument("--configfile", help="replaces single keys of config/config.yaml")
-    parser.add_argument("--folder", type=Path, default=BASE / "results/gpu-study")
+    parser.add_argument("--folder", type=Path, help="of the results; default: results/gpu-study/ and the study's name")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--workers", type=int, help="processes that analyse; default: all cores but one")
     return parser.parse_args(given)
@@ -275,6 +286,7 @@ def _positive(text: str) -> float:
 
 def main(given: list[str] | None = None, **more: Any) -> int:
     """Run the program; return 0 if some runs were finished in time, or there is no GPU, else 1. ``more`` goes to ``Study``."""
+    begin = more.get("clock", time.monotonic)()  # checks of the device count, too
     how = arguments(given)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # each analysis has a process of its own
     try:
@@ -282,12 +294,14 @@ def main(given: list[str] | None = None, **more: Any) -> int:
         if reason := gpu_check.missing(how.device):
             print(reason)
             return 0
-        plan = Plan(read_config(how.configfile, how.root, how.device), how.folder.absolute())
+        config = read_config(how.configfile, how.root, how.device)
+        how.folder = how.folder or BASE / "results/gpu-study" / config["study"]
+        plan = Plan(config, how.folder.absolute())
         with alone(plan.folder):
             if how.device != "cpu":
                 check_memory(plan)
             workers = max(1, devices.cores(1000) - 1) if how.workers is None else how.workers
-            study = Study(plan, seconds, workers=workers, **more)
+            study = Study(plan, seconds, workers=workers, begin=begin, **more)
             with interruptible(study):
                 study.run()
             sentence, status = study.verdict()

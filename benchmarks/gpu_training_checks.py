@@ -25,8 +25,10 @@ from sgdtails.training.settings import AveragingSettings, Stop
 
 SPECS: dict[str, dict[str, Any]] = {"fcn": {"fcn": [16, 16]}, "cnn": {"cnn": [4, "M", 4, "M"]}}
 BATCH, REPLICAS = 50, 2
-STOP = Stop(train_nll=0.5, train_accuracy=0.85, gate=20, budget=160, chance_after=100, chance_accuracy=0.1, history=5)
-RATES = (0.3, 0.5, 1e6, 0.4)  # one diverges
+# Gates and averages are at least as long as a CUDA graph, so that graphs are replayed.
+STOP = Stop(train_nll=0.5, train_accuracy=0.85, gate=40, budget=320, chance_after=200, chance_accuracy=0.1, history=5)
+BURN_IN, LENGTH = 80, 97
+RATES = (0.1, 0.2, 1e6, 0.15)  # one diverges; all end at other gates
 
 
 class MemoryCheckpointer:
@@ -78,9 +80,9 @@ class Digits:
         ends: dict[str, trainer.Run] = checkpointer.ends
         return ends
 
-    def average(self, checkpointer: MemoryCheckpointer, runs: list[average_run.Average], length: int = 33) -> None:
+    def average(self, checkpointer: MemoryCheckpointer, runs: list[average_run.Average], length: int = LENGTH) -> None:
         stop = dataclasses.replace(STOP, budget=2 * STOP.budget)
-        how = AveragingSettings(burn_in=20, length=length, until_converged=True)
+        how = AveragingSettings(burn_in=BURN_IN, length=length, until_converged=True)
         task = average_run.Task(self.train, self.test, BATCH, stop, how)
         averaging.average(runs, self.engines(), task, checkpointer, Progress(1))
 
@@ -156,7 +158,7 @@ def averaged(bench: Bench, kind: str) -> Found:
     with engine.scope():
         engine.put(0, digits.state(0), first.step_size)
     iterates = []
-    for index in BatchSampler(len(digits.train), BATCH, first.seed).take(first.begin, 20 + 33):
+    for index in BatchSampler(len(digits.train), BATCH, first.seed).take(first.begin, BURN_IN + LENGTH):
         with engine.scope():
             engine.advance(index[None, None].to(bench.device))
         bench.wait()
@@ -166,7 +168,7 @@ def averaged(bench: Bench, kind: str) -> Found:
         return Found(f"status {ended.outcome['status']}", "averaged", 1.0, 0.0)
     apart = 0.0
     for name, mean in ended.mean.items():
-        expected = np.mean([state[name].astype(np.float64) for state in iterates[20:]], axis=0)
+        expected = np.mean([state[name].astype(np.float64) for state in iterates[BURN_IN:]], axis=0)
         apart = max(apart, float(np.abs(mean - expected).max() / np.abs(expected).max()))
     return at_most(apart, 1e-6, "relative distance from the mean of iterates")
 

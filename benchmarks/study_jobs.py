@@ -6,7 +6,9 @@ KIND is ``train``, ``average`` or ``prune`` of a group's runs on the device, ``d
 device's memory. A job that fails prints one sentence to stderr and ends with status 1.
 """
 
+import ctypes
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +151,14 @@ def make(plan: Plan, kind: str, name: str) -> None:
     KINDS[kind](plan, next(group for group in plan.groups if group.name == name))
 
 
+def end_with_parent() -> None:
+    """Have this process asked to save and end when the one that started it is killed, which a limit of time may do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 def main() -> None:
+    end_with_parent()
     plan = Plan.from_json(sys.stdin.read())
     if sys.argv[1] == "probe":
         jobs.run(lambda _: probe(plan), plan.job("probe", "probe"))

@@ -158,3 +158,10 @@ def test_without_a_gpu_it_is_skipped(tmp_path, monkeypatch, capsys):
     assert gpu_check.main(["--output", str(output)]) == 0
     assert capsys.readouterr().out == "skipped: torch sees no GPU here; --device cpu makes the checks on the CPU.\n"
     assert not output.exists()
+
+
+def test_a_measurement_that_is_cut_off_is_no_failure():
+    (row, *_) = reversed(gpu_check.in_process_of_its_own("times", "cpu", "full", 0.5))
+    assert (row["status"], row["measured"]) == ("skipped", "not finished after 0 s")
+    (row, *_) = reversed(gpu_check.in_process_of_its_own("steps", "cpu", "full", 0.5))
+    assert row["status"] == "failed"

@@ -182,6 +182,42 @@ def test_a_group_that_fails_does_not_stop_the_next(tmp_path, here, capsys):
     assert [bool(row["problem"]) for row in rows(folder, "progress")] == [True, False]
 
 
+def test_an_analysis_that_fails_keeps_no_job_from_the_device(tmp_path, here, capsys, monkeypatch):
+    folder, analyse = tmp_path / "study", study_jobs.analyse
+    monkeypatch.setattr(
+        study_jobs,
+        "analyse",
+        lambda text, run, name, initial: "no law" if name == "laws" else analyse(text, run, name, initial),
+    )
+    assert study(folder, here) == 1
+    assert "no law" in capsys.readouterr().err
+    assert [name for kind, name in here.made if kind == "prune"] == ["fcn4-digits-b50-0", "fcn6-digits-b50-1"]
+
+
+def test_initial_networks_of_other_settings_are_made_again(tmp_path, here):
+    folder = tmp_path / "study"
+    assert study(folder, here) == 0
+    assert study(folder, here, config=TINY | {"models": {"fcn4": {"fcn": [12]}, "fcn6": {"fcn": [8, 8]}}}) == 0
+    widths = {
+        path.parent.name: storage.load_arrays(path)[0]["fc1.weight"].shape[0]
+        for path in folder.glob("initial/*/*.safetensors")
+    }
+    assert sorted(widths.values()) == [8, 12]
+
+
+def test_the_time_of_checks_before_it_counts(tmp_path, here, capsys, monkeypatch):
+    now = [0.0]
+
+    def slow(device):
+        now[0] += 100
+        return ""
+
+    monkeypatch.setattr(gpu_study.gpu_check, "missing", slow)
+    assert study(tmp_path / "study", here, 100, clock=lambda: now[0]) == 1
+    assert "before one run was trained" in capsys.readouterr().err
+    assert here.made == []
+
+
 def test_a_full_disk_is_one_sentence_and_tables_stay(tmp_path, here, capsys, monkeypatch):
     folder = tmp_path / "study"
     assert study(folder, here, clock=lambda: math.inf if list(folder.glob("runs/*")) else 0.0) == 0
