@@ -320,8 +320,10 @@ class Capture:
     "error", [UserCodeError("config key models.mine: ..."), torch.OutOfMemoryError("CUDA out of memory")]
 )
 def test_an_error_while_steps_are_captured_is_not_hidden_by_that_of_the_capture(monkeypatch, error):
+    cause = ValueError("in the user's code")
+
     def steps(_):
-        raise error
+        raise error from cause
 
     monkeypatch.setattr(torch.cuda, "graph", Capture)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
@@ -329,3 +331,4 @@ def test_an_error_while_steps_are_captured_is_not_hidden_by_that_of_the_capture(
     with pytest.raises(type(error)) as raised:
         runner._capture()
     assert raised.value is error
+    assert raised.value.__cause__ is cause

@@ -82,7 +82,8 @@ class CudaGraphRunner:
                     self._steps(self._indices)
                 except Exception as error:
                     failure = error  # the capture ends with an error of its own, which would hide this one
-        except RuntimeError as error:
-            raise (failure or error) from None
+        except RuntimeError:
+            if failure is None:
+                raise
         if failure:
-            raise failure
+            raise failure  # with its cause: the traceback of a user's own code
