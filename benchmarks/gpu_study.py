@@ -89,8 +89,8 @@ class Study:
                 self._pool.terminate()
             self._write()
 
-    def _write(self) -> list[dict[str, Any]]:
-        return study_tables.write(self.plan, self._all_problems())
+    def _write(self) -> None:
+        study_tables.write(self.plan, self._all_problems())
 
     def _all_problems(self) -> dict[str, str]:
         return self.failures | self.problems

@@ -56,9 +56,7 @@ def write(plan: Plan, problems: Mapping[str, str]) -> list[dict[str, Any]]:
     provenance = {"settings": plan.config, "code": plan.code("runs"), "unfinished": unfinished}
     parquet.write(PROGRESS, rows, plan.table("progress"), provenance=provenance)
     shapes = {model: architectures.width_and_depth(spec) for model, spec in plan.config["models"].items()}
-    sources = plan.config["datasets"]["sources"]
-    sizes = {name: sources[name].get("train_size") for name in {row["dataset"] for row in plan.runs.values()}}
-    index = Index(**plan.config["index"])
+    index, sizes = Index(**plan.config["index"]), plan.study.train_sizes
     joined = network_index.with_index(_joined(plan), _there(plan, "tails"), index, shapes, sizes)
     tables.write("runs", joined, plan.table("runs"), provenance=provenance)
     for name in ("history", "trajectory", "tails", "readings", "laws", "compression"):

@@ -6,6 +6,7 @@ not record, the next start writes them again from there.
 
 import logging
 from contextlib import suppress
+from functools import cached_property
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -13,17 +14,15 @@ from snakemake_interface_logger_plugins.common import LogEvent
 class Recorded(logging.Handler):
     """Hears of jobs that are recorded, unless `--quiet progress` is given: then their checkpoints stay until the start ends."""
 
-    def __init__(self):
-        super().__init__()
-        self.jobs = {}  # those that train or average, by number
+    @cached_property
+    def jobs(self):
+        """Those that train or average, by number."""
+        return {workflow.dag.jobid(job): job for job in training_jobs()}
 
     def emit(self, record):
-        if getattr(record, "event", None) == LogEvent.JOB_FINISHED:
-            self.jobs = self.jobs or {
-                workflow.dag.jobid(job): job for job in training_jobs()
-            }
-            if record.job_id in self.jobs:
-                forget(self.jobs[record.job_id])
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_FINISHED and record.job_id in self.jobs:
+            forget(self.jobs[record.job_id])
 
 
 def training_jobs():

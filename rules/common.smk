@@ -89,10 +89,7 @@ OWN_METHODS = {
     name: method["function"] for name, method in config["pruning"]["own"].items()
 }
 SHAPES = {name: architectures.width_and_depth(model) for name, model in USED.items()}
-TRAIN_SIZES = {
-    name: config["datasets"]["sources"][name].get("train_size")
-    for name in sorted({row["dataset"] for row in RUNS.values()})
-}
+TRAIN_SIZES = study.train_sizes
 CHAINS = [run for run, row in RUNS.items() if "fcn" in config["models"][row["model"]]]
 
 
@@ -210,10 +207,9 @@ def check_claims():
         computed = config_schema.computed(config)
         columns = comparisons.known_columns(RUNS, SHAPES, TRAIN_SIZES)
         comparisons.check(config["compare"], computed, columns)
-        sources = config["datasets"]["sources"]
         definitions.check_train_sizes(
             definitions.read(CLAIMS, computed),
-            {row["dataset"]: sources[row["dataset"]] for row in RUNS.values()},
+            {name: study.source(name) for name in TRAIN_SIZES},
         )
         definitions.check_names(
             config["index"], "config key index", definitions.names(computed)

@@ -136,15 +136,14 @@ def check_train_sizes(claims: Claims, sources: Mapping[str, Mapping[str, Any]]) 
         for name, source in sources.items()
         if source.get("train_size")
     }
+    first = next(iter(sized), "")
+    other = next((dataset for dataset, source in sized.items() if source != sized[first]), None)
     for name, claim in claims.items():
-        if claim["kind"] == "trend" and claim["x"] == "train_size":
-            for dataset, source in sized.items():
-                first = next(iter(sized))
-                if source != sized[first]:
-                    raise InputError(
-                        f"claim {name!r}: x is train_size, but the datasets {first!r} and {dataset!r} differ in more; "
-                        "train on them in studies of their own."
-                    )
+        if other and claim["kind"] == "trend" and claim["x"] == "train_size":
+            raise InputError(
+                f"claim {name!r}: x is train_size, but the datasets {first!r} and {other!r} differ in more; "
+                "train on them in studies of their own."
+            )
 
 
 def checked(content: Any, path: str, computed: Choices = _NOTHING) -> Claims:

@@ -140,6 +140,13 @@ class Study:
         """What figures and the report call the models and datasets of the study's runs."""
         return labels.of_study(self.config, self.runs.values())
 
+    @property
+    def train_sizes(self) -> dict[str, int | None]:
+        """How many training images each dataset of the study's runs has, if its source says so."""
+        return {
+            name: self.source(name).get("train_size") for name in sorted({row["dataset"] for row in self.runs.values()})
+        }
+
     def source(self, name: str) -> Source:
         """Return the entry of a dataset, without its label."""
         return cast("Source", labels.without_label(self.config["datasets"]["sources"][name]))

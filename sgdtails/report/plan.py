@@ -90,5 +90,5 @@ def time(config: Config, planned: Mapping[str, Collection[str]], results: Path =
         The run table cannot be used.
     """
     found = overview(config, results, planned=planned)
-    found.similar = similar_runs.times(config, found.runs, results)
+    similar_runs.complete(found, config, results)
     yield from status.left(found)

@@ -9,6 +9,7 @@ from sgdtails.config.study import Study
 from sgdtails.config.types import Config, Run, Settings
 from sgdtails.errors import InputError
 from sgdtails.io import parquet
+from sgdtails.report.status_overview import Overview, is_new
 
 _FILES = {"train": "training", "average": "averaging"}
 _HOW = ("batch_size", "dataset", "variant")
@@ -49,6 +50,22 @@ def times(config: Config, runs: Mapping[str, Run], results: Path) -> dict[str, d
         keys = {run: _key(study.steps(row, stage)) for run, row in runs.items()}
         found[stage] = {run: _mean(rows[key]) for run, key in keys.items() if key in rows}
     return found
+
+
+def complete(found: Overview, config: Config, results: Path) -> None:
+    """Fill in ``similar``, if a stage of a kind of run is still to be gone through that no such run of the study has ended.
+
+    Parameters
+    ----------
+    found
+        What ``overview`` found.
+    config
+        The study's whole config.
+    results
+        The folder that holds studies.
+    """
+    if is_new(found):
+        found.similar = times(config, found.runs, results)
 
 
 def _key(settings: Settings) -> str:

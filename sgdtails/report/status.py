@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = read_config(options.configfile)
         found = overview(config, options.results)
-        found.similar = similar_runs.times(config, found.runs, options.results)
+        similar_runs.complete(found, config, options.results)
         print(*lines(found), sep="\n", flush=True)
     except BrokenPipeError:  # head, or a pager that was left, has read what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit

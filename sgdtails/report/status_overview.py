@@ -202,7 +202,7 @@ def time_left(found: Overview) -> tuple[float, int]:
         means = _means(found, stage)
         for run in runs:
             row = found.runs[run]
-            mean = means.get(_kind(row)) or means.get(_kind(row)[:3]) or found.similar.get(stage, {}).get(run)
+            mean = _mean_of(row, means) or found.similar.get(stage, {}).get(run)
             beat = at_work.get((run, stage))
             if mean:
                 total = mean[1] or (beat.total if beat else 0.0)
@@ -215,9 +215,20 @@ def time_left(found: Overview) -> tuple[float, int]:
     return seconds / max(1, at_once(found)), unknown
 
 
+def is_new(found: Overview) -> bool:
+    """Tell if a run is still to go through a stage that no run of its panel has ended."""
+    means = {stage: _means(found, stage) for stage in found.to_do}
+    return any(not _mean_of(found.runs[run], means[stage]) for stage, runs in found.to_do.items() for run in runs)
+
+
 def at_once(found: Overview) -> int:
     """Count the jobs at work: runs that share a job share its log. Runs without a heartbeat count as one job at most."""
     return len({job.beat.log for job in found.jobs if job.beat}) or int(bool(found.jobs))
+
+
+def _mean_of(row: Run, means: Mapping[Kind, tuple[float, float]]) -> tuple[float, float] | None:
+    """Give the mean seconds and iterations of runs of the same panel and batch size, or else of the same panel."""
+    return means.get(_kind(row)) or means.get(_kind(row)[:3])
 
 
 def _kind(row: Run) -> Kind:

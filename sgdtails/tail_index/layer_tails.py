@@ -182,12 +182,12 @@ def _made(make: Callable[[], Sample]) -> Sample | ValueError:
 
 def _found(sample: Sample | ValueError, names: Sequence[str], rows: Callable[[Sample], list[Row]]) -> list[Row]:
     """Return the rows of a sample, or where it has no tail index one with the reason for each estimator."""
-    try:
-        if isinstance(sample, ValueError):
-            raise sample
-        return rows(sample)
-    except ValueError as error:
-        return [{"estimator": name, "reason": str(error)} for name in names]
+    if isinstance(sample, Sample):
+        try:
+            return rows(sample)
+        except ValueError as error:
+            sample = error
+    return [{"estimator": name, "reason": str(sample)} for name in names]
 
 
 def _published_entries(matrix: Array, entries: Array, settings: Settings) -> Sample:

@@ -137,7 +137,7 @@ def remove(run: Path, *, ended: bool = False) -> None:
         True to keep those of a run that has not ended, by these settings or by others.
     """
     for folder in run.glob("*"):
-        if _KEY.fullmatch(folder.name) and folder.is_dir() and not (ended and _outcome(folder) is None):
+        if _KEY.fullmatch(folder.name) and folder.is_dir() and not (ended and _newest(folder).get("outcome") is None):
             for path in [*folder.glob("*.safetensors"), *folder.glob(".sgdtails-*.safetensors")]:
                 if _CHECKPOINT.fullmatch(path.name):
                     path.unlink(missing_ok=True)
@@ -160,10 +160,6 @@ def _newest(folder: Path) -> dict[str, Any]:
         except (InputError, OSError):  # damaged, or gone since
             continue
     return {}
-
-
-def _outcome(folder: Path) -> Any:
-    return _newest(folder).get("outcome")
 
 
 def _is(descriptor: int, path: Path) -> bool:

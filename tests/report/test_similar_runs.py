@@ -45,6 +45,19 @@ def test_the_same_network_of_another_name_counts(mine, tmp_path):
     assert unknown.startswith("How long 2 trainings and averages take is not known")
 
 
+def test_other_studies_are_read_only_for_kinds_of_runs_that_are_new(mine, tmp_path, monkeypatch):
+    train(mine, tmp_path, [10.0, 30.0])
+    runs = Study.read(mine, ROOT).runs
+    looked = []
+    monkeypatch.setattr(similar_runs, "times", lambda *_: looked.append(1) or {})
+    [line] = plan.time(mine, {"train": runs}, tmp_path)
+    assert line.startswith(f"About {timedelta(seconds=40)}")
+    assert not looked
+    [*_, unknown] = plan.time(mine, {"average": runs}, tmp_path)
+    assert unknown.startswith("How long 2 trainings and averages take is not known")
+    assert looked
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -50,11 +50,9 @@ def steps(sources: Sequence[str]) -> list[tuple[int, str]]:
     stems = {source: Path(source).stem for source in sources}
     if len(set(stems.values())) < len(stems):
         stems = {source: Path(source).parent.name for source in sources}
-    whole = {source: _FRACTION.sub("", stem) for source, stem in stems.items()}
-    for pattern, texts in (
-        *((pattern, whole) for pattern in _STEPS),
-        (_STEPS[-1], stems),
-    ):  # resnet50.100 has no other number
+    plain = {source: _FRACTION.sub("", stem) for source, stem in stems.items()}
+    looks = [*((pattern, plain) for pattern in _STEPS), (_STEPS[-1], stems)]  # resnet50.100 has no other number
+    for pattern, texts in looks:
         numbers = {source: pattern.findall(text) for source, text in texts.items()}
         found = {source: int(digits[-1]) for source, digits in numbers.items() if digits}
         if len(set(found.values())) == len(sources):
